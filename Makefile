@@ -1,0 +1,62 @@
+# The commands a person types. Each sets up what it needs first; a second call finds that done.
+#   make run      start everything with demo data (PORT= HOST= TLS=self-signed DATA=)
+#   make test     the whole suite, browser journeys included
+#   make check    format, lint, types (Python and JavaScript)
+#   make bench    figures (tests/bench/RESULTS.md)
+#   make lock     write the lock files anew after changing pyproject.toml or package.json
+
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+HOST ?= 127.0.0.1
+TLS ?=
+DATA ?= data
+
+.PHONY: run test check bench lock format clean setup setup-dev
+
+run: setup
+	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
+
+test: setup-dev
+	@deploy/browser.sh
+	$(BIN)/python -m pytest
+
+check: setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	npm run --silent check
+
+format: setup-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: $(VENV)/ready static/dist/styles.css
+
+setup-dev: $(VENV)/ready-dev static/dist/styles.css
+
+$(VENV)/ready: requirements.txt pyproject.toml
+	@PYTHON="$(PYTHON)" deploy/setup.sh requirements.txt
+	@touch $@
+
+$(VENV)/ready-dev: requirements-dev.txt pyproject.toml
+	@PYTHON="$(PYTHON)" deploy/setup.sh requirements-dev.txt
+	@touch $@ $(VENV)/ready
+
+node_modules/ready: package.json package-lock.json
+	@command -v npm >/dev/null || { echo "npm (Node.js 20 or later) is needed for the pages' styles: install Node.js and start again."; exit 1; }
+	npm ci --silent
+	@touch $@
+
+static/dist/styles.css: node_modules/ready $(wildcard static/*.scss)
+	npm run --silent build
+
+lock:
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra install pyproject.toml -o requirements.txt
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra install --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	npm install --package-lock-only
+
+clean:
+	rm -rf $(VENV) node_modules static/dist

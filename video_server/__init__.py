@@ -1,0 +1,1 @@
+"""Video appointments for victims of crime."""

@@ -1,0 +1,1 @@
+"""What every slice stands on: clock, database, events, errors, keys, log."""
