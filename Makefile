@@ -50,7 +50,7 @@ node_modules/ready: package.json package-lock.json
 	npm ci --silent
 	@touch $@
 
-static/dist/styles.css: node_modules/ready $(wildcard static/*.scss)
+static/dist/styles.css: node_modules/ready $(wildcard static/*.scss static/app/*.scss)
 	npm run --silent build
 
 lock:

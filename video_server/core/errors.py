@@ -7,7 +7,7 @@ that says what to do next and gives nothing away. Slices subclass it beside the 
 from typing import ClassVar
 
 
-def N_(text: str) -> str:
+def N_(text: str) -> str:  # noqa: N802 (gettext's own name for it)
     """Mark a string for translation; it is translated where it is shown."""
     return text
 

@@ -1,0 +1,133 @@
+"""Sign in and out, and the making of accounts."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from video_server.accounts import passwords, storage
+from video_server.accounts.model import Role, Staff
+from video_server.audit import service as audit
+from video_server.core import keys
+from video_server.core.database import Connection, Database, IntegrityError
+from video_server.core.errors import N_, Conflict, Refusal, TooMany
+from video_server.web import sessions
+
+MOST_FAILURES = 5
+LOCKED_FOR = timedelta(minutes=15)
+
+
+class SignInRefused(Refusal):
+    """Unknown user and wrong password are told alike."""
+
+    code = "sign_in_refused"
+    status = 422
+    public = N_("The username or the password is not right. Check both and try again.")
+
+
+class LockedOut(TooMany):
+    code = "locked_out"
+    public = N_("Too many wrong passwords. Wait 15 minutes, or ask an administrator to set a new password.")
+
+
+class UsernameTaken(Conflict):
+    code = "username_taken"
+    public = N_("Another account has this username. Choose a different one.")
+
+
+async def sign_in(database: Database, *, username: str, password: str, now: datetime) -> tuple[Staff, str]:
+    """Check a password and open a session; return who it is and the cookie's secret.
+
+    The failure is committed before it is told: it must count even when the caller gives up.
+    Raises SignInRefused, LockedOut
+    """
+    async with database.read() as db:
+        found = await storage.find_for_sign_in(db, username)
+    person, password_hash, locked_until = found or (None, None, None)
+    right = await passwords.matches(password_hash, password)
+    if person is None:
+        raise SignInRefused
+    if locked_until is not None and now < locked_until:
+        raise LockedOut
+    async with database.begin() as db:
+        if right:
+            await storage.clear_failures(db, person.id)
+            session, secret = await sessions.open_session(db, "staff", person.id, now=now)
+            await audit.record(
+                db,
+                actor=f"staff:{person.id}",
+                action="accounts.signed_in",
+                subject=f"staff:{person.id}",
+                details={"session": session.id},
+                now=now,
+            )
+            return person, secret
+        failures = await storage.count_failure(db, person.id)
+        if failures >= MOST_FAILURES:
+            await storage.lock(db, person.id, until=now + LOCKED_FOR)
+        await audit.record(
+            db,
+            actor="system:sign-in",
+            action="accounts.sign_in_failed",
+            subject=f"staff:{person.id}",
+            details={"failures": failures},
+            now=now,
+        )
+    raise LockedOut if failures >= MOST_FAILURES else SignInRefused
+
+
+async def sign_out(db: Connection, *, staff_id: str, session_id: str, now: datetime) -> None:
+    """End this session of a member of staff."""
+    await sessions.end_session(db, session_id, why="signed_out", now=now)
+    await audit.record(
+        db,
+        actor=f"staff:{staff_id}",
+        action="accounts.signed_out",
+        subject=f"staff:{staff_id}",
+        details={"session": session_id},
+        now=now,
+    )
+
+
+async def add_staff(
+    db: Connection,
+    *,
+    username: str,
+    name: str,
+    collar_number: str,
+    roles: Iterable[Role],
+    password_hash: str,
+    now: datetime,
+) -> Staff:
+    """Make an account. Raises UsernameTaken."""
+    person = Staff(keys.new_id(), username, name, collar_number, frozenset(roles))
+    try:
+        async with db.begin_nested():
+            await storage.insert_staff(db, person, password_hash=password_hash, now=now)
+    except IntegrityError as problem:
+        raise UsernameTaken from problem
+    await audit.record(db, actor="system:accounts", action="accounts.added", subject=f"staff:{person.id}", now=now)
+    return person
+
+
+async def set_password(db: Connection, staff_id: str, *, password_hash: str, now: datetime) -> None:
+    """Give an account a new password; every session of it ends."""
+    await storage.set_password(db, staff_id, password_hash=password_hash)
+    await sessions.end_sessions_of(db, "staff", staff_id, why="password_set", now=now)
+    await audit.record(
+        db, actor="system:accounts", action="accounts.password_set", subject=f"staff:{staff_id}", now=now
+    )
+
+
+async def find_staff(db: Connection, staff_id: str) -> Staff | None:
+    """Return an enabled member of staff, or None."""
+    return await storage.find_by_id(db, staff_id)
+
+
+async def find_by_username(db: Connection, username: str) -> Staff | None:
+    """Return an enabled member of staff, or None."""
+    found = await storage.find_for_sign_in(db, username)
+    return found[0] if found else None
+
+
+async def list_officers(db: Connection) -> Sequence[Staff]:
+    """Return everybody who takes video appointments, by name."""
+    return [person for person in await storage.list_staff(db) if person.holds(Role.OFFICER)]

@@ -1,0 +1,86 @@
+"""The sign-in page."""
+
+from datetime import timedelta
+
+from aiohttp import web
+from pydantic import Field
+
+from video_server.accounts import access, service
+from video_server.accounts.model import Role, Staff
+from video_server.core.errors import N_
+from video_server.web import app_keys, forms, guards, limits, pages, sessions
+
+routes = web.RouteTableDef()
+
+
+class SignInForm(forms.Form):
+    username: str = Field(max_length=60)
+    password: str = Field(max_length=200)
+
+
+WORDS = {"username": N_("Enter your username"), "password": N_("Enter your password")}
+
+
+def safe_next(path: str) -> str | None:
+    """Return a path of this site to go on to, or None; never another host."""
+    fine = path.startswith("/") and not path.startswith(("//", "/\\")) and len(path) <= 200 and path.isprintable()
+    return path if fine else None
+
+
+def home_of(person: Staff) -> str:
+    """Return the page where this person's day starts."""
+    return "/booth" if person.holds(Role.OFFICER) else "/desk"
+
+
+@routes.get("/sign-in", name="accounts.sign_in")
+@guards.public
+async def show_sign_in(request: web.Request) -> web.Response:
+    """Show the sign-in form."""
+    return _page(request, next_path=request.query.get("next", ""))
+
+
+@routes.post("/sign-in")
+@guards.public
+async def sign_in(request: web.Request) -> web.Response:
+    """Open a session; 303 to where the person was going."""
+    await limits.limit(request, "sign-in", limits.remote(request), most=60, window=timedelta(minutes=10))
+    next_path = request.query.get("next", "")
+    try:
+        form = await forms.read_form(request, SignInForm, WORDS)
+        person, secret = await service.sign_in(
+            request.app[app_keys.DATABASE],
+            username=form.username.lower(),
+            password=form.password,
+            now=request.app[app_keys.CLOCK](),
+        )
+    except forms.FormInvalid as refusal:
+        return _page(request, next_path=next_path, problems=refusal.problems, status=refusal.status)
+    except (service.SignInRefused, service.LockedOut) as refusal:
+        return _page(request, next_path=next_path, problems={"username": pages.say(refusal)}, status=refusal.status)
+    response = web.HTTPSeeOther(safe_next(next_path) or home_of(person))
+    sessions.set_cookie(response, "staff", secret)
+    raise response
+
+
+@routes.post("/sign-out", name="accounts.sign_out")
+@access.staff()
+async def sign_out(request: web.Request) -> web.Response:
+    """End this session; 303 to the sign-in page."""
+    async with request.app[app_keys.DATABASE].begin() as db:
+        await service.sign_out(
+            db,
+            staff_id=request[access.STAFF].id,
+            session_id=request[access.SESSION].id,
+            now=request.app[app_keys.CLOCK](),
+        )
+    response = pages.see_other(request, "accounts.sign_in")
+    sessions.clear_cookie(response, "staff")
+    raise response
+
+
+def _page(
+    request: web.Request, *, next_path: str, problems: dict[str, str] | None = None, status: int = 200
+) -> web.Response:
+    return pages.render(
+        request, "accounts/sign_in.html", next_path=safe_next(next_path) or "", problems=problems or {}, status=status
+    )

@@ -1,0 +1,72 @@
+"""The wiring: the only place that puts slices, engines, gateways and subscriptions together."""
+
+import weakref
+from collections.abc import AsyncIterator, Sequence
+
+from aiohttp import web
+
+from video_server.accounts import views as accounts_views
+from video_server.appointments import views as appointments_views
+from video_server.booth import views as booth_views
+from video_server.booth import ws as booth_ws
+from video_server.config import Settings
+from video_server.core import clock as wall
+from video_server.core.clock import Clock
+from video_server.core.database import Database
+from video_server.core.events import Bus
+from video_server.core.keys import KeyRing
+from video_server.desk import views as desk_views
+from video_server.phone import views as phone_views
+from video_server.phone import ws as phone_ws
+from video_server.texts import views as texts_views
+from video_server.web import app_keys, guards, health, middleware, pages, sockets, static
+
+MAX_FORM_BYTES = 256 * 1024
+
+ROUTES: Sequence[web.RouteTableDef] = (
+    static.routes,
+    health.routes,
+    accounts_views.routes,
+    texts_views.routes,
+    appointments_views.routes,
+    desk_views.routes,
+    phone_views.routes,
+    phone_ws.routes,
+    booth_views.routes,
+    booth_ws.routes,
+)
+
+
+def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_now) -> web.Application:
+    """Make the web application of one process. Its database must be migrated."""
+    app = web.Application(middlewares=middleware.MIDDLEWARES, client_max_size=MAX_FORM_BYTES)
+    force = settings.force()
+    database = Database(settings.database_url)
+    app[app_keys.DATABASE] = database
+    app[app_keys.CLOCK] = clock
+    app[app_keys.BUS] = Bus(database)
+    app[app_keys.FORCE] = force
+    app[app_keys.KEYS] = key_ring
+    app[app_keys.PUBLIC_URL] = settings.origin
+    app[app_keys.DEMO] = settings.demo
+    app[pages.ENVIRONMENT] = pages.make_environment(force, demo=settings.demo)
+    app[sockets.SOCKETS] = weakref.WeakSet()
+    app[health.CHECKS] = {}
+    for table in ROUTES:
+        app.add_routes(table)
+    app.on_response_prepare.append(middleware.remove_server_header)
+    app.on_shutdown.append(sockets.close_all)
+    app.cleanup_ctx.append(_database)
+    app.cleanup_ctx.append(_bus)
+    guards.check_routes(app)
+    return app
+
+
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[app_keys.DATABASE].dispose()
+
+
+async def _bus(app: web.Application) -> AsyncIterator[None]:
+    async with app[app_keys.BUS].running():
+        yield

@@ -1,0 +1,1 @@
+"""Appointments: the diary, booking, moving, cancelling, and the join link."""

@@ -1,0 +1,17 @@
+"""One line of the audit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """actor and subject are "kind:id" ("staff:…", "phone:…", "system:reminders"; "appointment:…", "incident:…")."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    details: Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""The officer's screen: diary, who waits, the call, notes, the end with an outcome."""

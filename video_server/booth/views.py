@@ -1,0 +1,5 @@
+"""Pages of this slice."""
+
+from aiohttp import web
+
+routes = web.RouteTableDef()

@@ -1,0 +1,114 @@
+"""Settings: environment variables `VIDEO_…`, or one file of the same names. Unknown names stop the start."""
+
+import os
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from video_server.core.errors import CannotStart
+from video_server.core.force import Force
+
+PREFIX = "VIDEO_"
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default; the README's table is checked against this."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    demo: bool = Field(False, description="Demo data, demo accounts and the on-screen outbox; never for real use")
+    data: Path = Field(Path("data"), description="Folder for the database, sockets and demo files")
+    keys: Path | None = Field(None, description="Folder for keys, apart from the data folder; backed up apart")
+    host: str = Field("127.0.0.1", description="Address the web server listens on")
+    port: int = Field(8080, ge=1, le=65535, description="Port the web server listens on")
+    tls: Literal["", "self-signed"] | Path = Field(
+        "", description="self-signed (demo), or a folder with cert.pem and key.pem"
+    )
+    public_url: str = Field(
+        "", description="Origin people reach, e.g. https://video.example.police.uk; default: host and port"
+    )
+    behind_proxy: bool = Field(False, description="Trust X-Forwarded-For and X-Forwarded-Proto from a reverse proxy")
+    database: str = Field("", description="Database URL; default: a SQLite file in the data folder")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged")
+    media_addresses: tuple[str, ...] = Field(
+        (), description="JSON list of addresses the relay advertises; default: the machine's own"
+    )
+    media_port: int = Field(0, ge=0, le=65535, description="UDP port of the relay; 0 takes any free one")
+    texts: Literal["screen", "twilio"] = Field("twilio", description="Where texts go: twilio, or screen (demo only)")
+    twilio_account: str = Field("", description="Twilio account SID")
+    twilio_token: SecretStr = Field(SecretStr(""), description="Twilio auth token")
+    twilio_sender: str = Field("", description="Number or messaging service SID that texts come from")
+    twilio_url: str = Field("", description="Base URL of the texts API; default: Twilio's own")
+    force_name: str = Field("Anytown Police", description="The force's name on pages")
+    force_phone: str = Field("101", description="Number victims ring when something fails")
+    neutral_site: str = Field("https://www.bbc.co.uk/weather", description="Where 'Exit this page' leads")
+    timezone: str = Field("Europe/London", description="Time zone of the diary and of texts")
+    diary_opens: time = Field(time(8, 30), description="First appointment of a day, local time")
+    diary_closes: time = Field(time(21, 30), description="End of the last appointment of a day, local time")
+    appointment_minutes: int = Field(45, ge=15, le=240, multiple_of=15, description="Length of an appointment")
+    notice_minutes: int = Field(15, ge=0, description="How soon an appointment may start")
+    book_ahead_days: int = Field(14, ge=1, le=90, description="How far ahead slots are offered")
+    reminders_hours: tuple[int, ...] = Field((24, 1), description="JSON list: hours before an appointment to remind")
+
+    def force(self) -> Force:
+        """Return the force's own values."""
+        return Force(
+            name=self.force_name,
+            short_name=self.force_name,
+            phone=self.force_phone,
+            neutral_site=self.neutral_site,
+            timezone=ZoneInfo(self.timezone),
+            diary_opens=self.diary_opens,
+            diary_closes=self.diary_closes,
+            appointment_length=timedelta(minutes=self.appointment_minutes),
+            notice=timedelta(minutes=self.notice_minutes),
+            book_ahead=timedelta(days=self.book_ahead_days),
+            reminders=tuple(timedelta(hours=hours) for hours in self.reminders_hours),
+        )
+
+    @property
+    def database_url(self) -> str:
+        """Return the database URL, the embedded default when none is set."""
+        return self.database or f"sqlite+aiosqlite:///{(self.data / 'video.sqlite').absolute()}"
+
+    @property
+    def keys_folder(self) -> Path:
+        """Return the key folder; only the demo may keep it inside the data folder."""
+        return self.keys or self.data / "demo" / "keys"
+
+    @property
+    def origin(self) -> str:
+        """Return the origin people reach, without a trailing slash."""
+        scheme = "https" if self.tls else "http"
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
+        return self.public_url.rstrip("/") or f"{scheme}://{host}:{self.port}"
+
+    @property
+    def relay_control(self) -> Path:
+        """Return the relay's control socket."""
+        return self.data / "run" / "relay.sock"
+
+
+def load(file: Path | None = None, **given: object) -> Settings:
+    """Read settings from the environment, a file of NAME=value lines, and `given` (which win).
+
+    Raises CannotStart, naming every unknown or wrong setting at once.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise CannotStart(f"Unknown settings: {', '.join(unknown)}. The README lists those that exist.")
+    if file is not None and not file.is_file():
+        raise CannotStart(f"The settings file {file} was not found.")
+    try:
+        return Settings(_env_file=file, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type,call-arg]
+    except ValidationError as problem:
+        faults = "; ".join(
+            f"{PREFIX}{'.'.join(map(str, fault['loc'])).upper().removeprefix(PREFIX)}: {fault['msg']}"
+            for fault in problem.errors()
+        )
+        raise CannotStart(f"Settings cannot be used: {faults}.") from None

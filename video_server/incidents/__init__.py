@@ -1,0 +1,1 @@
+"""An incident, its people, and how they may safely be contacted."""

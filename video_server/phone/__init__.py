@@ -1,0 +1,1 @@
+"""The person's phone, from the link to goodbye."""

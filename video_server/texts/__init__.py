@@ -1,0 +1,1 @@
+"""Text messages: the safe-contact gate, wording, outbox, reminders, the provider."""

@@ -1,0 +1,1 @@
+"""HTTP plumbing: pages, forms, sessions, guards, headers, limits. It knows no appointment and no person."""

@@ -1,0 +1,77 @@
+"""Forms: pydantic models that collect every error at once, with one plain sentence a field."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from video_server.core.errors import N_, Refusal
+from video_server.web import i18n
+
+
+class Form(BaseModel):
+    """Base of every form. Strings are trimmed; unknown fields are ignored; `words` says each field's sentence.
+
+    words maps "field" or "field.kind" (a pydantic error type such as "missing") to a sentence marked with N_.
+    """
+
+    model_config = ConfigDict(str_strip_whitespace=True, extra="ignore", frozen=True)
+
+
+FormT = TypeVar("FormT", bound=BaseModel)
+
+
+class FormInvalid(Refusal):
+    """The person must correct something. `problems` maps fields to translated sentences, `values` is what was typed."""
+
+    code = "form_invalid"
+    status = 422
+    public = N_("Check what you entered and try again.")
+
+    def __init__(self, problems: Mapping[str, str], values: Mapping[str, str]) -> None:
+        super().__init__()
+        self.problems = dict(problems)
+        self.values = dict(values)
+
+
+class NotText(Refusal):
+    code = "not_text"
+    status = 400
+    public = N_("What was sent could not be read. Go back and try again.")
+
+
+async def read_values(request: web.Request) -> dict[str, str]:
+    """Return the posted fields; a repeated field keeps its last value; files are refused."""
+    try:
+        posted = await request.post()
+    except (UnicodeDecodeError, ValueError) as problem:
+        raise NotText from problem
+    if any(not isinstance(value, str) for value in posted.values()):
+        raise NotText
+    if any("\x00" in str(value) for value in posted.values()):
+        raise NotText
+    return {name: str(value) for name, value in posted.items()}
+
+
+async def read_form(request: web.Request, model: type[FormT], words: Mapping[str, str]) -> FormT:
+    """Read a posted form into its model.
+
+    words   sentence for each field (key "field", or "field.error_type" for a particular fault), marked with N_
+    Raises  FormInvalid with every field's sentence at once
+    """
+    values = await read_values(request)
+    try:
+        return model.model_validate({name: value for name, value in values.items() if value.strip() != ""})
+    except ValidationError as problem:
+        raise FormInvalid(explain(problem, words), values) from None
+
+
+def explain(problem: ValidationError, words: Mapping[str, str]) -> dict[str, str]:
+    """Return one translated sentence for each field that is wrong."""
+    said: dict[str, str] = {}
+    for fault in problem.errors(include_url=False, include_context=False, include_input=False):
+        field = str(fault["loc"][0]) if fault["loc"] else "form"
+        sentence = words.get(f"{field}.{fault['type']}") or words.get(field) or N_("Check this answer.")
+        said.setdefault(field, i18n.gettext(sentence))
+    return said

@@ -1,0 +1,133 @@
+"""Around every request: language, cross-site check, security headers, refusals told as a page or JSON."""
+
+import secrets
+
+import structlog
+from aiohttp import web
+
+from video_server.core.errors import N_, Forbidden, NotFound, Refusal, TooMany
+from video_server.core.log import get_logger
+from video_server.web import app_keys, i18n, origins, pages
+from video_server.web.guards import Handler, guard_of
+
+log = get_logger(__name__)
+
+
+class CrossSite(Forbidden):
+    code = "cross_site"
+    public = N_("This came from another site and was not done. Open the page again and try once more.")
+
+
+class TooLarge(Refusal):
+    code = "too_large"
+    status = 413
+    public = N_("That was too large. Send less at once.")
+
+
+_HTTP_REFUSALS: dict[int, type[Refusal]] = {403: Forbidden, 404: NotFound, 405: NotFound, 413: TooLarge, 429: TooMany}
+
+
+@web.middleware
+async def headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Make the nonce before, set the headers after; sockets and streams have sent theirs already."""
+    request[pages.NONCE] = secrets.token_urlsafe(16)
+    response = await handler(request)
+    if not response.prepared:
+        set_headers(request, response)
+    return response
+
+
+def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the house's headers where a handler has not set its own."""
+    public_url = request.app[app_keys.PUBLIC_URL]
+    secure = public_url.startswith("https:")
+    sockets = {f"{'wss' if secure or request.secure else 'ws'}://{request.host}"}
+    sockets.add(public_url.replace("http", "ws", 1))
+    policy = (
+        "default-src 'none'; "
+        f"script-src 'self' 'nonce-{request[pages.NONCE]}'; style-src 'self'; img-src 'self' data: blob:; "
+        f"media-src 'self' blob:; font-src 'self'; worker-src 'self'; connect-src 'self' {' '.join(sorted(sockets))}; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'"
+    )
+    for name, value in {
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
+        "X-Robots-Tag": "noindex, nofollow",
+        "Cache-Control": "no-store",
+    }.items():
+        response.headers.setdefault(name, value)
+    if secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+async def remove_server_header(_request: web.Request, response: web.StreamResponse) -> None:
+    """Say nothing of what serves this (signal `on_response_prepare`)."""
+    response.headers.popall("Server", None)
+    response.headers["Server"] = ""
+
+
+@web.middleware
+async def language(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Choose the language: the page's own switch, else the cookie, else what the browser asks for."""
+    asked = request.query.get("lang", "")
+    chosen = i18n.choose(asked, request.cookies.get("lang"), request.headers.get("Accept-Language"))
+    with i18n.use(chosen):
+        response = await handler(request)
+    if asked in i18n.LANGUAGES and not response.prepared:
+        response.set_cookie("lang", asked, path="/", secure=True, httponly=True, samesite="Lax", max_age=31_536_000)
+    return response
+
+
+@web.middleware
+async def cross_site(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse state-changing requests and sockets that other sites started."""
+    machine = guard_of(request.match_info.handler) == "machine"
+    public_url = request.app[app_keys.PUBLIC_URL]
+    is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
+    if is_socket and not origins.is_own_origin(request.headers.get("Origin"), host=request.host, public_url=public_url):
+        raise CrossSite("websocket")
+    if not machine and not origins.may_change_state(
+        request.method, request.headers, host=request.host, public_url=public_url
+    ):
+        raise CrossSite(request.method)
+    return await handler(request)
+
+
+@web.middleware
+async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn a refusal into words, and a fault into an apology with a reference that stands in the log."""
+    with structlog.contextvars.bound_contextvars(request=secrets.token_hex(4)):
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            return _answer(request, refusal)
+        except web.HTTPException as problem:
+            kind = _HTTP_REFUSALS.get(problem.status)
+            if kind is None and problem.status < 400:
+                raise
+            return _answer(request, kind() if kind else Refusal(), status=problem.status)
+        except ConnectionResetError:
+            raise  # the other side has left; there is nobody to answer
+        except Exception:
+            reference = secrets.token_hex(4)
+            log.exception("request_failed", route=_route_of(request), fault=reference)
+            return pages.render_problem(request, code="fault", reference=reference, status=500)
+
+
+def _answer(request: web.Request, refusal: Refusal, *, status: int | None = None) -> web.StreamResponse:
+    status = status or refusal.status
+    log.info("refused", code=refusal.code, status=status, route=_route_of(request))
+    return pages.render_problem(request, code=refusal.code, public=refusal.public, status=status)
+
+
+def _route_of(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical if resource else '-'}"
+
+
+MIDDLEWARES = (headers, language, refusals, cross_site)
