@@ -1,1 +1,327 @@
-"""Tables of this slice."""
+"""Rooms, participants, gaps, alerts, notes."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from video_server.calls.model import Alert, AlertKind, Gap, Note, Participant, Role, Room, State, Word
+from video_server.core.database import METADATA, Connection, IntegrityError, UtcDateTime
+
+rooms = Table(
+    "rooms",
+    METADATA,
+    Column("appointment_id", String(32), primary_key=True),
+    Column("relay", String(64), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", String(40)),
+)
+
+participants = Table(
+    "participants",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("appointment_id", String(32), ForeignKey("rooms.appointment_id"), nullable=False, index=True),
+    Column("session_id", String(32), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("device", String(80), nullable=False),
+    Column("word", String(10), nullable=False),
+    Column("arrived_at", UtcDateTime, nullable=False),
+    Column("waiting_since", UtcDateTime),
+    Column("admitted_at", UtcDateTime),
+    Column("left_at", UtcDateTime),
+    Column("left_how", String(20)),
+    Column("connected", Boolean, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("silent_since", UtcDateTime),
+    Column("socket", String(32)),
+    UniqueConstraint("appointment_id", "session_id"),
+    Index(  # one victim's session is in the call, never two
+        "uq_participants_admitted",
+        "appointment_id",
+        unique=True,
+        sqlite_where=text("state = 'admitted' AND role = 'victim'"),
+        postgresql_where=text("state = 'admitted' AND role = 'victim'"),
+    ),
+)
+
+gaps = Table(
+    "gaps",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("appointment_id", String(32), nullable=False, index=True),
+    Column("participant_id", String(32), nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("why", String(20), nullable=False),
+    Index(
+        "uq_gaps_open",
+        "participant_id",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+alerts = Table(
+    "alerts",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("appointment_id", String(32), nullable=False, index=True),
+    Column("kind", String(20), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("dismissed_at", UtcDateTime),
+    Column("dismissed_by", String(32)),
+)
+
+notes = Table(
+    "notes",
+    METADATA,
+    Column("appointment_id", String(32), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
+    Column("saved_by", String(32), nullable=False),
+)
+
+
+def _participant(row: Row[Any]) -> Participant:
+    values = dict(row._mapping)
+    return Participant(**{**values, "role": Role(row.role), "state": State(row.state), "word": Word(row.word)})
+
+
+async def ensure_room(db: Connection, appointment_id: str, *, now: datetime) -> None:
+    """Make the room's row unless it exists."""
+    try:
+        async with db.begin_nested():
+            await db.execute(insert(rooms).values(appointment_id=appointment_id, relay="", epoch=0, opened_at=now))
+    except IntegrityError:
+        return
+
+
+async def find_room(db: Connection, appointment_id: str) -> Room | None:
+    row = (await db.execute(select(rooms).where(rooms.c.appointment_id == appointment_id))).first()
+    return Room(**row._mapping) if row else None
+
+
+async def place_room(db: Connection, appointment_id: str, *, relay: str, epoch: int) -> bool:
+    """Give the room to a relay under a new epoch; False when somebody else has moved it meanwhile, or it has ended."""
+    placed = await db.execute(
+        update(rooms)
+        .where(rooms.c.appointment_id == appointment_id, rooms.c.epoch == epoch - 1, rooms.c.ended_at.is_(None))
+        .values(relay=relay, epoch=epoch)
+    )
+    return placed.rowcount == 1
+
+
+async def end_room(db: Connection, appointment_id: str, *, outcome: str, now: datetime) -> None:
+    await db.execute(
+        update(rooms)
+        .where(rooms.c.appointment_id == appointment_id, rooms.c.ended_at.is_(None))
+        .values(ended_at=now, outcome=outcome)
+    )
+
+
+async def insert_participant(db: Connection, person: Participant) -> None:
+    """Add a session to a room. Raises IntegrityError when it is there already; the transaction survives."""
+    async with db.begin_nested():
+        await db.execute(insert(participants).values(**vars(person)))
+
+
+async def find_participant(db: Connection, participant_id: str) -> Participant | None:
+    row = (await db.execute(select(participants).where(participants.c.id == participant_id))).first()
+    return _participant(row) if row else None
+
+
+async def find_by_session(db: Connection, appointment_id: str, session_id: str) -> Participant | None:
+    row = (
+        await db.execute(
+            select(participants).where(
+                participants.c.appointment_id == appointment_id, participants.c.session_id == session_id
+            )
+        )
+    ).first()
+    return _participant(row) if row else None
+
+
+async def list_participants(db: Connection, appointment_ids: Collection[str]) -> Sequence[Participant]:
+    rows = await db.execute(
+        select(participants)
+        .where(participants.c.appointment_id.in_(appointment_ids))
+        .order_by(participants.c.arrived_at, participants.c.id)
+    )
+    return [_participant(row) for row in rows]
+
+
+async def change_state(
+    db: Connection, participant_id: str, *, to: State, given: Collection[State], **values: Any
+) -> bool:
+    """Set the state when it is one of `given`; False when it is not (any more)."""
+    changed = await db.execute(
+        update(participants)
+        .where(participants.c.id == participant_id, participants.c.state.in_(given))
+        .values(state=to, **values)
+    )
+    return changed.rowcount == 1
+
+
+async def replace_others(db: Connection, appointment_id: str, *, but: str, now: datetime) -> list[str]:
+    """Put every other open session of the victim's link out; return their session ids."""
+    where = (
+        participants.c.appointment_id == appointment_id,
+        participants.c.role == Role.VICTIM,
+        participants.c.id != but,
+        participants.c.state.not_in([State.UNSAFE, State.EXITED, State.ENDED, State.REPLACED]),
+    )
+    others = list(await db.scalars(select(participants.c.session_id).where(*where)))
+    await db.execute(update(participants).where(*where).values(state=State.REPLACED, left_at=now))
+    return others
+
+
+async def end_all(db: Connection, appointment_id: str, *, now: datetime) -> None:
+    await db.execute(
+        update(participants)
+        .where(
+            participants.c.appointment_id == appointment_id,
+            participants.c.state.not_in([State.UNSAFE, State.EXITED, State.REPLACED]),
+        )
+        .values(state=State.ENDED, left_at=now)
+    )
+    await db.execute(
+        update(gaps).where(gaps.c.appointment_id == appointment_id, gaps.c.ended_at.is_(None)).values(ended_at=now)
+    )
+
+
+async def set_word(db: Connection, participant_id: str, word: Word) -> None:
+    await db.execute(update(participants).where(participants.c.id == participant_id).values(word=word))
+
+
+async def take_socket(db: Connection, participant_id: str, *, socket: str, now: datetime) -> None:
+    await db.execute(
+        update(participants)
+        .where(participants.c.id == participant_id)
+        .values(socket=socket, connected=True, seen_at=now, left_how=None)
+    )
+
+
+async def drop_socket(db: Connection, participant_id: str, *, socket: str, how: str, now: datetime) -> bool:
+    """Note that this socket is gone; False when another has taken its place."""
+    dropped = await db.execute(
+        update(participants)
+        .where(participants.c.id == participant_id, participants.c.socket == socket)
+        .values(connected=False, socket=None, left_how=how, left_at=now, seen_at=now)
+    )
+    return dropped.rowcount == 1
+
+
+async def renew(db: Connection, sockets: Collection[str], *, now: datetime) -> None:
+    await db.execute(update(participants).where(participants.c.socket.in_(sockets)).values(seen_at=now))
+
+
+async def set_silent(db: Connection, participant_id: str, *, since: datetime | None) -> str | None:
+    """Note silence or its end; return the appointment when that is news."""
+    before = participants.c.silent_since.is_(None) if since else participants.c.silent_since.is_not(None)
+    changed = await db.execute(
+        update(participants).where(participants.c.id == participant_id, before).values(silent_since=since)
+    )
+    if changed.rowcount != 1:
+        return None
+    found: str | None = await db.scalar(
+        select(participants.c.appointment_id).where(participants.c.id == participant_id)
+    )
+    return found
+
+
+async def open_gap(db: Connection, person: Participant, *, why: str, now: datetime) -> bool:
+    """Begin a gap unless one is open."""
+    try:
+        async with db.begin_nested():
+            await db.execute(
+                insert(gaps).values(
+                    appointment_id=person.appointment_id, participant_id=person.id, began_at=now, why=why
+                )
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+async def close_gap(db: Connection, participant_id: str, *, now: datetime) -> bool:
+    closed = await db.execute(
+        update(gaps).where(gaps.c.participant_id == participant_id, gaps.c.ended_at.is_(None)).values(ended_at=now)
+    )
+    return closed.rowcount > 0
+
+
+async def list_gaps(db: Connection, appointment_id: str) -> Sequence[Gap]:
+    rows = await db.execute(select(gaps).where(gaps.c.appointment_id == appointment_id).order_by(gaps.c.id))
+    return [Gap(row.participant_id, row.began_at, row.ended_at, row.why) for row in rows]
+
+
+async def insert_alert(db: Connection, alert: Alert) -> None:
+    await db.execute(insert(alerts).values(**vars(alert)))
+
+
+async def find_alert(db: Connection, alert_id: str) -> Alert | None:
+    row = (await db.execute(select(alerts).where(alerts.c.id == alert_id))).first()
+    return _alert(row) if row else None
+
+
+async def dismiss_alert(db: Connection, alert_id: str, *, by: str, now: datetime) -> bool:
+    done = await db.execute(
+        update(alerts)
+        .where(alerts.c.id == alert_id, alerts.c.dismissed_at.is_(None))
+        .values(dismissed_at=now, dismissed_by=by)
+    )
+    return done.rowcount == 1
+
+
+async def list_alerts(db: Connection, appointment_ids: Collection[str]) -> Sequence[Alert]:
+    rows = await db.execute(
+        select(alerts).where(alerts.c.appointment_id.in_(appointment_ids)).order_by(alerts.c.at, alerts.c.id)
+    )
+    return [_alert(row) for row in rows]
+
+
+def _alert(row: Row[Any]) -> Alert:
+    return Alert(**{**row._mapping, "kind": AlertKind(row.kind)})
+
+
+async def find_note(db: Connection, appointment_id: str) -> Note:
+    row = (await db.execute(select(notes).where(notes.c.appointment_id == appointment_id))).first()
+    return Note(row.text, row.version, row.saved_at) if row else Note("", 0, None)
+
+
+async def save_note(db: Connection, appointment_id: str, *, text: str, version: int, by: str, now: datetime) -> bool:
+    """Write version + 1 over `version`; False when another version stands there."""
+    values = {"text": text, "saved_at": now, "saved_by": by, "version": version + 1}
+    if version == 0:
+        try:
+            async with db.begin_nested():
+                await db.execute(insert(notes).values(appointment_id=appointment_id, **values))
+        except IntegrityError:
+            return False
+        return True
+    saved = await db.execute(
+        update(notes).where(notes.c.appointment_id == appointment_id, notes.c.version == version).values(**values)
+    )
+    return saved.rowcount == 1

@@ -1,0 +1,159 @@
+"""Values of a call: who is in the room, in which state, what went wrong when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+LEASE = timedelta(seconds=10)
+"""A web process renews the presence of its sockets every few seconds; older than this the process has died."""
+
+
+class Role(StrEnum):
+    """What somebody is in the room."""
+
+    VICTIM = "victim"
+    OFFICER = "officer"
+
+
+class State(StrEnum):
+    """Where a participant stands. `unsafe`, `exited`, `replaced` and `ended` are final for a session."""
+
+    ARRIVED = "arrived"  # the link was opened
+    UNSAFE = "unsafe"  # said it is not safe to talk
+    CHECKING = "checking"  # safe; looking at camera and microphone
+    WAITING = "waiting"  # ready to be admitted
+    ADMITTED = "admitted"  # in the call
+    LEFT = "left"  # left by the button; may come back
+    EXITED = "exited"  # left on purpose by "Exit this page": do not ring back
+    REPLACED = "replaced"  # another session of the same link was admitted
+    ENDED = "ended"  # the officer ended the call
+
+
+FINAL = frozenset({State.UNSAFE, State.EXITED, State.REPLACED, State.ENDED})
+
+
+class Word(StrEnum):
+    """What this session answered when asked for the agreed word."""
+
+    NONE = "none"
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+class Watched(StrEnum):
+    """Could the person responsible see or hear you?"""
+
+    NO = "no"
+    YES = "yes"
+    UNKNOWN_PERSON = "unknown_person"  # "I don't know who did it"
+
+
+class AlertKind(StrEnum):
+    """Why the booth is alarmed."""
+
+    UNSAFE = "unsafe"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True)
+class Participant:
+    """One session in one room.
+
+    connected     its page's socket is open (or its process died less than LEASE ago)
+    silent_since  the relay hears nothing from it
+    left_how      "button", "closed_page", "lost"
+    """
+
+    id: str
+    appointment_id: str
+    session_id: str
+    role: Role
+    state: State
+    device: str
+    word: Word
+    arrived_at: datetime
+    waiting_since: datetime | None
+    admitted_at: datetime | None
+    left_at: datetime | None
+    left_how: str | None
+    connected: bool
+    seen_at: datetime
+    silent_since: datetime | None
+    socket: str | None
+
+    def is_present(self, now: datetime) -> bool:
+        """Say whether the page is open, as far as anybody can know."""
+        return self.connected and now - self.seen_at <= LEASE
+
+
+@dataclass(frozen=True)
+class Room:
+    """The room of an appointment and the relay that holds it. An older epoch is refused by the relay."""
+
+    appointment_id: str
+    relay: str
+    epoch: int
+    opened_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something the officer must see before anything else."""
+
+    id: str
+    appointment_id: str
+    kind: AlertKind
+    at: datetime
+    dismissed_at: datetime | None
+    dismissed_by: str | None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time in which an admitted participant was not heard: "silent", "relay_lost", "closed"."""
+
+    participant_id: str
+    began_at: datetime
+    ended_at: datetime | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """The officer's running note; `version` grows with each save, 0 when nothing was written yet."""
+
+    text: str
+    version: int
+    saved_at: datetime | None
+
+
+@dataclass(frozen=True)
+class RoomView:
+    """All a page needs to know of a room, read in one consistent look."""
+
+    room: Room | None
+    participants: Sequence[Participant]
+    alerts: Sequence[Alert]
+    gaps: Sequence[Gap]
+
+    def of_session(self, session_id: str) -> Participant | None:
+        """Return the participant of a session."""
+        return next((person for person in self.participants if person.session_id == session_id), None)
+
+    def by_id(self, participant_id: str) -> Participant | None:
+        """Return a participant."""
+        return next((person for person in self.participants if person.id == participant_id), None)
+
+    def officer(self, now: datetime) -> Participant | None:
+        """Return the officer who is present, or the last who was."""
+        officers = [person for person in self.participants if person.role is Role.OFFICER]
+        present = [person for person in officers if person.is_present(now)]
+        return (present or officers or [None])[-1]
+
+    @property
+    def admitted(self) -> Participant | None:
+        """Return the victim's session that is in the call."""
+        return next((p for p in self.participants if p.role is Role.VICTIM and p.state is State.ADMITTED), None)

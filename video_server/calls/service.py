@@ -1,0 +1,393 @@
+"""What happens in a room: arriving, the safety questions, waiting, being admitted, leaving, the end, notes.
+
+Every function works in the caller's transaction and leaves an event on topic "room", so that every page of the room
+looks again. What the relay must do follows from these rows (`presence.py`); it is never told first.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from video_server.appointments import service as appointments
+from video_server.appointments.model import Appointment
+from video_server.audit import service as audit
+from video_server.calls import storage
+from video_server.calls.model import (
+    FINAL,
+    Alert,
+    AlertKind,
+    Note,
+    Participant,
+    Role,
+    Room,
+    RoomView,
+    State,
+    Watched,
+    Word,
+)
+from video_server.core import events, keys
+from video_server.core.database import Connection, IntegrityError
+from video_server.core.errors import Conflict, N_, NotFound, TooMany
+from video_server.tasks import service as tasks
+from video_server.web import sessions
+
+MOST_SESSIONS = 20
+NOTE_CHARACTERS = 20_000
+_OPEN = frozenset(State) - FINAL
+
+
+class CannotJoin(Conflict):
+    """This session is at its end, or the appointment is."""
+
+    code = "cannot_join"
+    public = N_("This page is no longer in use. Open the link in your text message again.")
+
+
+class NotWaiting(Conflict):
+    code = "not_waiting"
+    public = N_("This person is not waiting any more. Look at the list again.")
+
+
+class SomebodyAdmitted(Conflict):
+    code = "somebody_admitted"
+    public = N_("Somebody else from this link was admitted first. Look at the list again.")
+
+
+class NoteChanged(Conflict):
+    """The note was saved elsewhere in between; `current` is what stands there."""
+
+    code = "note_changed"
+    public = N_("The notes were changed in another window. Compare both before you save.")
+
+    def __init__(self, current: Note) -> None:
+        super().__init__()
+        self.current = current
+
+
+async def arrive(
+    db: Connection, appointment: Appointment, *, session_id: str, role: Role, device: str, now: datetime
+) -> Participant:
+    """Put a session into its room, once; return where it stands. An officer is in the call at once.
+
+    device   a few words of which device this is ("iPhone, Safari"), so that two sessions can be told apart
+    Raises   TooMany past MOST_SESSIONS sessions of one appointment
+    """
+    found = await storage.find_by_session(db, appointment.id, session_id)
+    if found is not None:
+        return found
+    await storage.ensure_room(db, appointment.id, now=now)
+    if len(await storage.list_participants(db, [appointment.id])) >= MOST_SESSIONS:
+        raise TooMany("sessions of one appointment")
+    admitted = role is Role.OFFICER
+    person = Participant(
+        id=keys.new_id(),
+        appointment_id=appointment.id,
+        session_id=session_id,
+        role=role,
+        state=State.ADMITTED if admitted else State.ARRIVED,
+        device=device[:80],
+        word=Word.NONE,
+        arrived_at=now,
+        waiting_since=None,
+        admitted_at=now if admitted else None,
+        left_at=None,
+        left_how=None,
+        connected=False,
+        seen_at=now,
+        silent_since=None,
+        socket=None,
+    )
+    try:
+        await storage.insert_participant(db, person)
+    except IntegrityError:
+        return await _get_by_session(db, appointment.id, session_id)
+    await _tell(db, person, "calls.arrived", now=now, role=role.value)
+    return person
+
+
+async def answer_safety(
+    db: Connection,
+    appointment: Appointment,
+    *,
+    session_id: str,
+    safe_place: bool,
+    watched: Watched | None,
+    now: datetime,
+) -> State:
+    """Note the answers to "are you safe?" and "could they see or hear you?"; return the state that follows.
+
+    watched   None while the second question was not asked yet
+    An unsafe answer is final for this session: the booth is alarmed, nothing is sent, a person decides how to go on.
+    Raises    CannotJoin
+    """
+    person = await _get_by_session(db, appointment.id, session_id)
+    if not safe_place or watched is Watched.YES:
+        return await _become_unsafe(db, person, safe_place=safe_place, now=now)
+    if person.state in FINAL:
+        raise CannotJoin
+    if watched is None or person.state is not State.ARRIVED:
+        return person.state
+    if not await storage.change_state(db, person.id, to=State.CHECKING, given=[State.ARRIVED]):
+        raise CannotJoin
+    await _tell(db, person, "calls.safe", now=now, watched=watched.value)
+    return State.CHECKING
+
+
+async def _become_unsafe(db: Connection, person: Participant, *, safe_place: bool, now: datetime) -> State:
+    if person.state is State.UNSAFE:
+        return State.UNSAFE
+    if not await storage.change_state(db, person.id, to=State.UNSAFE, given=_OPEN, left_at=now):
+        raise CannotJoin
+    await _alarm(db, person, AlertKind.UNSAFE, now=now)
+    await _tell(db, person, "calls.unsafe", now=now, safe_place=safe_place)
+    await tasks.open_task(
+        db,
+        kind="unsafe_answer",
+        subject=f"appointment:{person.appointment_id}",
+        note=N_("Said it is not safe to talk. Do not ring or text. Decide how to reach this person safely."),
+        due_at=now + timedelta(minutes=15),
+        now=now,
+    )
+    return State.UNSAFE
+
+
+async def give_word(db: Connection, appointment: Appointment, *, session_id: str, word: str, now: datetime) -> Word:
+    """Compare the agreed word; wrong stays wrong until it is given right. The person is not told which."""
+    person = await _get_by_session(db, appointment.id, session_id)
+    said = Word.RIGHT if _plain(word) == _plain(appointment.agreed_word) else Word.WRONG
+    await storage.set_word(db, person.id, said)
+    await _tell(db, person, "calls.word_given", now=now, word=said.value)
+    return said
+
+
+def _plain(word: str) -> str:
+    return "".join(letter for letter in word.casefold() if letter.isalnum())
+
+
+async def start_waiting(db: Connection, participant_id: str, *, now: datetime) -> None:
+    """Note that a person is ready to be admitted. Coming back after a drop changes nothing.
+
+    Raises   CannotJoin when the safety questions were not answered, or the session is at its end
+    """
+    person = await get_participant(db, participant_id)
+    if person.state in {State.WAITING, State.ADMITTED}:
+        return
+    given = [State.CHECKING, State.LEFT]
+    if not await storage.change_state(db, person.id, to=State.WAITING, given=given, waiting_since=now, left_at=None):
+        raise CannotJoin
+    await _tell(db, person, "calls.waiting", now=now)
+
+
+async def admit(
+    db: Connection, appointment: Appointment, participant_id: str, *, by: str, now: datetime
+) -> Participant:
+    """Let one waiting session into the call; every other session of the link ends. Admitting twice changes nothing.
+
+    Raises   NotWaiting, SomebodyAdmitted
+    """
+    person = await get_participant(db, participant_id)
+    if person.appointment_id != appointment.id or person.role is not Role.VICTIM:
+        raise NotWaiting
+    if person.state is State.ADMITTED:
+        return person
+    try:
+        async with db.begin_nested():
+            admitted = await storage.change_state(
+                db, person.id, to=State.ADMITTED, given=[State.WAITING], admitted_at=now
+            )
+    except IntegrityError as problem:
+        raise SomebodyAdmitted from problem
+    if not admitted:
+        raise NotWaiting
+    for session_id in await storage.replace_others(db, appointment.id, but=person.id, now=now):
+        await sessions.end_session(db, session_id, why="another_admitted", now=now)
+    await appointments.mark_seen(db, appointment.id, now=now)
+    await _tell(db, person, "calls.admitted", now=now, actor=f"staff:{by}")
+    return await get_participant(db, participant_id)
+
+
+async def leave(db: Connection, participant_id: str, *, now: datetime) -> None:
+    """Leave by the button. A victim may come back and waits again; leaving twice changes nothing."""
+    person = await get_participant(db, participant_id)
+    if person.role is Role.OFFICER:
+        await storage.close_gap(db, person.id, now=now)
+        await _tell(db, person, "calls.officer_left", now=now)
+        return
+    given = [State.CHECKING, State.WAITING, State.ADMITTED]
+    if await storage.change_state(db, person.id, to=State.LEFT, given=given, left_at=now, left_how="button"):
+        await storage.close_gap(db, person.id, now=now)
+        await _tell(db, person, "calls.left", now=now)
+
+
+async def exit_on_purpose(db: Connection, appointment_id: str, *, session_id: str, now: datetime) -> None:
+    """Note that the person used "Exit this page": the session ends, the booth is told not to ring back."""
+    await sessions.end_session(db, session_id, why="exited", now=now)
+    person = await storage.find_by_session(db, appointment_id, session_id)
+    if person is None or not await storage.change_state(db, person.id, to=State.EXITED, given=_OPEN, left_at=now):
+        return
+    await storage.close_gap(db, person.id, now=now)
+    await _alarm(db, person, AlertKind.EXITED, now=now)
+    await _tell(db, person, "calls.exited", now=now)
+
+
+async def end_call(db: Connection, appointment_id: str, *, outcome: str, by: str, now: datetime) -> Appointment:
+    """End the call with an outcome; everybody's page says so. Raises AlreadyEnded the second time."""
+    appointment = await appointments.end(db, appointment_id, outcome=outcome, by=by, now=now)
+    await storage.end_all(db, appointment_id, now=now)
+    await storage.end_room(db, appointment_id, outcome=outcome, now=now)
+    await events.record(db, "room", appointment_id, now=now)
+    return appointment
+
+
+async def dismiss_alert(db: Connection, alert_id: str, *, by: str, now: datetime) -> Alert:
+    """Note who has seen an alert; the first stays. Raises NotFound."""
+    alert = await storage.find_alert(db, alert_id)
+    if alert is None:
+        raise NotFound
+    if await storage.dismiss_alert(db, alert_id, by=by, now=now):
+        await audit.record(
+            db,
+            actor=f"staff:{by}",
+            action="calls.alert_dismissed",
+            subject=f"appointment:{alert.appointment_id}",
+            details={"alert": alert_id, "kind": alert.kind.value},
+            now=now,
+        )
+        await events.record(db, "room", alert.appointment_id, now=now)
+    return alert
+
+
+async def get_note(db: Connection, appointment_id: str) -> Note:
+    """Return the officer's note; version 0 when there is none."""
+    return await storage.find_note(db, appointment_id)
+
+
+async def save_note(db: Connection, appointment_id: str, *, text: str, version: int, by: str, now: datetime) -> Note:
+    """Save the note as typed, over the version the page holds. Saving the same text again changes nothing.
+
+    Raises   NoteChanged (with what stands there) when another window saved in between
+    """
+    current = await storage.find_note(db, appointment_id)
+    if current.version and current.text == text:
+        return current  # a retry after a lost answer
+    if not await storage.save_note(db, appointment_id, text=text[:NOTE_CHARACTERS], version=version, by=by, now=now):
+        raise NoteChanged(await storage.find_note(db, appointment_id))
+    await audit.record(
+        db,
+        actor=f"staff:{by}",
+        action="calls.note_saved",
+        subject=f"appointment:{appointment_id}",
+        details={"version": version + 1, "characters": len(text)},
+        now=now,
+    )
+    return await storage.find_note(db, appointment_id)
+
+
+async def view(db: Connection, appointment_id: str) -> RoomView:
+    """Return all there is to know of a room, in one consistent look."""
+    return RoomView(
+        room=await storage.find_room(db, appointment_id),
+        participants=await storage.list_participants(db, [appointment_id]),
+        alerts=await storage.list_alerts(db, [appointment_id]),
+        gaps=await storage.list_gaps(db, appointment_id),
+    )
+
+
+async def list_participants(db: Connection, appointment_ids: Sequence[str]) -> Sequence[Participant]:
+    """Return everybody in these rooms, for a diary."""
+    return await storage.list_participants(db, appointment_ids)
+
+
+async def list_open_alerts(db: Connection, appointment_ids: Sequence[str]) -> Sequence[Alert]:
+    """Return alerts nobody has dismissed yet, oldest first."""
+    return [alert for alert in await storage.list_alerts(db, appointment_ids) if alert.dismissed_at is None]
+
+
+async def get_participant(db: Connection, participant_id: str) -> Participant:
+    """Return a participant. Raises NotFound."""
+    person = await storage.find_participant(db, participant_id)
+    if person is None:
+        raise NotFound
+    return person
+
+
+async def find_by_session(db: Connection, appointment_id: str, session_id: str) -> Participant | None:
+    """Return where a session stands in a room, or None."""
+    return await storage.find_by_session(db, appointment_id, session_id)
+
+
+async def take_socket(db: Connection, person: Participant, *, socket: str, now: datetime) -> None:
+    """A page of this participant has opened its socket; an older page of the same session gives way."""
+    await storage.take_socket(db, person.id, socket=socket, now=now)
+    await events.record(db, "room", person.appointment_id, now=now)
+
+
+async def drop_socket(db: Connection, person: Participant, *, socket: str, how: str, now: datetime) -> None:
+    """A page's socket has gone: "closed_page" (it said goodbye) or "lost" (it did not)."""
+    if await storage.drop_socket(db, person.id, socket=socket, how=how, now=now):
+        await events.record(db, "room", person.appointment_id, now=now)
+
+
+async def renew_presence(db: Connection, sockets: Sequence[str], *, now: datetime) -> None:
+    """Say that these sockets are still held by a living process."""
+    await storage.renew(db, sockets, now=now)
+
+
+async def note_silence(db: Connection, participant_id: str, *, why: str, now: datetime) -> None:
+    """The relay hears nothing from this participant (any more); begins a gap in the call's record."""
+    appointment_id = await storage.set_silent(db, participant_id, since=now)
+    if appointment_id is None:
+        return
+    person = await get_participant(db, participant_id)
+    if person.state is State.ADMITTED:
+        await storage.open_gap(db, person, why=why, now=now)
+    await events.record(db, "room", appointment_id, now=now)
+
+
+async def note_sound(db: Connection, participant_id: str, *, now: datetime) -> None:
+    """The relay hears this participant (again); ends the gap."""
+    appointment_id = await storage.set_silent(db, participant_id, since=None)
+    closed = await storage.close_gap(db, participant_id, now=now)
+    if appointment_id is not None or closed:
+        person = await get_participant(db, participant_id)
+        await events.record(db, "room", person.appointment_id, now=now)
+
+
+async def place(db: Connection, appointment_id: str, *, relay: str) -> Room:
+    """Return the room, held by this relay: a room whose relay has died gets a new epoch. Raises CannotJoin."""
+    room = await storage.find_room(db, appointment_id)
+    if room is None or room.ended_at is not None:
+        raise CannotJoin
+    if room.relay != relay:
+        await storage.place_room(db, appointment_id, relay=relay, epoch=room.epoch + 1)
+        room = await storage.find_room(db, appointment_id)
+        if room is None or room.ended_at is not None:
+            raise CannotJoin
+    return room
+
+
+async def _get_by_session(db: Connection, appointment_id: str, session_id: str) -> Participant:
+    person = await storage.find_by_session(db, appointment_id, session_id)
+    if person is None:
+        raise CannotJoin
+    return person
+
+
+async def _alarm(db: Connection, person: Participant, kind: AlertKind, *, now: datetime) -> None:
+    await storage.insert_alert(db, Alert(keys.new_id(), person.appointment_id, kind, now, None, None))
+    await events.record(db, "alerts", person.appointment_id, now=now)
+
+
+async def _tell(
+    db: Connection, person: Participant, action: str, *, now: datetime, actor: str | None = None, **details: object
+) -> None:
+    """Audit a deed of a participant and wake every page of the room."""
+    kind = "staff" if person.role is Role.OFFICER else "phone"
+    await audit.record(
+        db,
+        actor=actor or f"{kind}-session:{person.session_id}",
+        action=action,
+        subject=f"appointment:{person.appointment_id}",
+        details={"participant": person.id, **details},
+        now=now,
+    )
+    await events.record(db, "room", person.appointment_id, now=now)
