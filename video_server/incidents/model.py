@@ -1,0 +1,71 @@
+"""An incident, its people, and how they may safely be contacted."""
+
+from dataclasses import dataclass
+from datetime import datetime, time
+from enum import StrEnum
+
+REFERENCE_PREFIX = "AP"
+_CODE_LENGTH = 8
+
+
+class Wording(StrEnum):
+    """How much a text may say of who it comes from: neutral names no police."""
+
+    NEUTRAL = "neutral"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True)
+class SafeContact:
+    """What the person said about being contacted safely.
+
+    may_text               nothing may be texted when False
+    not_before, not_after  local hours in which texts may arrive; None means at any hour on that side
+    """
+
+    may_text: bool
+    wording: Wording
+    not_before: time | None = None
+    not_after: time | None = None
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who belongs to an incident. `mobile` is E.164, `language` "en" or "cy"."""
+
+    id: str
+    incident_id: str
+    role: str
+    name: str
+    mobile: str
+    language: str
+    safe_contact: SafeContact
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What happened, as far as this product needs it.
+
+    reference    said on the phone and written in texts, so that the reader can check them
+    recorded_by  actor as the audit writes it: "staff:<id>", "system:demo"
+    """
+
+    id: str
+    reference: str
+    offence_type: str
+    recorded_at: datetime
+    recorded_by: str
+    victim_id: str
+
+
+def make_reference(code: str) -> str:
+    """Return the reference for a random code of eight characters: AP-7F4K-92QD."""
+    return f"{REFERENCE_PREFIX}-{code[:4]}-{code[4:]}"
+
+
+def parse_reference(typed: str) -> str | None:
+    """Read a reference as people type it (case, spaces, dashes, prefix or none); None when it cannot be one."""
+    code = "".join(c for c in typed.upper() if c.isascii() and c.isalnum())
+    if len(code) == len(REFERENCE_PREFIX) + _CODE_LENGTH:
+        code = code.removeprefix(REFERENCE_PREFIX)
+    return make_reference(code) if len(code) == _CODE_LENGTH else None

@@ -1,0 +1,135 @@
+"""Record an incident, ask the eligibility questions again, look things up."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from video_server.audit import service as audit
+from video_server.core import keys
+from video_server.core.database import Connection, IntegrityError
+from video_server.core.errors import N_, NotFound
+from video_server.incidents import mobile, offences, storage
+from video_server.incidents.eligibility import Assessment, Eligibility, offer_problems
+from video_server.incidents.model import Incident, Person, SafeContact, make_reference, parse_reference
+from video_server.tasks import service as tasks
+
+_REFERENCE_TRIES = 5
+_CODE_LENGTH = 8
+
+
+async def record_incident(
+    db: Connection,
+    *,
+    offence_type: str,
+    victim_name: str,
+    victim_mobile: str,
+    language: str,
+    safe_contact: SafeContact,
+    eligibility: Eligibility,
+    by: str,
+    now: datetime,
+    immediate_threat: bool = False,
+    form_id: str | None = None,
+) -> Incident:
+    """Record an incident with its victim and the answers given; return it.
+
+    victim_mobile  E.164, from `mobile.parse_mobile`
+    by             actor as the audit writes it
+    form_id        id of the form it was typed into: sent again, it returns the first incident and writes nothing
+    Raises         ValueError for an unknown offence or a number that was not parsed
+    """
+    if not offences.is_offence(offence_type):
+        raise ValueError("unknown offence type")
+    if not mobile.is_e164(victim_mobile):
+        raise ValueError("the mobile number was not parsed")
+    victim_id = keys.new_id()
+    for _ in range(_REFERENCE_TRIES):
+        reference = make_reference(keys.new_code(_CODE_LENGTH))
+        incident = Incident(keys.new_id(), reference, offence_type, now, by, victim_id)
+        try:
+            await storage.insert_incident(db, incident, form_id=form_id)
+            break
+        except IntegrityError:
+            first = await storage.find_incident(db, form_id=form_id) if form_id else None
+            if first is not None:
+                return first
+    else:
+        raise RuntimeError("no free incident reference was found")
+    await storage.insert_person(
+        db, Person(victim_id, incident.id, "victim", victim_name, victim_mobile, language, safe_contact)
+    )
+    await audit.record(
+        db,
+        actor=by,
+        action="incidents.recorded",
+        subject=f"incident:{incident.id}",
+        details={
+            "person": victim_id,
+            "offence": offence_type,
+            "may_text": safe_contact.may_text,
+            "wording": safe_contact.wording.value,
+        },
+        now=now,
+    )
+    await assess(db, incident.id, eligibility=eligibility, immediate_threat=immediate_threat, by=by, now=now)
+    return incident
+
+
+async def assess(
+    db: Connection, incident_id: str, *, eligibility: Eligibility, immediate_threat: bool, by: str, now: datetime
+) -> Assessment:
+    """Record the answers to the eligibility questions; the newest count. An immediate threat opens a task at once."""
+    assessment = Assessment(eligibility, immediate_threat, now, by)
+    await storage.insert_assessment(db, incident_id, assessment)
+    await audit.record(
+        db,
+        actor=by,
+        action="incidents.assessed",
+        subject=f"incident:{incident_id}",
+        details={"against_video": offer_problems(assessment)},
+        now=now,
+    )
+    if immediate_threat:
+        await tasks.open_task(
+            db,
+            kind="send_officer",
+            subject=f"incident:{incident_id}",
+            note=N_("Immediate threat: send an officer."),
+            due_at=now,
+            now=now,
+        )
+    return assessment
+
+
+async def get_incident(db: Connection, incident_id: str) -> Incident:
+    """Return an incident. Raises NotFound."""
+    incident = await storage.find_incident(db, incident_id=incident_id)
+    if incident is None:
+        raise NotFound
+    return incident
+
+
+async def find_by_reference(db: Connection, reference: str) -> Incident | None:
+    """Return the incident with this reference, typed in any usual way, or None."""
+    parsed = parse_reference(reference)
+    return await storage.find_incident(db, reference=parsed) if parsed else None
+
+
+async def get_person(db: Connection, person_id: str) -> Person:
+    """Return a person of an incident. Raises NotFound."""
+    person = await storage.find_person(db, person_id)
+    if person is None:
+        raise NotFound
+    return person
+
+
+async def get_assessment(db: Connection, incident_id: str) -> Assessment:
+    """Return the newest answers to the eligibility questions. Raises NotFound."""
+    assessment = await storage.find_newest_assessment(db, incident_id)
+    if assessment is None:
+        raise NotFound
+    return assessment
+
+
+async def list_recent(db: Connection, limit: int) -> Sequence[Incident]:
+    """Return the newest incidents, newest first."""
+    return await storage.list_recent(db, limit=limit)
