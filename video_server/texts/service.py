@@ -1,0 +1,98 @@
+"""Queue a text in the caller's transaction, withdraw it, see what became of it."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from video_server.audit import service as audit
+from video_server.core import events, keys
+from video_server.core.database import Connection, IntegrityError
+from video_server.core.errors import N_
+from video_server.incidents import service as incidents
+from video_server.tasks import service as tasks
+from video_server.texts import gate, storage
+from video_server.texts.model import NEEDS_LINK, VALUES, State, Text
+
+TASK_WITHIN = timedelta(minutes=15)
+MUST_NOT_TEXT = N_("This person may not be texted. Tell them about the appointment another way they agreed to.")
+
+
+async def queue(
+    db: Connection,
+    *,
+    kind: str,
+    person_id: str,
+    subject: str,
+    link_id: str | None,
+    values: Mapping[str, str],
+    due_at: datetime,
+    expires_at: datetime,
+    now: datetime,
+) -> None:
+    """Write a text into the outbox; it is sent once, after the caller's transaction has committed.
+
+    kind        "booked", "moved", "cancelled", "reminder"
+    link_id     whose link stands in it; the token is filled in at hand-over and never stored here
+    values      {"reference": "AP-…", "starts_at": ISO 8601 with offset}; never a name or an offence
+    expires_at  from then on it makes no sense and is not sent
+    Someone who may not be texted gets no row: a task asks a person to tell them instead. Hours are looked at when
+    it is due, for wishes change. Queueing the same text again changes nothing.
+    Raises  ValueError when kind, values and link_id do not fit each other
+    """
+    if set(values) != VALUES:
+        raise ValueError(f"values must be {sorted(VALUES)}, not {sorted(values)}")
+    if link_id is None and kind in NEEDS_LINK:
+        raise ValueError(f"a text of kind {kind!r} needs a link")
+    if datetime.fromisoformat(values["starts_at"]).tzinfo is None:
+        raise ValueError("starts_at has no offset")
+    person = await incidents.get_person(db, person_id)
+    refusal = gate.refuse(person.safe_contact, kind)
+    if refusal is not None:
+        await audit.record(
+            db,
+            actor="system:texts",
+            action="texts.refused",
+            subject=subject,
+            details={"kind": kind, "reason": refusal.reason},
+            now=now,
+        )
+        await tasks.open_task(
+            db, kind="text_refused", subject=subject, note=MUST_NOT_TEXT, due_at=now + TASK_WITHIN, now=now
+        )
+        return
+    same = json.dumps([kind, person_id, subject, link_id, sorted(values.items()), due_at.timestamp()])
+    text = Text(
+        id=keys.new_id(),
+        kind=kind,
+        subject=subject,
+        person_id=person_id,
+        link_id=link_id,
+        values=values,
+        due_at=due_at,
+        expires_at=expires_at,
+        state=State.DUE,
+    )
+    try:
+        await storage.insert_text(db, text, dedupe_sha256=keys.digest(same))
+    except IntegrityError:
+        return  # queued already
+    await events.record(db, "texts", subject, now=now)
+
+
+async def void(db: Connection, *, subject: str, now: datetime, kinds: Collection[str] | None = None) -> int:
+    """Withdraw the texts of a subject that have not left; return how many.
+
+    One that a worker holds at this instant may still leave, but is not tried again.
+    """
+    count = await storage.void(db, subject, kinds, now=now)
+    if count:
+        await audit.record(
+            db, actor="system:texts", action="texts.withdrawn", subject=subject, details={"count": count}, now=now
+        )
+        await events.record(db, "texts", subject, now=now)
+    return count
+
+
+async def list_for(db: Connection, subject: str) -> Sequence[Text]:
+    """Return every text of a subject in the order they are due, sent or not."""
+    return await storage.list_for(db, subject)
