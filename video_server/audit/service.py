@@ -1,6 +1,6 @@
 """Write and read the audit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,3 +31,8 @@ async def record(
 async def list_for(db: Connection, subject: str, *, limit: int = 500) -> Sequence[Entry]:
     """Return what was done to a subject, oldest first."""
     return await storage.list_entries(db, subject=subject, limit=limit)
+
+
+async def list_deeds(db: Connection, *, action: str, subjects: Collection[str]) -> Sequence[Entry]:
+    """Return every entry of one action on any of these subjects, oldest first."""
+    return await storage.list_deeds(db, action=action, subjects=subjects) if subjects else []

@@ -1,6 +1,6 @@
 """The audit table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,3 +31,8 @@ async def insert_entry(
 async def list_entries(db: Connection, *, subject: str, limit: int) -> Sequence[Entry]:
     rows = await db.execute(select(audit).where(audit.c.subject == subject).order_by(audit.c.id).limit(limit))
     return [Entry(row.at, row.actor, row.action, row.subject, row.details) for row in rows]
+
+
+async def list_deeds(db: Connection, *, action: str, subjects: Collection[str]) -> Sequence[Entry]:
+    found = select(audit).where(audit.c.subject.in_(subjects), audit.c.action == action).order_by(audit.c.id)
+    return [Entry(row.at, row.actor, row.action, row.subject, row.details) for row in await db.execute(found)]
