@@ -9,6 +9,8 @@ from video_server.accounts import views as accounts_views
 from video_server.appointments import views as appointments_views
 from video_server.booth import views as booth_views
 from video_server.booth import ws as booth_ws
+from video_server.calls.relays import RELAYS, Relays
+from video_server.calls.seats import SEATS, Seats
 from video_server.config import Settings
 from video_server.core import clock as wall
 from video_server.core.clock import Clock
@@ -51,13 +53,17 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[app_keys.DEMO] = settings.demo
     app[pages.ENVIRONMENT] = pages.make_environment(force, demo=settings.demo)
     app[sockets.SOCKETS] = weakref.WeakSet()
-    app[health.CHECKS] = {}
+    app[health.CHECKS] = {"relay": lambda app: app[RELAYS].check()}
+    app[RELAYS] = Relays(settings.relay_control, database, clock)
+    app[SEATS] = Seats(database, clock)
     for table in ROUTES:
         app.add_routes(table)
     app.on_response_prepare.append(middleware.remove_server_header)
     app.on_shutdown.append(sockets.close_all)
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_bus)
+    app.cleanup_ctx.append(_relays)
+    app.cleanup_ctx.append(_seats)
     guards.check_routes(app)
     return app
 
@@ -69,4 +75,14 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
 
 async def _bus(app: web.Application) -> AsyncIterator[None]:
     async with app[app_keys.BUS].running():
+        yield
+
+
+async def _relays(app: web.Application) -> AsyncIterator[None]:
+    async with app[RELAYS].running():
+        yield
+
+
+async def _seats(app: web.Application) -> AsyncIterator[None]:
+    async with app[SEATS].running():
         yield

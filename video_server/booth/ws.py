@@ -1,5 +1,44 @@
-"""The room socket of this page."""
+"""The room socket of the booth's call page."""
 
 from aiohttp import web
 
+from video_server.accounts import access
+from video_server.accounts.model import Role
+from video_server.appointments import service as appointments
+from video_server.booth import state
+from video_server.calls import devices, service
+from video_server.calls.model import Participant, RoomView
+from video_server.calls.model import Role as RoomRole
+from video_server.calls.seats import Seat
+from video_server.core.errors import Forbidden
+from video_server.incidents import service as incidents
+from video_server.web import app_keys, sockets
+
 routes = web.RouteTableDef()
+
+
+@routes.get("/booth/appointments/{appointment}/socket", name="booth.socket")
+@access.staff(Role.OFFICER)
+async def room_socket(request: web.Request) -> web.StreamResponse:
+    """Seat the appointment's own officer; a colleague takes the appointment over first."""
+    clock = request.app[app_keys.CLOCK]
+    async with request.app[app_keys.DATABASE].begin() as db:
+        appointment = await appointments.get(db, request.match_info["appointment"])
+        if appointment.officer_id != request[access.STAFF].id:
+            raise Forbidden
+        incident = await incidents.get_incident(db, appointment.incident_id)
+        person = await service.arrive(
+            db,
+            appointment,
+            session_id=request[access.SESSION].id,
+            role=RoomRole.OFFICER,
+            device=devices.describe(request.headers.get("User-Agent", "")),
+            now=clock(),
+        )
+
+    def draw(view: RoomView, me: Participant) -> dict[str, object]:
+        return state.draw(view, me, appointment=appointment, reference=incident.reference, now=clock())
+
+    socket, page = await sockets.open_socket(request)
+    await Seat(request.app, socket, page, draw).run(person)
+    return socket

@@ -151,7 +151,8 @@ class RoomView:
         """Return the officer who is present, or the last who was."""
         officers = [person for person in self.participants if person.role is Role.OFFICER]
         present = [person for person in officers if person.is_present(now)]
-        return (present or officers or [None])[-1]
+        found = present or officers
+        return found[-1] if found else None
 
     @property
     def admitted(self) -> Participant | None:

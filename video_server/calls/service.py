@@ -26,7 +26,7 @@ from video_server.calls.model import (
 )
 from video_server.core import events, keys
 from video_server.core.database import Connection, IntegrityError
-from video_server.core.errors import Conflict, N_, NotFound, TooMany
+from video_server.core.errors import N_, Conflict, NotFound, TooMany
 from video_server.tasks import service as tasks
 from video_server.web import sessions
 
@@ -206,10 +206,9 @@ async def admit(
 
 
 async def leave(db: Connection, participant_id: str, *, now: datetime) -> None:
-    """Leave by the button. A victim may come back and waits again; leaving twice changes nothing."""
+    """Leave by the button. A victim may come back and waits again; an officer stays in charge of the room."""
     person = await get_participant(db, participant_id)
     if person.role is Role.OFFICER:
-        await storage.close_gap(db, person.id, now=now)
         await _tell(db, person, "calls.officer_left", now=now)
         return
     given = [State.CHECKING, State.WAITING, State.ADMITTED]

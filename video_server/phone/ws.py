@@ -1,5 +1,42 @@
-"""The room socket of this page."""
+"""The room socket of the phone's call page."""
 
 from aiohttp import web
 
+from video_server.accounts import service as accounts
+from video_server.calls import service
+from video_server.calls.model import Participant, RoomView
+from video_server.calls.seats import Seat
+from video_server.incidents import service as incidents
+from video_server.phone import access, state
+from video_server.web import app_keys, pages, sockets
+
 routes = web.RouteTableDef()
+
+
+@routes.get("/phone/socket", name="phone.socket")
+@access.victim
+async def room_socket(request: web.Request) -> web.StreamResponse:
+    """Carry the room to the phone and the phone's offers to the relay until the page closes."""
+    appointment = request[access.VICTIM].appointment
+    clock, force = request.app[app_keys.CLOCK], request.app[app_keys.FORCE]
+    async with request.app[app_keys.DATABASE].read() as db:
+        person = await service.find_by_session(db, appointment.id, request[access.VICTIM].session_id)
+        officer = await accounts.find_staff(db, appointment.officer_id)
+        incident = await incidents.get_incident(db, appointment.incident_id)
+    if person is None:
+        raise service.CannotJoin
+
+    def draw(view: RoomView, me: Participant) -> dict[str, object]:
+        return state.draw(
+            view,
+            me,
+            officer_name=officer.name if officer else "",
+            collar_number=officer.collar_number if officer else "",
+            reference=incident.reference,
+            waiting_words=pages.say_clock(me.waiting_since, force) if me.waiting_since else "",
+            now=clock(),
+        )
+
+    socket, page = await sockets.open_socket(request)
+    await Seat(request.app, socket, page, draw).run(person)
+    return socket

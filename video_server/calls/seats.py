@@ -1,0 +1,288 @@
+"""A seat: one open page of one participant. It joins the page's socket, the rows and the relay.
+
+The rows decide. On every change of the room (and every few seconds anyway) the seat reads them and makes three things
+follow: what the page is shown, whether the participant is at the relay, and whether the relay's door is open for it.
+Only the seat that holds the participant's socket speaks for it, so two processes never pull in two directions; when
+the process dies the page comes back, takes a new seat, and everything follows again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiohttp import web
+
+from video_server.calls import service
+from video_server.calls.model import Participant, RoomView, State
+from video_server.calls.relays import RELAYS, NoRelay, Relays
+from video_server.core import keys
+from video_server.core.clock import Clock
+from video_server.core.database import Database
+from video_server.core.errors import Refusal
+from video_server.core.events import Bus
+from video_server.core.log import get_logger
+from video_server.core.model import Event
+from video_server.relay.client import RelayEvent, RelayRefused
+from video_server.web import app_keys
+from video_server.web.sockets import PageSocket
+
+log = get_logger(__name__)
+
+LOOK_AGAIN_SECONDS = 2.0
+RENEW_SECONDS = 3.0
+MOST_OFFERS = 60  # of one page: an honest page makes a handful
+OPENED_ELSEWHERE = 4001
+_GOING_AWAY = {1000, 1001, 1005}
+_RESTART = 1012
+
+Draw = Callable[[RoomView, Participant], Mapping[str, Any]]
+"""Make the snapshot a page is shown."""
+
+
+class Seats:
+    """The seats of this process; renews their presence, so that other processes can tell a death."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._sockets: set[str] = set()
+
+    def add(self, socket: str) -> None:
+        """Start renewing a socket's presence."""
+        self._sockets.add(socket)
+
+    def remove(self, socket: str) -> None:
+        """Stop renewing it."""
+        self._sockets.discard(socket)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Seats"]:
+        """Renew until the block ends."""
+        task = asyncio.create_task(self._renew(), name="seats")
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            if self._sockets:
+                try:
+                    async with self._database.begin() as db:
+                        await service.renew_presence(db, sorted(self._sockets), now=self._clock())
+                except Exception:
+                    log.exception("presence_not_renewed")
+
+
+SEATS = web.AppKey("seats", Seats)
+
+
+class Seat:
+    """One page's seat. `run()` lasts as long as the page's socket."""
+
+    def __init__(self, app: web.Application, socket: web.WebSocketResponse, page: PageSocket, draw: Draw) -> None:
+        self._socket = socket
+        self._page = page
+        self._draw = draw
+        self._id = keys.new_id()
+        self._database = app[app_keys.DATABASE]
+        self._clock = app[app_keys.CLOCK]
+        self._bus: Bus = app[app_keys.BUS]
+        self._relays: Relays = app[RELAYS]
+        self._seats = app[SEATS]
+        self._look = asyncio.Event()
+        self._shown: Mapping[str, Any] | None = None
+        self._epoch = 0  # of the room we have joined at the relay, 0 when we have not
+        self._at_door = False  # the relay was told that we are admitted
+        self._checking = False  # an echo is running
+        self._offers = 0
+        self._turn = asyncio.Lock()  # one thing at a time is asked of the relay
+
+    async def run(self, person: Participant) -> None:
+        """Hold the seat until the socket closes."""
+        self._person = person
+        async with self._database.begin() as db:
+            await service.take_socket(db, person, socket=self._id, now=self._clock())
+        self._seats.add(self._id)
+        stops = [
+            self._bus.subscribe("room", self._on_room),
+            self._relays.listen(person.id, self._on_relay_event),
+            self._relays.listen_link(self._on_relay_link),
+        ]
+        looking = asyncio.create_task(self._keep_looking(), name="seat")
+        self._sending: set[asyncio.Task[None]] = set()
+        self._look.set()
+        try:
+            async for message in self._page.messages():
+                await self._hear(message)
+        finally:
+            for stop in stops:
+                stop()
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+            self._seats.remove(self._id)
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        """The socket has closed. Its media may live on: the page may only have lost this line."""
+        if self._checking:
+            await self._relays.leave_echo(self._person.id)
+        if self._socket.close_code == _RESTART:
+            return  # this process restarts and the page will be back before its presence runs out
+        how = "closed_page" if self._socket.close_code in _GOING_AWAY else "lost"
+        if how == "closed_page" and self._epoch:
+            await self._relays.leave(
+                appointment_id=self._person.appointment_id, epoch=self._epoch, participant_id=self._person.id
+            )
+        async with self._database.begin() as db:
+            await service.drop_socket(db, self._person, socket=self._id, how=how, now=self._clock())
+
+    def _on_room(self, event: Event) -> None:
+        if event.reference == self._person.appointment_id:
+            self._look.set()
+
+    def _on_relay_event(self, event: RelayEvent) -> None:
+        if event.name == "slots":
+            self._send({"type": "slots", "slots": event.data["slots"]})
+        elif event.name in {"connected", "media"}:
+            self._send({"type": event.name, "room": "echo" if self._checking else "call"})
+
+    def _on_relay_link(self, present: bool) -> None:
+        if not present:
+            was_in = self._epoch > 0
+            self._epoch, self._at_door, self._checking = 0, False, False
+            if was_in:
+                self._start(self._note_lost_relay())
+        self._send({"type": "relay", "state": "back" if present else "lost"})
+        self._look.set()
+
+    async def _note_lost_relay(self) -> None:
+        async with self._database.begin() as db:
+            await service.note_silence(db, self._person.id, why="relay_lost", now=self._clock())
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._start(self._page.send(message))
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                    await self._look.wait()
+            self._look.clear()
+            try:
+                await self._follow()
+            except Exception:
+                log.exception("seat_cannot_look", appointment=self._person.appointment_id)
+                await asyncio.sleep(0.5)
+
+    async def _follow(self) -> None:
+        """Read the rows and make the page and the relay follow them."""
+        async with self._database.read() as db:
+            view = await service.view(db, self._person.appointment_id)
+        person = view.by_id(self._person.id)
+        if person is None:
+            return
+        if person.socket != self._id:
+            await self._page.close(code=OPENED_ELSEWHERE, reason="opened_elsewhere")
+            return
+        self._person = person
+        async with self._turn:
+            await self._follow_at_relay(person)
+        shown = self._draw(view, person)
+        if shown != self._shown:
+            self._shown = shown
+            await self._page.send({"type": "state", "state": {**shown, "now": self._clock().isoformat()}})
+
+    async def _follow_at_relay(self, person: Participant) -> None:
+        if not self._epoch:
+            return
+        place = {"appointment_id": person.appointment_id, "epoch": self._epoch, "participant_id": person.id}
+        if person.state not in {State.WAITING, State.ADMITTED}:
+            self._epoch, self._at_door = 0, False
+            await self._relays.leave(**place)  # type: ignore[arg-type]
+            return
+        admitted = person.state is State.ADMITTED
+        if admitted != self._at_door:
+            try:
+                await self._relays.admit(**place, admitted=admitted)  # type: ignore[arg-type]
+                self._at_door = admitted
+            except (NoRelay, RelayRefused) as refusal:
+                log.warning("door_not_moved", code=refusal.code)  # the page's fresh offer will carry it
+
+    async def _hear(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        try:
+            if kind == "offer":
+                await self._offer(message)
+            elif kind == "waiting":
+                async with self._database.begin() as db:
+                    await service.start_waiting(db, self._person.id, now=self._clock())
+            elif kind == "leave":
+                await self._leave()
+            elif kind == "ping":
+                await self._page.send({"type": "pong"})
+            else:
+                await self._page.send({"type": "refused", "id": message.get("id"), "code": "unknown_type"})
+        except Refusal as refusal:
+            await self._page.send({"type": "refused", "id": message.get("id"), "code": refusal.code})
+        except RelayRefused as refusal:
+            await self._page.send({"type": "refused", "id": message.get("id"), "code": refusal.code})
+
+    async def _offer(self, message: dict[str, Any]) -> None:
+        """Answer an offer: an echo, a call, or a new path for the call."""
+        self._offers += 1
+        sdp, number = message.get("sdp"), message.get("id")
+        if not isinstance(sdp, str) or not isinstance(number, int) or self._offers > MOST_OFFERS:
+            await self._page.send({"type": "refused", "id": number, "code": "bad_offer"})
+            return
+        async with self._turn:
+            answer = await self._get_answer(
+                sdp, echo=message.get("echo") is True, restart=message.get("restart") is True
+            )
+        await self._page.send({"type": "answer", "id": number, "sdp": answer})
+        self._look.set()
+
+    async def _get_answer(self, sdp: str, *, echo: bool, restart: bool) -> str:
+        async with self._database.read() as db:
+            person = await service.get_participant(db, self._person.id)
+        if echo:
+            if person.state not in {State.CHECKING, State.WAITING, State.ADMITTED, State.LEFT}:
+                raise service.CannotJoin
+            answer = await self._relays.echo(participant_id=person.id, offer=sdp)
+            self._checking = True
+            return answer
+        if person.state not in {State.WAITING, State.ADMITTED}:
+            raise service.CannotJoin
+        if self._checking:
+            self._checking = False
+            await self._relays.leave_echo(person.id)
+        if restart and self._epoch:
+            return await self._relays.restart_ice(
+                appointment_id=person.appointment_id, epoch=self._epoch, participant_id=person.id, offer=sdp
+            )
+        admitted = person.state is State.ADMITTED
+        answer, self._epoch = await self._relays.join(
+            appointment_id=person.appointment_id, participant_id=person.id, offer=sdp, admitted=admitted
+        )
+        self._at_door = admitted
+        return answer
+
+    async def _leave(self) -> None:
+        async with self._turn:
+            epoch, self._epoch, self._at_door = self._epoch, 0, False
+            if epoch:  # first not one packet more, then the record
+                await self._relays.leave(
+                    appointment_id=self._person.appointment_id, epoch=epoch, participant_id=self._person.id
+                )
+        async with self._database.begin() as db:
+            await service.leave(db, self._person.id, now=self._clock())

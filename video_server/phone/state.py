@@ -1,0 +1,50 @@
+"""What the call page on the phone is shown, computed from the room."""
+
+from datetime import datetime
+from typing import Any
+
+from video_server.calls.model import Participant, RoomView, State
+
+VIEWS = {
+    State.ARRIVED: "start",
+    State.CHECKING: "checking",
+    State.WAITING: "waiting",
+    State.ADMITTED: "call",
+    State.LEFT: "left",
+    State.UNSAFE: "exited",
+    State.EXITED: "exited",
+    State.REPLACED: "replaced",
+    State.ENDED: "ended",
+}
+
+
+def draw(
+    view: RoomView,
+    me: Participant,
+    *,
+    officer_name: str,
+    collar_number: str,
+    reference: str,
+    waiting_words: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the snapshot. After "Exit this page" or an unsafe answer it holds nothing but that."""
+    kind = VIEWS[me.state]
+    if kind == "exited":
+        return {"view": kind}
+    officer = view.officer(now)
+    return {
+        "view": kind,
+        "me": me.id,
+        "officer": {
+            "name": officer_name,
+            "collar_number": collar_number,
+            "present": officer is not None and officer.is_present(now),
+            "silent": officer is not None and officer.silent_since is not None,
+            "id": officer.id if officer else None,
+        },
+        "waiting_since": me.waiting_since.isoformat() if me.waiting_since else None,
+        "since_words": waiting_words,
+        "reference": reference,
+        "outcome": view.room.outcome if view.room else None,
+    }
