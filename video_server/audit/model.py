@@ -15,3 +15,8 @@ class Entry:
     action: str
     subject: str
     details: Mapping[str, Any]
+
+
+def actor_of(by: str) -> str:
+    """Return the audit's actor for a deed's `by`: a staff id, or already "system:<what>", "phone:<session id>"."""
+    return by if ":" in by else f"staff:{by}"

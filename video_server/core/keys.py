@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,3 +95,8 @@ def new_code(length: int) -> str:
 def digest(secret: str) -> str:
     """Return the SHA-256 of a secret as hex; tables keep this, never the secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def choose(options: Sequence[str]) -> str:
+    """Return one of the options, each as likely as the next and nobody able to foresee it."""
+    return secrets.choice(options)

@@ -47,7 +47,7 @@ class Incident:
     """What happened, as far as this product needs it.
 
     reference    said on the phone and written in texts, so that the reader can check them
-    recorded_by  actor as the audit writes it: "staff:<id>", "system:demo"
+    recorded_by  a staff id, or "system:<what>"
     """
 
     id: str

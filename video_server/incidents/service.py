@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from video_server.audit import service as audit
+from video_server.audit.model import actor_of
 from video_server.core import keys
 from video_server.core.database import Connection, IntegrityError
 from video_server.core.errors import N_, NotFound
@@ -33,7 +34,7 @@ async def record_incident(
     """Record an incident with its victim and the answers given; return it.
 
     victim_mobile  E.164, from `mobile.parse_mobile`
-    by             actor as the audit writes it
+    by             a staff id, or "system:<what>"
     form_id        id of the form it was typed into: sent again, it returns the first incident and writes nothing
     Raises         ValueError for an unknown offence or a number that was not parsed
     """
@@ -59,7 +60,7 @@ async def record_incident(
     )
     await audit.record(
         db,
-        actor=by,
+        actor=actor_of(by),
         action="incidents.recorded",
         subject=f"incident:{incident.id}",
         details={
@@ -82,7 +83,7 @@ async def assess(
     await storage.insert_assessment(db, incident_id, assessment)
     await audit.record(
         db,
-        actor=by,
+        actor=actor_of(by),
         action="incidents.assessed",
         subject=f"incident:{incident_id}",
         details={"against_video": offer_problems(assessment)},
