@@ -1,0 +1,360 @@
+"""The relay without its socket to the web: rooms, connections and media put together. One thread, one loop."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from video_server.core.clock import monotonic
+from video_server.core.log import get_logger
+from video_server.relay import transport
+from video_server.relay.counters import Counters
+from video_server.relay.feedback import Feedback
+from video_server.relay.forward import Forwarder
+from video_server.relay.liveness import PROBE_AFTER_SECONDS, Change, Liveness
+from video_server.relay.peers import Peer, assign_sending
+from video_server.relay.protocol import Admit, CloseRoom, Event, Join, Leave, Refused, Request, RestartIce
+from video_server.relay.rooms import Participant, Room, Rooms, Seat
+from video_server.relay.sdp import BadOffer, Endpoint, Offer, parse_offer, render_answer
+from video_server.relay.streams import Output, Source
+
+SCREEN_IDLE_SECONDS = 5.0
+"""A screen that sent nothing for so long is no longer shared; a still one sends about once a second."""
+
+_LIVENESS_SECONDS = 0.25
+_log = get_logger(__name__)
+
+
+class Engine:
+    """Answers requests, forwards, reports.
+
+    emit   called with each Event
+    """
+
+    def __init__(
+        self, *, udp_host: str, udp_port: int, addresses: Sequence[str], emit: Callable[[Event], None]
+    ) -> None:
+        """Bind the port. Raises OSError."""
+        self.instance = secrets.token_hex(16)
+        self.counters = Counters()
+        self.rooms = Rooms()
+        self.stall_max_seconds = 0.0
+        self._emit = emit
+        self._certificate = transport.Certificate()
+        self.port = transport.Port(udp_host, udp_port, self.counters)
+        self._candidates = tuple((address, self.port.address[1]) for address in addresses)
+        self._peers: dict[tuple[str, str], Peer] = {}
+        self._liveness: dict[tuple[str, str], Liveness] = {}
+        self._liveness_due = 0.0
+        self._closing: set[Any] = set()
+        self.forwarder = Forwarder(
+            self.port,
+            self.counters,
+            on_source=self._learn,
+            on_rtcp=self._receive_rtcp,
+            on_other=self.port.receive,
+            on_gap=lambda source, first, count: self.feedback.note_gap(source, first, count, now=monotonic()),
+        )
+        self.feedback = Feedback(self.counters, self._send_rtcp, self.forwarder.resend)
+
+    # -- requests
+
+    def handle(self, request: Request) -> dict[str, Any]:
+        """Do what is asked and return the result. Raises Refused."""
+        if isinstance(request, Join):
+            return {"answer": self._join(request)}
+        if isinstance(request, RestartIce):
+            return {"answer": self._restart_ice(request)}
+        if isinstance(request, Admit):
+            self._admit(request)
+        elif isinstance(request, Leave):
+            self._enter(request.room, request.epoch)
+            room, _ = self.rooms.get_participant(request.room, request.participant)
+            self._remove(room, request.participant, "left", {"reason": "leave"})
+        elif isinstance(request, CloseRoom):
+            self._enter(request.room, request.epoch)
+            self._empty(self.rooms.get(request.room), "closed")
+        else:
+            return self.status()
+        return {}
+
+    def _enter(self, room_id: str, epoch: int) -> None:
+        ended = self.rooms.enter(room_id, epoch)
+        if ended is not None:
+            self._empty(ended, "epoch")
+
+    def _join(self, request: Join) -> str:
+        offer = _parse(request.offer)
+        self._enter(request.room, request.epoch)
+        arriving = Participant(request.participant, request.admitted, request.echo, offer.slots)
+        room = self.rooms.put(request.room, request.epoch, arriving)
+        key = (request.room, request.participant)
+        former = self._peers.pop(key, None)
+        if former is not None:
+            self._disconnect(former)
+        peer = self._connect(request.room, request.participant, offer)
+        self._peers[key] = peer
+        self._liveness[key] = Liveness(now=monotonic())
+        self._rewire(room, tell=arriving)
+        peer.link.start()
+        return self._answer(peer)
+
+    def _connect(self, room: str, participant: str, offer: Offer) -> Peer:
+        link = transport.Link(
+            self.port,
+            self._certificate,
+            offer,
+            on_up=lambda: self._come_up(peer),
+            on_down=lambda reason: self._go_down(peer, reason),
+            on_moved=lambda address: peer.move(address),
+        )
+        peer = Peer(room, participant, offer, assign_sending(offer), link)
+        return peer
+
+    def _answer(self, peer: Peer) -> str:
+        endpoint = Endpoint(peer.link.ufrag, peer.link.password, self._certificate.sha256, self._candidates)
+        return render_answer(peer.offer, peer.sending, endpoint, version=peer.answers)
+
+    def _restart_ice(self, request: RestartIce) -> str:
+        offer = _parse(request.offer)
+        self._enter(request.room, request.epoch)
+        self.rooms.get_participant(request.room, request.participant)
+        peer = self._peers[(request.room, request.participant)]
+        same = [(line.mid, line.kind, line.receives) for line in offer.lines] == [
+            (line.mid, line.kind, line.receives) for line in peer.offer.lines
+        ]
+        if not same or offer.fingerprints != peer.offer.fingerprints:
+            raise Refused("bad_offer", "an ICE restart must keep the m-lines and the certificate")
+        if peer.link.failed:
+            raise Refused("unknown_participant", "the connection is over: join again")
+        if offer.ufrag != peer.offer.ufrag:
+            peer.link.restart(offer.ufrag, offer.password)
+        peer.offer = offer
+        peer.answers += 1
+        return self._answer(peer)
+
+    def _admit(self, request: Admit) -> None:
+        self._enter(request.room, request.epoch)
+        room, participant = self.rooms.get_participant(request.room, request.participant)
+        if participant.admitted != request.admitted:
+            participant.admitted = request.admitted
+            self._rewire(room)
+
+    def _empty(self, room: Room, reason: str) -> None:
+        for participant in list(room.participants):
+            self._remove(room, participant, "left", {"reason": reason})
+
+    def _remove(self, room: Room, participant: str, event: str, data: dict[str, Any]) -> None:
+        key = (room.id, participant)
+        peer = self._peers.pop(key)
+        del self._liveness[key]
+        self.rooms.remove(room, participant)
+        self._disconnect(peer)
+        self._rewire(room)
+        self._emit(Event(event, room.id, participant, data))
+
+    def close_all(self, reason: str) -> None:
+        """End every room."""
+        for room in list(self.rooms.rooms.values()):
+            self._empty(room, reason)
+
+    # -- connections
+
+    def _come_up(self, peer: Peer) -> None:
+        peer.come_up()
+        peer.link.media = peer
+        self._liveness[(peer.room, peer.participant)].connected = True
+        self._emit(Event("connected", peer.room, peer.participant, {"cipher": peer.link.profile}))
+        self._rewire(self.rooms.rooms[peer.room])
+
+    def _go_down(self, peer: Peer, reason: str) -> None:
+        peer.rx = None
+        peer.link.media = None
+        self._rewire(self.rooms.rooms[peer.room])  # nothing more is sent to where nobody listens
+        liveness = self._liveness[(peer.room, peer.participant)]
+        if liveness.hang_up(now=monotonic()) is Change.SILENT:
+            self._emit(Event("silent", peer.room, peer.participant, {"reason": reason}))
+        else:
+            _log.info("connection_failed", room=peer.room, participant=peer.participant, reason=reason)
+
+    def _disconnect(self, peer: Peer) -> None:
+        """Let not one packet more flow from or to this connection."""
+        now = monotonic()
+        for source in peer.sources.values():
+            for output in source.outputs:
+                output.detach(now=now)
+            source.outputs = []
+        for output in peer.outputs.values():
+            if output.source is not None:
+                output.source.outputs = [each for each in output.source.outputs if each is not output]
+                output.detach(now=now)
+        task = peer.link.close()
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    # -- wiring
+
+    def _wanted(self, room: Room) -> Iterator[tuple[Output, Source]]:
+        """Yield which output shall carry which source, by seats, connections and codecs."""
+        for receiver in room.participants.values():
+            peer = self._peers[(room.id, receiver.id)]
+            if not peer.up:
+                continue
+            for seat, slot in receiver.seats.items():
+                sender = self._peers[(room.id, seat.participant)]
+                for kind in ("video",) if seat.screen else ("audio", "video"):
+                    source = sender.find_source(kind, screen=seat.screen)
+                    output = peer.outputs.get((slot, kind))
+                    if source is None or output is None:
+                        continue
+                    if output.accepts(source.codec):
+                        yield output, source
+                    else:
+                        self.counters.dropped["codec_mismatch"] += 1
+
+    def _rewire(self, room: Room, *, tell: Participant | None = None) -> None:
+        """Connect sources and outputs as the room has it now, and tell receivers whose slots changed."""
+        changed = room.reseat()
+        if tell is not None and tell not in changed:
+            changed.append(tell)
+        now = monotonic()
+        wanted = {id(output): (output, source) for output, source in self._wanted(room)}
+        fed: dict[int, list[Output]] = {}
+        for participant in room.participants.values():
+            for output in self._peers[(room.id, participant.id)].outputs.values():
+                _, source = wanted.get(id(output), (output, None))
+                if output.source is not source:
+                    if output.source is not None:
+                        output.detach(now=now)
+                    if source is not None:
+                        output.attach(source)
+                        if source.kind == "video":
+                            self.feedback.ask_key_frame(source, now=now)
+                if source is not None:
+                    fed.setdefault(id(source), []).append(output)
+        for participant in room.participants.values():
+            for each in self._peers[(room.id, participant.id)].by_mid.values():
+                each.outputs = fed.get(id(each), [])
+        for receiver in changed:
+            self._tell_slots(room, receiver)
+
+    def _tell_slots(self, room: Room, receiver: Participant) -> None:
+        slots = []
+        for seat, slot in sorted(receiver.seats.items(), key=lambda pair: pair[1]):
+            kinds = self._kinds(room, seat)
+            slots.append(
+                {
+                    "slot": slot,
+                    "participant": seat.participant,
+                    "audio": "audio" in kinds,
+                    "video": "video" in kinds,
+                    "screen": seat.screen,
+                }
+            )
+        self._emit(Event("slots", room.id, receiver.id, {"slots": slots}))
+
+    def _kinds(self, room: Room, seat: Seat) -> set[str]:
+        sender = self._peers[(room.id, seat.participant)]
+        return {source.kind for source in sender.by_mid.values() if source.screen == seat.screen}
+
+    # -- media
+
+    def _learn(self, peer: Peer, ssrc: int, payload_type: int, block: bytes) -> Source | None:
+        known = peer.sources.get(ssrc)
+        source = peer.learn(ssrc, payload_type, block)
+        if source is None:
+            self.counters.dropped["unknown_ssrc" if known is None else "wrong_payload_type"] += 1
+            return None
+        room = self.rooms.rooms[peer.room]
+        if source is known:
+            for output in source.outputs:  # another codec: attach anew
+                output.detach(now=monotonic())
+            source.outputs = []
+        elif source.screen:
+            self._share_screen(room, peer, shared=True)
+        self._rewire(room)
+        if source.kind not in peer.kinds_seen:
+            peer.kinds_seen.append(source.kind)
+            self._emit(Event("media", peer.room, peer.participant, {"kinds": list(peer.kinds_seen)}))
+        for receiver in room.participants.values():
+            if any(seat.participant == peer.participant for seat in receiver.seats):
+                self._tell_slots(room, receiver)
+        return source
+
+    def _share_screen(self, room: Room, peer: Peer, *, shared: bool) -> None:
+        room.participants[peer.participant].screen = shared
+
+    def _receive_rtcp(self, peer: Peer, data: bytes) -> None:
+        clear = peer.link.unprotect_rtcp(data)
+        if clear is None:
+            self.counters.dropped["rtcp_not_authentic"] += 1
+            return
+        now = monotonic()
+        peer.link.heard_at = now
+        self.feedback.receive(peer, clear, now=now)
+
+    def _send_rtcp(self, peer: Peer, data: bytes) -> None:
+        packet = peer.link.protect_rtcp(data) if peer is not None else None
+        if packet is not None and peer.link.address is not None:
+            self.port.send(packet, peer.link.address)
+
+    # -- time
+
+    def tick(self, *, now: float) -> None:
+        """Do what is due; to be called every feedback.TICK_SECONDS."""
+        self.feedback.tick(self._peers.values(), now=now)
+        if now >= self._liveness_due:
+            self._liveness_due = now + _LIVENESS_SECONDS
+            self._watch(now=now)
+
+    def _watch(self, *, now: float) -> None:
+        for key, liveness in list(self._liveness.items()):
+            peer = self._peers.get(key)
+            if peer is None or self._liveness.get(key) is not liveness:
+                continue
+            change = liveness.observe(peer.link.heard_at, now=now)
+            if change is Change.GONE:
+                self._remove(self.rooms.rooms[peer.room], peer.participant, "gone", {"reason": "silent"})
+                continue
+            if change is not None:
+                self._emit(Event(change, peer.room, peer.participant, {}))
+            if liveness.connected and now - peer.link.heard_at >= PROBE_AFTER_SECONDS:
+                peer.link.probe()
+            self._watch_screen(peer, now=now)
+
+    def _watch_screen(self, peer: Peer, *, now: float) -> None:
+        source = peer.find_source("video", screen=True)
+        if source is None:
+            return
+        room = self.rooms.rooms[peer.room]
+        shared = now - source.seen_at < SCREEN_IDLE_SECONDS
+        if room.participants[peer.participant].screen != shared:
+            self._share_screen(room, peer, shared=shared)
+            self._rewire(room)
+
+    def status(self) -> dict[str, Any]:
+        """Return figures: no names, no addresses."""
+        peers = self._peers.values()
+        return {
+            "instance": self.instance,
+            "rooms": len(self.rooms.rooms),
+            "participants": len(self._peers),
+            "connected": sum(peer.up for peer in peers),
+            "udp_port": self.port.address[1],
+            "loop_stall_max_ms": round(self.stall_max_seconds * 1000, 1),
+            "counters": self.counters.snapshot(),
+        }
+
+    async def close(self) -> None:
+        """End everything and free the port."""
+        self.close_all("shutdown")
+        if self._closing:
+            await asyncio.wait(list(self._closing), timeout=2.0)
+        self.port.close()
+
+
+def _parse(text: str) -> Offer:
+    try:
+        return parse_offer(text)
+    except BadOffer as problem:
+        raise Refused("bad_offer", str(problem)) from problem

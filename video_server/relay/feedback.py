@@ -1,0 +1,179 @@
+"""RTCP in both directions: what receivers ask for and publishers are told. Decisions take `now`, monotonic seconds."""
+
+from collections.abc import Callable, Iterable
+
+from video_server.relay.counters import Counters
+from video_server.relay.peers import START_CAP, Peer
+from video_server.relay.reports import note_sender_report, report_reception, shift_sender_report
+from video_server.relay.rtcp import (
+    KeyFrameRequest,
+    Nack,
+    Remb,
+    SenderReport,
+    build_key_frame_request,
+    build_nack,
+    build_receiver_report,
+    build_remb,
+    build_sender_report,
+    build_transport_feedback,
+    parse,
+)
+from video_server.relay.streams import Output, Source
+
+KEY_FRAME_SECONDS = 0.3
+"""A publisher is asked for a key frame at most this often; a request in between is kept, not lost."""
+
+RESENDS_PER_TICK = 256
+TICK_SECONDS = 0.05
+_TICKS_PER_FEEDBACK = 2
+_TICKS_PER_REPORT = 20
+
+MIN_CAP = 150_000
+"""Below this a picture is no use; the publisher's own congestion control still goes lower if it must."""
+
+_CONGESTED = 0.85
+_CAP_GROWTH = 1.25
+
+
+class Feedback:
+    """Speaks RTCP with every peer.
+
+    send_rtcp   encrypts and sends one RTCP packet to a peer
+    resend      sends the packet that went out as (output, sequence) once more
+    """
+
+    def __init__(
+        self, counters: Counters, send_rtcp: Callable[[Peer, bytes], None], resend: Callable[[Output, int], bool]
+    ) -> None:
+        """Begin at tick zero."""
+        self._counters = counters
+        self._send = send_rtcp
+        self._resend = resend
+        self._tick = 0
+
+    def receive(self, peer: Peer, data: bytes, *, now: float) -> None:
+        """Handle a decrypted RTCP packet of a peer."""
+        packets = parse(data)
+        if packets is None:
+            self._counters.dropped["rtcp_malformed"] += 1
+            return
+        for packet in packets:
+            if isinstance(packet, Nack):
+                self._answer_nack(peer, packet)
+            elif isinstance(packet, KeyFrameRequest):
+                output = peer.outputs_by_ssrc.get(packet.media_ssrc)
+                if output is not None and output.source is not None:
+                    self.ask_key_frame(output.source, now=now)
+            elif isinstance(packet, SenderReport):
+                source = peer.sources.get(packet.ssrc)
+                if source is not None:
+                    self._pass_report(source, packet, now=now)
+            elif isinstance(packet, Remb):
+                self._counters.remb_received += 1
+                peer.note_remb(packet.bits_per_second, now=now)
+
+    def _answer_nack(self, peer: Peer, nack: Nack) -> None:
+        output = peer.outputs_by_ssrc.get(nack.media_ssrc)
+        if output is None:
+            return
+        for sequence in nack.sequences:
+            self._counters.nacks_received += 1
+            if peer.resend_budget <= 0:
+                self._counters.dropped["resend_limited"] += 1
+                continue
+            peer.resend_budget -= 1
+            self._resend(output, sequence)
+
+    def _pass_report(self, source: Source, report: SenderReport, *, now: float) -> None:
+        note_sender_report(source, report, now=now)
+        for output in source.outputs:
+            if output.first is not None:
+                self._send(output.link.media, build_sender_report(shift_sender_report(report, output)))
+
+    def ask_key_frame(self, source: Source, *, now: float) -> None:
+        """Ask the publisher for a key frame, now or as soon as the last request is old enough."""
+        peer: Peer = source.owner
+        if now - peer.asked_at.get(source.ssrc, -1.0) < KEY_FRAME_SECONDS:
+            peer.asks_pending.add(source.ssrc)
+            return
+        peer.asks_pending.discard(source.ssrc)
+        peer.asked_at[source.ssrc] = now
+        self._counters.key_frames_asked += 1
+        self._send(peer, build_key_frame_request(peer.ssrc, source.ssrc))
+
+    def note_gap(self, source: Source, first: int, count: int, *, now: float) -> None:
+        """Ask for missing video packets; where they are too many, for a key frame. Audio does without."""
+        if source.kind != "video":
+            return
+        lost = source.missing.open_gap(first, count, now=now)
+        if lost:
+            self._nack(source, lost)
+        else:
+            self.ask_key_frame(source, now=now)
+
+    def _nack(self, source: Source, sequences: list[int]) -> None:
+        self._counters.nacks_sent += len(sequences)
+        self._send(source.owner, build_nack(source.owner.ssrc, source.ssrc, sequences))
+
+    def tick(self, peers: Iterable[Peer], *, now: float) -> None:
+        """Do what is due; to be called every TICK_SECONDS. Peers take turns, so that no tick is much longer."""
+        self._tick += 1
+        for index, peer in enumerate(peers):
+            if not peer.up:
+                continue
+            peer.resend_budget = RESENDS_PER_TICK
+            for source in peer.sources.values():
+                if len(source.missing):
+                    again = source.missing.due(now=now)
+                    if again:
+                        self._nack(source, again)
+                if source.ssrc in peer.asks_pending:
+                    self.ask_key_frame(source, now=now)
+            if (self._tick + index) % _TICKS_PER_FEEDBACK == 0:
+                self._report_arrivals(peer)
+            if (self._tick + index) % _TICKS_PER_REPORT == 0:
+                self._report(peer, now=now)
+
+    def _report_arrivals(self, peer: Peer) -> None:
+        media_ssrc = next(iter(peer.sources), 0)
+        for body in peer.arrivals.build():
+            self._counters.twcc_sent += 1
+            self._send(peer, build_transport_feedback(peer.ssrc, media_ssrc, body))
+
+    def _report(self, peer: Peer, *, now: float) -> None:
+        started = [source for source in peer.sources.values() if source.started]
+        if not started:
+            return
+        packet = build_receiver_report(peer.ssrc, [report_reception(source, now=now) for source in started])
+        peer.cap = choose_cap(peer.cap, find_weakest_share(peer, now=now), peer.measure_rate(now=now))
+        packet += build_remb(peer.ssrc, peer.cap, [source.ssrc for source in started if source.kind == "video"])
+        self._send(peer, packet)
+
+
+def find_weakest_share(peer: Peer, *, now: float) -> int | None:
+    """Return the bits per second that the weakest receiver of this publisher's video can take; None: nobody said."""
+    receivers = {
+        output.link.media
+        for source in peer.sources.values()
+        if source.kind == "video"
+        for output in source.outputs
+        if output.link.media is not None
+    }
+    shares = [share for receiver in receivers if (share := receiver.video_share(now=now)) is not None]
+    return min(shares) if shares else None
+
+
+def choose_cap(cap: int, share: int | None, rate: int) -> int:
+    """Return the REMB to send a publisher, in bits per second.
+
+    cap     the one sent last
+    share   what the weakest receiver can take of this publisher
+    rate    what the publisher sends now
+
+    A receiver never reports more than about one and a half times what it happens to get, so a low REMB alone says
+    nothing but that little was sent. Only one clearly below the present rate is congestion: then the publisher must
+    come down to it. Otherwise the cap rises step by step until it binds no more.
+    """
+    if share is not None and share < _CONGESTED * rate:
+        return max(MIN_CAP, min(cap, share))
+    return min(START_CAP, int(cap * _CAP_GROWTH))

@@ -1,0 +1,135 @@
+"""Who is in which room, who may hear whom, and in which slot: pure, no packets, no clock.
+
+A room belongs to an epoch: each time another relay may have owned it in between, its owner counts up. A request
+of an older epoch is refused, one of a newer epoch empties the room first.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from video_server.relay.protocol import Refused
+
+MAX_ROOMS = 2000
+MAX_PARTICIPANTS = 16
+_REMEMBERED_EPOCHS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What sits in a slot: a participant's microphone and camera, or only its screen."""
+
+    participant: str
+    screen: bool = False
+
+
+@dataclass(slots=True)
+class Participant:
+    """One participant; `seats` says what sits in which of its own slots, and stays while the other stays."""
+
+    id: str
+    admitted: bool
+    echo: bool
+    slots: int
+    screen: bool = False
+    seats: dict[Seat, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Room:
+    """One room of one epoch."""
+
+    id: str
+    epoch: int
+    participants: dict[str, Participant] = field(default_factory=dict)
+
+    def may_hear(self, receiver: Participant, sender: Participant) -> bool:
+        """Say whether anything of `sender` may reach `receiver`."""
+        if receiver is sender:
+            return receiver.echo
+        return receiver.admitted and sender.admitted and not receiver.echo and not sender.echo
+
+    def reseat(self) -> list[Participant]:
+        """Bring all seats up to date; return the receivers whose slots changed.
+
+        Who keeps being heard keeps the slot; who is new takes the lowest free one; who finds none is not heard.
+        """
+        changed = []
+        for receiver in self.participants.values():
+            wanted = [Seat(p.id) for p in self.participants.values() if self.may_hear(receiver, p)]
+            wanted += [Seat(p.id, True) for p in self.participants.values() if p.screen and self.may_hear(receiver, p)]
+            kept = {seat: slot for seat, slot in receiver.seats.items() if seat in wanted and slot < receiver.slots}
+            free = [slot for slot in range(receiver.slots) if slot not in kept.values()]
+            for seat in wanted:
+                if seat not in kept and free:
+                    kept[seat] = free.pop(0)
+            if kept != receiver.seats:
+                receiver.seats = kept
+                changed.append(receiver)
+        return changed
+
+
+class Rooms:
+    """All rooms of this relay."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.rooms: dict[str, Room] = {}
+        self._epochs: OrderedDict[str, int] = OrderedDict()  # also of closed rooms, so that a late request is refused
+
+    def enter(self, room_id: str, epoch: int) -> Room | None:
+        """Check the epoch; return the room that a newer epoch ended, whose participants the caller must close.
+
+        Raises Refused("stale_epoch").
+        """
+        known = self._epochs.get(room_id)
+        if known is not None and epoch < known:
+            raise Refused("stale_epoch", f"the room is at epoch {known}")
+        self._epochs[room_id] = epoch
+        self._epochs.move_to_end(room_id)
+        if len(self._epochs) > _REMEMBERED_EPOCHS:
+            oldest = next((name for name in self._epochs if name not in self.rooms), None)
+            if oldest is not None:
+                del self._epochs[oldest]
+        room = self.rooms.get(room_id)
+        if room is not None and room.epoch < epoch:
+            return self.rooms.pop(room_id)
+        return None
+
+    def put(self, room_id: str, epoch: int, arriving: Participant) -> Room:
+        """Put a participant into its room, in place of its former self, whose seats it takes over.
+
+        Raises Refused("full").
+        """
+        room = self.rooms.get(room_id)
+        if room is None:
+            if len(self.rooms) >= MAX_ROOMS:
+                raise Refused("full", "no more rooms")
+            room = self.rooms[room_id] = Room(room_id, epoch)
+        former = room.participants.get(arriving.id)
+        if former is None and len(room.participants) >= MAX_PARTICIPANTS:
+            raise Refused("full", "no more participants in the room")
+        if former is not None:
+            arriving.seats = dict(former.seats)
+        room.participants[arriving.id] = arriving
+        return room
+
+    def get(self, room_id: str) -> Room:
+        """Return the room. Raises Refused("unknown_room")."""
+        room = self.rooms.get(room_id)
+        if room is None:
+            raise Refused("unknown_room", "no such room")
+        return room
+
+    def get_participant(self, room_id: str, participant: str) -> tuple[Room, Participant]:
+        """Return room and participant. Raises Refused("unknown_room" or "unknown_participant")."""
+        room = self.get(room_id)
+        found = room.participants.get(participant)
+        if found is None:
+            raise Refused("unknown_participant", "no such participant")
+        return room, found
+
+    def remove(self, room: Room, participant: str) -> None:
+        """Take a participant out; an empty room ends."""
+        room.participants.pop(participant, None)
+        if not room.participants and self.rooms.get(room.id) is room:
+            del self.rooms[room.id]

@@ -1,0 +1,198 @@
+"""One stream that comes in and one that goes out: sequence numbers, timestamps, and how they continue.
+
+An Output is what a receiver sees as one endless RTP stream, whatever Source feeds it: when its source changes, offsets
+for sequence number and timestamp are chosen so that the next packet follows the last one sent. Two different packets
+never leave under one sequence number: besides confusing the receiver that would repeat an AES-GCM nonce.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from video_server.relay.history import SIZE, History
+from video_server.relay.nack import Missing
+from video_server.relay.sdp import CLOCK_RATE, Codec, Format, Kind
+
+DROP = -1
+_MAX_DROPOUT = 3000  # RFC 3550 appendix A.1
+
+
+class Source:
+    """One SSRC a publisher sends. Times are monotonic seconds, `last_timestamp` is in RTP ticks.
+
+    codec            what the payload type means on this m-line
+    highest, cycles  the newest sequence number, and how often it wrapped (times 65536)
+    outputs          where its packets go; the room decides, the hot path reads
+    """
+
+    __slots__ = (
+        "_arrived_ticks", "_awaited", "base", "clock_rate", "codec", "cycles", "expected_before", "highest", "history",
+        "jitter_ticks", "kind", "last_report_at", "last_report_ntp", "last_timestamp", "missing", "octets", "outputs",
+        "owner", "payload_type", "received", "received_before", "screen", "seen_at", "ssrc", "started",
+    )  # fmt: skip
+
+    def __init__(self, ssrc: int, kind: Kind, codec: Codec, payload_type: int, *, screen: bool, owner: Any) -> None:
+        """Know nothing of its numbers until the first packet."""
+        self.ssrc, self.kind, self.codec, self.payload_type = ssrc, kind, codec, payload_type
+        self.screen = screen
+        self.owner = owner
+        self.clock_rate = CLOCK_RATE[kind]
+        self.outputs: list[Output] = []
+        self.history = History()
+        self.missing = Missing()
+        self.started = False
+        self.highest = self.cycles = self.base = 0
+        self.received = self.octets = 0
+        self.expected_before = self.received_before = 0
+        self.last_timestamp = 0
+        self.jitter_ticks = 0.0
+        self._arrived_ticks = 0.0
+        self._awaited = -1
+        self.last_report_ntp = 0
+        self.last_report_at = 0.0
+        self.seen_at = 0.0
+
+    def take(self, sequence: int, timestamp: int, *, now: float) -> int:
+        """Note a packet; return how many packets before it are missing now, or DROP (negative) if it goes nowhere.
+
+        Dropped are duplicates, which the history knows, and what is too late to tell.
+        """
+        if not self.started:
+            self.started = True
+            self.highest = self.base = sequence
+            self._count(timestamp, now)
+            return 0
+        ahead = (sequence - self.highest) & 0xFFFF
+        if ahead == 1:
+            self.highest = sequence
+            if sequence == 0:
+                self.cycles += 0x10000
+            self._count(timestamp, now)
+            return 0
+        if 0 < ahead < _MAX_DROPOUT:
+            if sequence < self.highest:
+                self.cycles += 0x10000
+            self.highest = sequence
+            self._count(timestamp, now)
+            return ahead - 1
+        if 0x10000 - ahead < SIZE or ahead == 0:
+            return self._take_late(sequence)
+        if sequence != self._awaited:  # one stray packet proves nothing, two in a row do (RFC 3550 appendix A.1)
+            self._awaited = (sequence + 1) & 0xFFFF
+            return DROP
+        self._restart(sequence, now)
+        self._count(timestamp, now)
+        return 0
+
+    def _take_late(self, sequence: int) -> int:
+        self.missing.fill(sequence)
+        extended = self.extend(sequence)
+        if extended < self.base or self.history.find(sequence) is not None:
+            return DROP
+        self.received += 1
+        return 0
+
+    def _restart(self, sequence: int, now: float) -> None:
+        """The publisher began anew: outputs go on from where they stand, with new offsets.
+
+        `cycles` goes up, so that extended numbers from before the restart stay behind all later ones.
+        """
+        for output in self.outputs:
+            output.settle(now=now)
+        self.cycles += 0x10000
+        self.highest = sequence
+        self.base = self.cycles + sequence
+        self.received = 0
+        self.expected_before = self.received_before = 0
+        self._awaited = -1
+        self.history.clear()
+        self.missing.clear()
+        self._arrived_ticks = 0.0
+
+    def _count(self, timestamp: int, now: float) -> None:
+        """Count a packet that moves on, and its jitter (RFC 3550 appendix A.8)."""
+        self.received += 1
+        if timestamp == self.last_timestamp:
+            return
+        arrived = now * self.clock_rate
+        if self._arrived_ticks:
+            step = ((timestamp - self.last_timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+            self.jitter_ticks += (abs(arrived - self._arrived_ticks - step) - self.jitter_ticks) / 16
+        self._arrived_ticks = arrived
+        self.last_timestamp = timestamp
+
+    def extend(self, sequence: int) -> int:
+        """Return the number with its wraps counted, for one within 32768 of the highest."""
+        return self.cycles + self.highest + ((sequence - self.highest + 0x8000) & 0xFFFF) - 0x8000
+
+
+class Output:
+    """One SSRC we send to a receiver: a slot's audio or video.
+
+    session, address   SRTP session and where to; set when the link is up and when it moves
+    first              extended number of the first packet of the present source that was forwarded; None: none yet
+    payload_types      codec -> format of the receiver's m-line
+    unwrap_red         the receiver has no RED: only the newest block of each packet goes to it
+    """
+
+    __slots__ = (
+        "_free_sequence", "_free_timestamp", "_freed_at", "address", "clock_rate", "first", "kind", "link",
+        "mid_word", "octets", "packets", "payload_type", "payload_types", "rtx_payload_type", "rtx_sequence",
+        "rtx_ssrc", "sequence_offset", "session", "slot", "source", "ssrc", "timestamp_offset", "unwrap_red",
+    )  # fmt: skip
+
+    def __init__(
+        self, kind: Kind, slot: int, ssrc: int, rtx_ssrc: int, formats: Mapping[Codec, Format], mid_word: int
+    ) -> None:
+        """Begin at a random number below 2^15, so that the first packets cannot be taken for a wrap (RFC 3711)."""
+        self.kind, self.slot, self.ssrc, self.rtx_ssrc = kind, slot, ssrc, rtx_ssrc
+        self.payload_types = formats
+        self.mid_word = mid_word
+        self.clock_rate = CLOCK_RATE[kind]
+        self.link: Any = None
+        self.session: Any = None
+        self.address: tuple[str, int] | None = None
+        self.source: Source | None = None
+        self.payload_type = 0
+        self.rtx_payload_type: int | None = None
+        self.unwrap_red = False
+        self.sequence_offset = self.timestamp_offset = 0
+        self.first: int | None = None
+        self.packets = self.octets = 0
+        self.rtx_sequence = secrets.randbits(15)
+        self._free_sequence = secrets.randbits(15)
+        self._free_timestamp = secrets.randbits(32)
+        self._freed_at: float | None = None
+
+    def accepts(self, codec: Codec) -> bool:
+        """Say whether the receiver can decode it."""
+        return codec in self.payload_types or (codec == "red" and "opus" in self.payload_types)
+
+    def attach(self, source: Source) -> None:
+        """Take packets from `source` from its next one on. It must be accepted, and nothing attached."""
+        assert self.source is None
+        self.unwrap_red = source.codec == "red" and "red" not in self.payload_types
+        chosen = self.payload_types["opus" if self.unwrap_red else source.codec]
+        self.payload_type, self.rtx_payload_type = chosen.payload_type, chosen.rtx_payload_type
+        self.source = source
+        self.first = None
+
+    def detach(self, *, now: float) -> None:
+        """Take nothing any more; remember where the stream stands."""
+        self.settle(now=now)
+        self.source = None
+
+    def settle(self, *, now: float) -> None:
+        """Remember where the stream stands, before the source changes or begins anew."""
+        if self.source is not None and self.first is not None:
+            self._free_sequence = (self.source.highest + self.sequence_offset + 1) & 0xFFFF
+            self._free_timestamp = (self.source.last_timestamp + self.timestamp_offset) & 0xFFFFFFFF
+            self._freed_at = now
+        self.first = None
+
+    def begin(self, sequence: int, timestamp: int, extended: int, *, now: float) -> None:
+        """Choose the offsets so that this packet of the source follows what was sent before."""
+        elapsed = 0 if self._freed_at is None else max(1, int((now - self._freed_at) * self.clock_rate))
+        self.sequence_offset = (self._free_sequence - sequence) & 0xFFFF
+        self.timestamp_offset = (self._free_timestamp + elapsed - timestamp) & 0xFFFFFFFF
+        self.first = extended

@@ -1,0 +1,432 @@
+"""Everything that touches aiortc, aioice and pylibsrtp, and every private name of theirs.
+
+One UDP socket serves all peers. A STUN check finds its peer by the username fragment; once it has proved that it knows
+the password, its address belongs to that peer, and what else comes from there (DTLS, RTP) goes to it by address.
+
+Private names used (exact versions are pinned; tests/relay/test_transport_contract.py names each):
+    aioice 0.13.0      Connection._nominated, _check_list, _protocols, _local_candidates, _local_candidates_start,
+                       _local_candidates_end, _local_username, _local_password, _remote_candidates, _queue;
+                       StunProtocol, CandidatePair; check_complete is wrapped on the instance
+    aiortc 1.16.0      RTCIceGatherer._connection, RTCDtlsTransport._rx_srtp, _tx_srtp, _set_role, _ssl
+    pylibsrtp 1.0.0    Session._srtp, _binding.ffi, _binding.lib
+"""
+
+import asyncio
+import secrets
+import socket
+import string
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+import aioice.ice
+import aioice.stun
+import pylibsrtp
+from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+from aiortc import (
+    RTCCertificate,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceTransport,
+)
+from pylibsrtp import _binding
+
+from video_server.core.clock import monotonic
+from video_server.core.log import get_logger
+from video_server.relay.counters import Counters
+from video_server.relay.sdp import Offer
+from video_server.relay.stun import peek_ufrag
+
+Address = tuple[str, int]
+
+PACKET_BYTES: Final = 2048
+"""The largest datagram taken; media stays under 1,300 and DTLS under 1,500."""
+
+_SOCKET_BUFFER_BYTES = 4 << 20
+_MAX_QUEUED_DTLS = 64
+_MAX_ADDRESSES = 64
+_STALE_ADDRESS_SECONDS = 2.0
+_ICE_CHARS = string.ascii_letters + string.digits
+_COMPONENT = 1
+_log = get_logger(__name__)
+
+copy_memory: Callable[[Any, Any, int], None] = _binding.ffi.memmove
+srtp_protect: Callable[[Any, Any, Any], int] = _binding.lib.srtp_protect
+srtp_unprotect: Callable[[Any, Any, Any], int] = _binding.lib.srtp_unprotect
+"""C functions over (session, buffer, length pointer), in place; 0 is success. Encryption grows a packet by 16 bytes."""
+
+REPLAY_ERRORS = frozenset({9, 10})
+"""srtp_err_status_replay_fail and _old, which pylibsrtp has no names for but pylibsrtp.ERRORS lists."""
+
+
+class PacketBuffer:
+    """A fixed piece of memory that C and Python see alike; `at(n)` is a C pointer into it."""
+
+    __slots__ = ("pointer", "view")
+
+    def __init__(self) -> None:
+        """Twice a datagram: room for headers before it and the tag after it."""
+        self.pointer: Any = _binding.ffi.new("char[]", 2 * PACKET_BYTES)
+        self.view = memoryview(_binding.ffi.buffer(self.pointer))
+
+    def at(self, offset: int) -> Any:
+        """Return a pointer `offset` bytes in."""
+        return self.pointer + offset
+
+
+def find_own_addresses() -> tuple[str, ...]:
+    """Return this machine's IPv4 addresses, loopback last: a browser on the same machine reaches us by it."""
+    own = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=False)
+    return (*[address for address in own if not address.startswith("127.")], "127.0.0.1")
+
+
+def new_length() -> Any:
+    """Return an int pointer for the C functions above."""
+    return _binding.ffi.new("int*")
+
+
+class Certificate:
+    """The one certificate of this process; browsers check its fingerprint from the answer."""
+
+    def __init__(self) -> None:
+        """Make a new key pair."""
+        self.rtc = RTCCertificate.generateCertificate()
+        prints = {each.algorithm: each.value for each in self.rtc.getFingerprints()}
+        self.sha256: str = prints["sha-256"]
+
+
+class _Leg:
+    """What aioice takes for a datagram transport of its own: one peer's share of the port."""
+
+    def __init__(self, port: "Port", link: "Link") -> None:
+        self._port = port
+        self._link = link
+
+    def sendto(self, data: bytes, address: Address) -> None:
+        self._port.send(data, address)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._port.address if name == "sockname" else default
+
+    def is_closing(self) -> bool:
+        return self._link.closed
+
+    def close(self) -> None:
+        self._port.forget(self._link)
+        asyncio.get_running_loop().call_soon(self._link.protocol.connection_lost, None)
+
+
+class Link:
+    """ICE, DTLS and SRTP of one peer.
+
+    address        where media goes: the pair the browser nominated last; None before the first
+    rx, tx         SRTP sessions for the C functions; None until DTLS is up
+    heard_at       monotonic time of the last authenticated packet; 0.0 before the first
+    media          whatever the owner hangs on the link; the hot path reaches it by address
+    failed         the connection ended by itself; the owner should close it
+    on_up          called once when DTLS is up; on_down when the peer closed or DTLS failed (reason); on_moved when the
+                   address changed
+    """
+
+    def __init__(
+        self,
+        port: "Port",
+        certificate: Certificate,
+        offer: Offer,
+        *,
+        on_up: Callable[[], None],
+        on_down: Callable[[str], None],
+        on_moved: Callable[[Address], None],
+    ) -> None:
+        """Register the link's username fragment with the port; `start` must follow."""
+        self.port = port
+        self.address: Address | None = None
+        self.addresses: set[Address] = set()
+        self.rx: Any = None
+        self.tx: Any = None
+        self.heard_at = 0.0
+        self.media: Any = None
+        self.closed = False
+        self.failed = False
+        self.profile = ""
+        self._on_up, self._on_down, self._on_moved = on_up, on_down, on_moved
+        self._fingerprints = [RTCDtlsFingerprint(algorithm=a, value=v) for a, v in offer.fingerprints]
+        self._nominated = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+        gatherer = RTCIceGatherer(iceServers=[], local_username=_random(8), local_password=_random(24))
+        self._connection: Any = gatherer._connection
+        self._connection.remote_username = offer.ufrag
+        self._connection.remote_password = offer.password
+        self._dtls: Any = RTCDtlsTransport(RTCIceTransport(gatherer), [certificate.rtc])
+        self._dtls._set_role("server")  # then the choice of cipher is ours: AES-256-GCM where the browser has it
+        self._dtls.on("statechange", self._follow_dtls)
+        self.protocol: Any = aioice.ice.StunProtocol(self._connection)
+        self._attach_protocol()
+        port.register(self)
+
+    def _attach_protocol(self) -> None:
+        """Do what gathering does, with the shared port as the only local candidate."""
+        host, number = self.port.address
+        self.protocol.connection_made(_Leg(self.port, self))
+        self.protocol.local_candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", host),
+            component=_COMPONENT,
+            transport="udp",
+            priority=candidate_priority(_COMPONENT, "host"),
+            host=host,
+            port=number,
+            type="host",
+        )
+        connection = self._connection
+        connection._protocols.append(self.protocol)
+        connection._local_candidates.append(self.protocol.local_candidate)
+        connection._local_candidates_start = True
+        connection._local_candidates_end = True
+        completed = connection.check_complete
+
+        def check_complete(pair: Any) -> None:
+            completed(pair)
+            self._follow_nomination()
+
+        connection.check_complete = check_complete  # tells us at once, where connect() looks every 20 ms
+
+    @property
+    def ufrag(self) -> str:
+        """Return our username fragment."""
+        return str(self._connection.local_username)
+
+    @property
+    def password(self) -> str:
+        """Return our ICE password."""
+        return str(self._connection.local_password)
+
+    @property
+    def remote_password(self) -> str:
+        """Return the browser's ICE password."""
+        return str(self._connection.remote_password)
+
+    def start(self) -> None:
+        """Wait for the browser's checks, then for its DTLS hello."""
+        self._spawn(self._connect_ice())
+        self._spawn(self._connect_dtls())
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect_ice(self) -> None:
+        try:
+            await self._connection.connect()
+        except ConnectionError:
+            if not self._nominated.is_set():
+                self._fail("ice_failed")
+
+    async def _connect_dtls(self) -> None:
+        await self._nominated.wait()
+        await self._dtls.start(RTCDtlsParameters(fingerprints=self._fingerprints))
+
+    def _follow_nomination(self) -> None:
+        pair = self._connection._nominated.get(_COMPONENT)
+        if pair is None or self.closed:
+            return
+        address = pair.remote_addr
+        if address != self.address:
+            self.address = address
+            self._on_moved(address)
+        self._nominated.set()
+
+    def _follow_dtls(self) -> None:
+        state = self._dtls.state
+        if self.closed:
+            return
+        if state == "connected":
+            self.rx = self._dtls._rx_srtp._srtp[0]
+            self.tx = self._dtls._tx_srtp._srtp[0]
+            self.profile = self._dtls._ssl.get_selected_srtp_profile().decode()
+            self._on_up()
+        elif state == "failed":
+            self._fail("dtls_failed")
+        elif state == "closed":
+            self._fail("closed")
+
+    def _fail(self, reason: str) -> None:
+        if not self.closed and not self.failed:
+            self.failed = True
+            self._on_down(reason)
+
+    def accepts(self, address: Address) -> bool:
+        """Bound the candidate pairs that one peer can make us keep."""
+        return address in self.addresses or len(self.addresses) < _MAX_ADDRESSES
+
+    def receive(self, data: bytes, address: Address) -> None:
+        """Take a STUN or DTLS datagram that was found to be ours."""
+        if self.closed:
+            return
+        if data[0] > 3 and self._connection._queue.qsize() >= _MAX_QUEUED_DTLS:
+            self.port.counters.dropped["dtls_flood"] += 1
+            return
+        self.protocol.datagram_received(data, address)
+
+    def probe(self) -> None:
+        """Ask the browser for a sign of life: a check whose answer counts as heard."""
+        pair = self._connection._nominated.get(_COMPONENT)
+        if pair is not None and not self.closed:
+            request = self._connection.build_request(pair, nominate=False)
+            request.add_message_integrity(self.remote_password.encode())
+            self.protocol.send_stun(request, pair.remote_addr)
+
+    def restart(self, ufrag: str, password: str) -> None:
+        """Begin ICE anew with new credentials on both sides; media goes on over the old path meanwhile.
+
+        RFC 8445 section 2.4. aioice has no restart: the pairs learnt so far are dropped, and checks of the new
+        generation make new ones.
+        """
+        connection = self._connection
+        self.port.unregister(self)
+        connection.remote_username, connection.remote_password = ufrag, password
+        connection._local_username, connection._local_password = _random(8), _random(24)
+        for pair in connection._check_list:
+            if pair.task is not None:
+                pair.task.cancel()
+        connection._check_list.clear()
+        connection._remote_candidates.clear()
+        self.port.register(self)
+
+    def protect_rtcp(self, data: bytes) -> bytes | None:
+        """Return the encrypted packet, or None before DTLS is up."""
+        if self.tx is None:
+            return None
+        result: bytes = self._dtls._tx_srtp.protect_rtcp(data)
+        return result
+
+    def unprotect_rtcp(self, data: bytes) -> bytes | None:
+        """Return the packet in the clear, or None when it is not authentic."""
+        try:
+            result: bytes = self._dtls._rx_srtp.unprotect_rtcp(data)
+        except (pylibsrtp.Error, ValueError):
+            return None
+        return result
+
+    def close(self) -> asyncio.Task[None]:
+        """Stop at once: no packet reaches or leaves this link any more, but for one DTLS goodbye."""
+        self.closed = True
+        self.media = None
+        self.rx = self.tx = None  # the sessions themselves live on inside _dtls, whoever still holds a pointer
+        self._dtls.remove_all_listeners()
+        self.port.forget(self)
+        return asyncio.get_running_loop().create_task(self._shut())
+
+    async def _shut(self) -> None:
+        await self._dtls.stop()
+        await self._connection.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))
+
+
+class Port:
+    """The shared UDP port. `links` maps an address to the link it has proved to belong to; the hot path reads it."""
+
+    def __init__(self, host: str, number: int, counters: Counters) -> None:
+        """Bind. Raises OSError."""
+        self.counters = counters
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self.socket.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
+        self.socket.bind((host, number))
+        self.address: Address = self.socket.getsockname()
+        self.links: dict[Address, Link] = {}
+        self._by_ufrag: dict[str, Link] = {}
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+    def register(self, link: Link) -> None:
+        """Let checks find the link by its username fragment."""
+        self._by_ufrag[link.ufrag] = link
+
+    def unregister(self, link: Link) -> None:
+        """Undo `register`; addresses stay."""
+        self._by_ufrag.pop(link.ufrag, None)
+
+    def forget(self, link: Link) -> None:
+        """Let nothing find the link any more."""
+        self.unregister(link)
+        for address in link.addresses:
+            if self.links.get(address) is link:
+                del self.links[address]
+        link.addresses.clear()
+
+    def send(self, data: bytes | memoryview, address: Address) -> bool:
+        """Send a datagram; a full or unreachable network drops it, as networks do."""
+        try:
+            self.socket.sendto(data, address)
+        except BlockingIOError:
+            self.counters.dropped["send_buffer_full"] += 1
+            return False
+        except OSError:
+            self.counters.dropped["send_failed"] += 1
+            return False
+        return True
+
+    def receive(self, data: bytes, address: Address) -> None:
+        """Take a datagram that is no media: STUN by its username fragment, DTLS by its address (RFC 7983)."""
+        first = data[0]
+        if first < 4:
+            self._receive_stun(data, address)
+        elif 20 <= first <= 63 and (link := self.links.get(address)) is not None:
+            link.receive(data, address)
+        else:
+            self.counters.dropped["unknown_sender" if 20 <= first <= 63 or 128 <= first <= 191 else "unknown_kind"] += 1
+
+    def _receive_stun(self, data: bytes, address: Address) -> None:
+        dropped = self.counters.dropped
+        try:
+            message = aioice.stun.parse_message(data)
+        except (ValueError, struct.error, IndexError, KeyError):
+            dropped["stun_malformed"] += 1
+            return
+        asks = message.message_class == aioice.stun.Class.REQUEST
+        ufrag = peek_ufrag(data) if asks else None
+        link = self._by_ufrag.get(ufrag) if ufrag is not None else None if asks else self.links.get(address)
+        if link is None:
+            dropped["stun_unknown"] += 1
+            return
+        key = link.password if asks else link.remote_password
+        if not message.check_message_integrity(key.encode()):
+            # No answer to a stranger: a forged source address would have us send to somebody who never asked.
+            dropped["stun_unauthenticated"] += 1
+            return
+        if asks and ("PRIORITY" not in message.attributes or "ICE-CONTROLLED" in message.attributes):
+            dropped["stun_malformed"] += 1  # the offering browser controls (RFC 8445 section 6.1.1)
+            return
+        if asks and not self._bind(link, address):
+            dropped["stun_address_refused"] += 1
+            return
+        link.heard_at = monotonic()
+        link.receive(data, address)
+
+    def _bind(self, link: Link, address: Address) -> bool:
+        """Let the address belong to the link, unless somebody else is speaking from there."""
+        owner = self.links.get(address)
+        if owner is link:
+            return True
+        if owner is not None and monotonic() - owner.heard_at < _STALE_ADDRESS_SECONDS:
+            return False
+        if not link.accepts(address):
+            return False
+        if owner is not None:
+            owner.addresses.discard(address)
+        self.links[address] = link
+        link.addresses.add(address)
+        return True
