@@ -84,6 +84,7 @@ export class Call extends EventTarget {
     this.packetsAt = 0;
     this.hasFlowed = false;
     this.timer = 0;
+    this.endPause = () => {};
     this.onSlots = (/** @type {Event} */ event) => this.setPeople(/** @type {CustomEvent} */ (event).detail);
     this.onRelay = (/** @type {Event} */ event) => this.hearRelay(/** @type {CustomEvent} */ (event).detail);
     socket.addEventListener("slots", this.onSlots);
@@ -91,13 +92,19 @@ export class Call extends EventTarget {
   }
 
   /**
-   * Connect. With echo, the relay sends back what it receives, and to nobody else.
+   * Connect, and keep connected. With echo, the relay sends back what it receives, and to nobody else.
+   * Rejects only when trying again cannot help.
    * @param {{echo?: boolean}} how
    */
   async start({ echo = false } = {}) {
     this.isEcho = echo;
     this.timer = setInterval(() => this.look(), LOOK_MS);
-    await this.connect();
+    try {
+      await this.connect();
+    } catch (problem) {
+      if (isLast(problem)) throw problem;
+      this.mend(true);
+    }
   }
 
   /**
@@ -187,13 +194,15 @@ export class Call extends EventTarget {
   hearConnection(connection) {
     if (this.connection !== connection) return;
     if (connection.connectionState === "connected") this.tell("connected", {});
+    if (connection.connectionState === "disconnected") this.mend(false);
     if (connection.connectionState === "failed") this.mend(true);
   }
 
   /** @param {"lost" | "back"} state */
   hearRelay(state) {
     if (state === "lost") this.setBroken();
-    else if (!this.isMending) this.mend(true);
+    else if (this.isMending) this.endPause();
+    else this.mend(true);
   }
 
   /** Look at what has arrived since the last look. */
@@ -239,11 +248,19 @@ export class Call extends EventTarget {
           break;
         }
       }
-      await sleep(pauseMs * (0.5 + Math.random()));
+      await this.pause(pauseMs * (0.5 + Math.random()));
       pauseMs = Math.min(pauseMs * 1.5, LAST_PAUSE_MS);
     }
     this.isMending = false;
     if (!this.isOver && this.packetsAt > 0) this.setWhole();
+  }
+
+  /** Wait, or until news makes waiting pointless. @param {number} ms */
+  pause(ms) {
+    return new Promise((resolve) => {
+      this.endPause = () => resolve(undefined);
+      setTimeout(this.endPause, ms);
+    });
   }
 
   /** @param {number} withinMs */

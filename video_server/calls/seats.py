@@ -97,7 +97,8 @@ class Seat:
         self._look = asyncio.Event()
         self._shown: Mapping[str, Any] | None = None
         self._epoch = 0  # of the room we have joined at the relay, 0 when we have not
-        self._at_door = False  # the relay was told that we are admitted
+        self._at_door: bool | None = False  # whether the relay was told that we are admitted; None: not known
+        self._is_new = True  # has not looked at the room yet
         self._checking = False  # an echo is running
         self._offers = 0
         self._turn = asyncio.Lock()  # one thing at a time is asked of the relay
@@ -197,11 +198,18 @@ class Seat:
             return
         self._person = person
         async with self._turn:
+            self._adopt(view)
             await self._follow_at_relay(person)
         shown = self._draw(view, person)
         if shown != self._shown:
             self._shown = shown
             await self._page.send({"type": "state", "state": {**shown, "now": self._clock().isoformat()}})
+
+    def _adopt(self, view: RoomView) -> None:
+        """Take over a connection that outlived the process of the page's seat before this one."""
+        if self._is_new and not self._epoch and view.room is not None and view.room.relay == self._relays.instance:
+            self._epoch, self._at_door = view.room.epoch, None
+        self._is_new = False
 
     async def _follow_at_relay(self, person: Participant) -> None:
         if not self._epoch:
@@ -217,7 +225,8 @@ class Seat:
                 await self._relays.admit(**place, admitted=admitted)  # type: ignore[arg-type]
                 self._at_door = admitted
             except (NoRelay, RelayRefused) as refusal:
-                log.warning("door_not_moved", code=refusal.code)  # the page's fresh offer will carry it
+                log.info("door_not_moved", code=refusal.code)  # we are not there; a fresh offer carries the state
+                self._epoch, self._at_door = 0, False
 
     async def _hear(self, message: dict[str, Any]) -> None:
         kind = message["type"]
