@@ -151,7 +151,7 @@ class Feedback:
 
 
 def find_weakest_share(peer: Peer, *, now: float) -> int | None:
-    """Return the bits per second that the weakest receiver of this publisher's video can take; None: nobody said."""
+    """Return the bits per second that the weakest receiver of this publisher's video can take; None: nobody complains."""
     receivers = {
         output.link.media
         for source in peer.sources.values()
@@ -167,12 +167,12 @@ def choose_cap(cap: int, share: int | None, rate: int) -> int:
     """Return the REMB to send a publisher, in bits per second.
 
     cap     the one sent last
-    share   what the weakest receiver can take of this publisher
+    share   what the weakest receiver that complains can take of this publisher; None: nobody complains
     rate    what the publisher sends now
 
     A receiver never reports more than about one and a half times what it happens to get, so a low REMB alone says
-    nothing but that little was sent. Only one clearly below the present rate is congestion: then the publisher must
-    come down to it. Otherwise the cap rises step by step until it binds no more.
+    nothing but that little was sent. Only one that fell clearly below the present rate is congestion: then the
+    publisher must come down to it. Otherwise the cap rises step by step until it binds no more.
     """
     if share is not None and share < _CONGESTED * rate:
         return max(MIN_CAP, min(cap, share))

@@ -1,7 +1,7 @@
 """The hot path: from a datagram on the port to datagrams on their way, up to 64 a wake-up, without a task or a queue.
 
 Life of a packet: received into one buffer behind 32 spare bytes; decrypted in place; header and extensions replaced
-by the 20 bytes we send (in front of the payload, over what stood there); kept in the history; for every receiver the
+by the 24 bytes we send (in front of the payload, over what stood there); kept in the history; for every receiver the
 header is written again with its numbers, encrypted and sent. The last receiver is served in place, the others from
 a copy. Everything here runs per packet: attribute look-ups and allocations count.
 """
@@ -17,11 +17,19 @@ from video_server.relay.arrival import CONTROL_BYTES, SO_TIMESTAMPNS, TIMESPEC, 
 from video_server.relay.counters import Counters
 from video_server.relay.history import MASK
 from video_server.relay.peers import Peer
-from video_server.relay.rtp import HEADER, OUT_FIRST_BYTE, OUT_HEADER, OUT_HEADER_BYTES, OUT_PROFILE, find_red_primary
+from video_server.relay.rtp import (
+    HEADER,
+    OUT_FIRST_BYTE,
+    OUT_HEADER,
+    OUT_HEADER_BYTES,
+    OUT_PROFILE,
+    find_red_primary,
+    send_time,
+)
 from video_server.relay.streams import Output, Source
 
 BATCH = 64
-_HEADROOM = 32  # more than the 20 - 12 bytes by which our header may exceed the one received; keeps words aligned
+_HEADROOM = 32  # more than the 24 - 12 bytes by which our header may exceed the one received; keeps words aligned
 _read_header = HEADER.unpack_from
 _write_header = OUT_HEADER.pack_into
 Address = tuple[str, int]
@@ -176,7 +184,9 @@ class Forwarder:
         here = start + _HEADROOM - OUT_HEADER_BYTES
         whole = size - start + OUT_HEADER_BYTES
         view = self._in.view
-        _write_header(view, here, OUT_FIRST_BYTE, marker | source.payload_type, sequence, timestamp, 0, OUT_PROFILE, 0)
+        _write_header(
+            view, here, OUT_FIRST_BYTE, marker | source.payload_type, sequence, timestamp, 0, OUT_PROFILE, 0, 0
+        )
         history = source.history
         history.sequences[sequence & MASK] = sequence
         history.packets[sequence & MASK] = bytes(view[here : here + whole])
@@ -191,6 +201,7 @@ class Forwarder:
         spare, spare_view = self._out.pointer, self._out.view
         send = self._port.socket.sendto
         left = len(outputs)
+        stamp = send_time(now)
         aligned = here & 3 == 0  # libsrtp wants words where words belong; an unwrapped RTX is two bytes off
         for output in outputs:
             left -= 1
@@ -213,7 +224,7 @@ class Forwarder:
             _write_header(
                 target_view, at, OUT_FIRST_BYTE, marker | output.payload_type,
                 (sequence + output.sequence_offset) & 0xFFFF, (timestamp + output.timestamp_offset) & 0xFFFFFFFF,
-                output.ssrc, OUT_PROFILE, output.mid_word,
+                output.ssrc, OUT_PROFILE, output.mid_word, output.send_time_head and output.send_time_head | stamp,
             )  # fmt: skip
             length[0] = whole
             if protect(output.session, target, length):
@@ -251,7 +262,8 @@ class Forwarder:
         view, length = self._out.view, self._length
         number = (sequence + output.sequence_offset) & 0xFFFF if own_sequence is None else own_sequence
         shifted = (timestamp + output.timestamp_offset) & 0xFFFFFFFF
-        _write_header(view, 0, OUT_FIRST_BYTE, second, number, shifted, ssrc, OUT_PROFILE, output.mid_word)
+        stamp = output.send_time_head and output.send_time_head | send_time(monotonic())
+        _write_header(view, 0, OUT_FIRST_BYTE, second, number, shifted, ssrc, OUT_PROFILE, output.mid_word, stamp)
         view[OUT_HEADER_BYTES : OUT_HEADER_BYTES + len(payload)] = payload
         length[0] = OUT_HEADER_BYTES + len(payload)
         if self._protect(output.session, self._out.pointer, length):
@@ -260,9 +272,13 @@ class Forwarder:
         return bool(self._port.send(view[: length[0]], output.address))
 
     def resend(self, output: Output, sequence: int) -> bool:
-        """Answer a NACK for a number of the output's stream, by RTX where negotiated."""
+        """Answer a NACK for a number of the output's stream, by RTX only.
+
+        The same number sent again with another time of sending would use an AES-GCM nonce twice.
+        """
         source = output.source
-        if source is None or output.first is None:
+        if source is None or output.first is None or output.rtx_payload_type is None:
+            self._counters.dropped["resend_impossible"] += 1
             return False
         original = (sequence - output.sequence_offset) & 0xFFFF
         packet = source.history.find(original)
@@ -271,15 +287,12 @@ class Forwarder:
             return False
         _first, second, _sequence, timestamp, _ssrc = _read_header(packet, 0)
         payload = packet[OUT_HEADER_BYTES:]
-        if output.rtx_payload_type is None:
-            sent = self.send(output, second & 128 | output.payload_type, output.ssrc, original, timestamp, payload)
-        else:
-            number = output.rtx_sequence
-            output.rtx_sequence = (number + 1) & 0xFFFF
-            sent = self.send(
-                output, second & 128 | output.rtx_payload_type, output.rtx_ssrc, original, timestamp,
-                struct.pack("!H", sequence) + payload, own_sequence=number,
-            )  # fmt: skip
+        number = output.rtx_sequence
+        output.rtx_sequence = (number + 1) & 0xFFFF
+        sent = self.send(
+            output, second & 128 | output.rtx_payload_type, output.rtx_ssrc, original, timestamp,
+            struct.pack("!H", sequence) + payload, own_sequence=number,
+        )  # fmt: skip
         self._counters.resent += sent
         return sent
 

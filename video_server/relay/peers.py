@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from video_server.relay.rtp import find_extension, mid_word
-from video_server.relay.sdp import MID_URI, TRANSPORT_CC_URI, Format, Line, Offer, Sending
+from video_server.relay.rtp import find_extension, mid_word, send_time_head
+from video_server.relay.sdp import ABS_SEND_TIME_URI, MID_URI, TRANSPORT_CC_URI, Format, Line, Offer, Sending
 from video_server.relay.streams import Output, Source
 from video_server.relay.twcc import ArrivalLog
 
 _MAX_STREAMS = 16
-_REMB_FRESH_SECONDS = 10.0
+_COMPLAINT_SECONDS = 3.0
+_FALLEN = 0.97
 START_CAP = 6_000_000
 """The REMB a publisher is sent while no receiver complains: none, in effect."""
 
@@ -61,7 +62,8 @@ class Peer:
         self.asked_at: dict[int, float] = {}  # key frames, by media SSRC
         self.asks_pending: set[int] = set()
         self.cap = START_CAP
-        self._remb: tuple[int, float] | None = None
+        self._remb = 0
+        self._remb_fell_at: float | None = None
         self._measured: tuple[int, float] = (0, 0.0)
 
         sends = [line for line in offer.lines if not line.receives]
@@ -79,7 +81,8 @@ class Peer:
     def _add_output(self, line: Line, sending: Sending) -> None:
         formats = {each.codec: each for each in line.formats}
         word = mid_word(line.extensions.get(MID_URI), line.mid)
-        output = Output(line.kind, sending.slot, sending.ssrc, sending.rtx_ssrc, formats, word)
+        stamp = send_time_head(line.extensions.get(ABS_SEND_TIME_URI))
+        output = Output(line.kind, sending.slot, sending.ssrc, sending.rtx_ssrc, formats, word, stamp)
         output.link = self.link
         self.outputs[(sending.slot, line.kind)] = output
         self.outputs_by_ssrc[sending.ssrc] = output
@@ -176,12 +179,17 @@ class Peer:
         return int(8 * (octets - before) / (now - at)) if at and now > at and octets >= before else 0
 
     def note_remb(self, bits_per_second: int, *, now: float) -> None:
-        """Keep what this receiver's downlink carries."""
-        self._remb = (bits_per_second, now)
+        """Keep what this receiver's downlink carries, by its own estimate, and when it last had to lower that."""
+        if bits_per_second < _FALLEN * self._remb:
+            self._remb_fell_at = now
+        self._remb = bits_per_second
 
     def video_share(self, *, now: float) -> int | None:
-        """Return the bits per second its downlink has for each video it is sent; None when it did not say lately."""
-        if self._remb is None or now - self._remb[1] > _REMB_FRESH_SECONDS:
+        """Return the bits per second its downlink has for each video it is sent; None when it does not complain.
+
+        An estimate that stands or rises is no complaint however low: it begins low and follows what is sent.
+        """
+        if self._remb_fell_at is None or now - self._remb_fell_at > _COMPLAINT_SECONDS:
             return None
         videos = sum(o.kind == "video" and o.source is not None for o in self.outputs.values())
-        return self._remb[0] // max(1, videos)
+        return self._remb // max(1, videos)

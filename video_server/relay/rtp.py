@@ -5,13 +5,13 @@ import struct
 HEADER = struct.Struct("!BBHLL")
 """First byte, marker and payload type, sequence number, timestamp, SSRC: twelve bytes."""
 
-OUT_HEADER = struct.Struct("!BBHLLLL")
-"""What we send: twelve bytes, then one extension of one word that holds the mid (or padding)."""
+OUT_HEADER = struct.Struct("!BBHLLLLL")
+"""What we send: twelve bytes, then an extension of two words: the mid and the time of sending (or padding)."""
 
-OUT_HEADER_BYTES = 20
+OUT_HEADER_BYTES = 24
 OUT_FIRST_BYTE = 0x90  # version 2, extension present, no padding, no CSRC
 ONE_BYTE_PROFILE = 0xBEDE
-OUT_PROFILE = 0xBEDE0001  # one-byte extensions, one word
+OUT_PROFILE = 0xBEDE0002  # one-byte extensions, two words
 
 
 def sequence_delta(later: int, earlier: int) -> int:
@@ -68,6 +68,16 @@ def mid_word(extension: int | None, mid: str) -> int:
     if not extension or not 1 <= extension <= 14 or not 1 <= len(name) <= 3:
         return 0
     return int.from_bytes((bytes([extension << 4 | len(name) - 1]) + name).ljust(4, b"\0"), "big")
+
+
+def send_time_head(extension: int | None) -> int:
+    """Return the upper byte of the extension word for the time of sending; zero when it is not negotiated."""
+    return extension << 28 | 2 << 24 if extension and 1 <= extension <= 14 else 0
+
+
+def send_time(seconds: float) -> int:
+    """Return a time as 24 bits of 1/2^18 s, the form of the abs-send-time extension."""
+    return int(seconds * 262144) & 0xFFFFFF
 
 
 def find_red_primary(payload: bytes) -> int | None:

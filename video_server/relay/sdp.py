@@ -16,6 +16,7 @@ START_BITRATE_KBPS = 1500
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 _DIGEST_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 _MAX_SSRCS = 8
 
@@ -201,7 +202,7 @@ def _parse_line(section: _Section) -> Line:
     extensions = {}
     for value in section.attributes.get("extmap", []):
         words = value.split()
-        if len(words) >= 2 and words[1] in {MID_URI, TRANSPORT_CC_URI}:
+        if len(words) >= 2 and words[1] in {MID_URI, TRANSPORT_CC_URI, ABS_SEND_TIME_URI}:
             number = _parse_number(words[0].split("/")[0], 255)
             if 1 <= number <= 14:  # we write and read the one-byte form
                 extensions[words[1]] = number
@@ -310,7 +311,10 @@ def _render_line(line: Line, sending: Sending | None, endpoint: Endpoint, *, wit
             priority = 126 << 24 | (65535 - index) << 8 | 255  # RFC 8445 section 5.1.2.1
             out.append(f"a=candidate:{index + 1} 1 udp {priority} {host} {number} typ host")
         out.append("a=end-of-candidates")
-    out += [f"a=extmap:{number} {uri}" for uri, number in line.extensions.items()]
+    # A publisher numbers its packets for our feedback; towards receivers we stamp ours, so that their estimate (REMB)
+    # is of the way from here and not of the publisher's pauses.
+    used = {MID_URI, ABS_SEND_TIME_URI} if line.receives else {MID_URI, TRANSPORT_CC_URI}
+    out += [f"a=extmap:{number} {uri}" for uri, number in line.extensions.items() if uri in used]
     for each in line.formats:
         out += _render_format(each, receives=line.receives)
     if sending and line.receives:
@@ -326,7 +330,11 @@ def _render_line(line: Line, sending: Sending | None, endpoint: Endpoint, *, wit
 def _render_format(each: Format, *, receives: bool) -> list[str]:
     number = each.payload_type
     name = {"vp8": "VP8/90000", "h264": "H264/90000"}.get(each.codec, _RTPMAP[each.codec])
-    out = [f"a=rtpmap:{number} {name}", f"a=rtcp-fb:{number} transport-cc"]
+    out = [f"a=rtpmap:{number} {name}"]
+    if not receives:
+        out.append(f"a=rtcp-fb:{number} transport-cc")
+    elif each.codec in {"vp8", "h264"}:
+        out.append(f"a=rtcp-fb:{number} goog-remb")
     parameters = each.parameters
     if each.codec == "opus":
         parameters = "minptime=10;useinbandfec=1"

@@ -136,18 +136,47 @@ class Output:
     """
 
     __slots__ = (
-        "_free_sequence", "_free_timestamp", "_freed_at", "address", "clock_rate", "first", "kind", "link",
-        "mid_word", "octets", "packets", "payload_type", "payload_types", "rtx_payload_type", "rtx_sequence",
-        "rtx_ssrc", "sequence_offset", "session", "slot", "source", "ssrc", "timestamp_offset", "unwrap_red",
+        "_free_sequence",
+        "_free_timestamp",
+        "_freed_at",
+        "address",
+        "clock_rate",
+        "first",
+        "kind",
+        "link",
+        "mid_word",
+        "octets",
+        "packets",
+        "payload_type",
+        "payload_types",
+        "rtx_payload_type",
+        "rtx_sequence",
+        "rtx_ssrc",
+        "send_time_head",
+        "sequence_offset",
+        "session",
+        "slot",
+        "source",
+        "ssrc",
+        "timestamp_offset",
+        "unwrap_red",
     )  # fmt: skip
 
     def __init__(
-        self, kind: Kind, slot: int, ssrc: int, rtx_ssrc: int, formats: Mapping[Codec, Format], mid_word: int
+        self,
+        kind: Kind,
+        slot: int,
+        ssrc: int,
+        rtx_ssrc: int,
+        formats: Mapping[Codec, Format],
+        mid_word: int,
+        send_time_head: int,
     ) -> None:
         """Begin at a random number below 2^15, so that the first packets cannot be taken for a wrap (RFC 3711)."""
         self.kind, self.slot, self.ssrc, self.rtx_ssrc = kind, slot, ssrc, rtx_ssrc
         self.payload_types = formats
         self.mid_word = mid_word
+        self.send_time_head = send_time_head
         self.clock_rate = CLOCK_RATE[kind]
         self.link: Any = None
         self.session: Any = None
