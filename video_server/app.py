@@ -21,7 +21,7 @@ from video_server.desk import views as desk_views
 from video_server.phone import views as phone_views
 from video_server.phone import ws as phone_ws
 from video_server.texts import views as texts_views
-from video_server.web import app_keys, guards, health, middleware, pages, sockets, static
+from video_server.web import app_keys, guards, health, middleware, pages, proxy, sockets, static
 
 MAX_FORM_BYTES = 256 * 1024
 
@@ -41,7 +41,8 @@ ROUTES: Sequence[web.RouteTableDef] = (
 
 def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_now) -> web.Application:
     """Make the web application of one process. Its database must be migrated."""
-    app = web.Application(middlewares=middleware.MIDDLEWARES, client_max_size=MAX_FORM_BYTES)
+    ahead = (proxy.forwarded,) if settings.behind_proxy else ()
+    app = web.Application(middlewares=(*ahead, *middleware.MIDDLEWARES), client_max_size=MAX_FORM_BYTES)
     force = settings.force()
     database = Database(settings.database_url)
     app[app_keys.DATABASE] = database

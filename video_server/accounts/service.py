@@ -131,3 +131,15 @@ async def find_by_username(db: Connection, username: str) -> Staff | None:
 async def list_officers(db: Connection) -> Sequence[Staff]:
     """Return everybody who takes video appointments, by name."""
     return [person for person in await storage.list_staff(db) if person.holds(Role.OFFICER)]
+
+
+async def list_staff(db: Connection) -> Sequence[Staff]:
+    """Return every account, by name."""
+    return await storage.list_staff(db)
+
+
+async def password_fits(database: Database, username: str, password: str) -> bool:
+    """Say whether this is the account's password; nothing is counted, nobody is signed in."""
+    async with database.read() as db:
+        found = await storage.find_for_sign_in(db, username)
+    return await passwords.matches(found[1] if found else None, password)

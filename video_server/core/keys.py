@@ -10,9 +10,15 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from video_server.core.errors import CannotStart
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _ALPHABET = "23456789BCDFGHJKMNPQRSTVWXYZ"  # no vowels, no look-alikes: nothing offensive, readable over the phone
 _LINK_KEY_BYTES = 32
@@ -42,9 +48,9 @@ def load_keys(folder: Path, *, create: bool) -> KeyRing:
     Raises CannotStart when a key is missing, readable by others, or damaged.
     """
     path = folder / "link.key"
-    if create and not path.exists():
-        _create_key(path, _LINK_KEY_BYTES)
     try:
+        if create and not path.exists():
+            _create_key(path, _LINK_KEY_BYTES)
         if path.stat().st_mode & 0o077:
             raise CannotStart(f"The key {path} can be read by other accounts: run 'chmod 600 {path}'.")
         key = path.read_bytes()
@@ -92,6 +98,11 @@ def new_code(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
+def new_password() -> str:
+    """Return a new random password that can be read aloud and typed: 20 characters in groups, 95 bits."""
+    return "-".join(new_code(5).lower() for _ in range(4))
+
+
 def digest(secret: str) -> str:
     """Return the SHA-256 of a secret as hex; tables keep this, never the secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
@@ -100,3 +111,73 @@ def digest(secret: str) -> str:
 def choose(options: Sequence[str]) -> str:
     """Return one of the options, each as likely as the next and nobody able to foresee it."""
     return secrets.choice(options)
+
+
+def make_certificate(folder: Path, *, hosts: Sequence[str], now: datetime) -> None:
+    """Make a self-signed certificate (cert.pem, key.pem) for `hosts`, names and addresses; demo only.
+
+    One that covers every host and is not about to expire is kept, so that a phone has to accept it only once.
+    Raises CannotStart when the folder cannot be written.
+    """
+    from cryptography import x509  # late: only a demo over TLS needs it
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    names = [_general_name(host) for host in dict.fromkeys(hosts)]
+    if _certificate_serves(folder, names, now=now):
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Video appointments demo")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365))  # browsers refuse more than 398 days
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_secret(folder / "key.pem", pem)
+        (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    except OSError as problem:
+        raise CannotStart(f"The folder {folder} cannot be written ({problem.strerror}).") from None
+
+
+def write_secret(path: Path, secret: bytes) -> None:
+    """Write a file that only this account can read, in place of an older one."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, secret)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    part.replace(path)
+
+
+def _general_name(host: str) -> "x509.DNSName | x509.IPAddress":
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _certificate_serves(folder: Path, names: "Sequence[x509.DNSName | x509.IPAddress]", *, now: datetime) -> bool:
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
+        covered = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return False
+    lasts = certificate.not_valid_after_utc - now > timedelta(days=7)
+    return lasts and set(names) <= covered and (folder / "key.pem").is_file()

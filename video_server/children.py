@@ -1,0 +1,100 @@
+"""Child processes of `serve`: started with a pipe they watch, brought back when they die, ended with us."""
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from video_server.core.clock import monotonic
+from video_server.core.log import get_logger
+
+log = get_logger(__name__)
+
+STOP_SECONDS = 5.0
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 10.0
+_STEADY_SECONDS = 30.0
+"""A child that lived so long before it died is brought back at once again."""
+
+
+class Child:
+    """One part of the server as a process of its own.
+
+    It is in a session of its own, so that Ctrl+C in a terminal reaches only the parent, which then ends all in order;
+    its standard input is a pipe that closes when the parent dies, however that happens.
+    """
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str], descriptors: Sequence[int] = ()
+    ) -> None:
+        self.name = name
+        self.failed_early = asyncio.Event()
+        self._command = (sys.executable, "-m", "video_server", name, *arguments)
+        self._environment = environment
+        self._descriptors = tuple(descriptors)
+        self._process: Process | None = None
+        self._stopping = False
+        self._settled = False
+        self._keeper: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start it, and from now on bring it back when it dies."""
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep-{self.name}")
+
+    def settle(self) -> None:
+        """The start is over: from now on a death is mended, not reported."""
+        self._settled = True
+
+    async def _keep(self) -> None:
+        wait_seconds = _FIRST_WAIT_SECONDS
+        while not self._stopping:
+            started = monotonic()
+            code = await self._run_once()
+            if self._stopping:
+                return
+            if not self._settled:
+                self.failed_early.set()
+                return
+            lived = monotonic() - started
+            wait_seconds = _FIRST_WAIT_SECONDS if lived > _STEADY_SECONDS else wait_seconds
+            log.error("child_died", part=self.name, code=code, back_in_seconds=wait_seconds)
+            await asyncio.sleep(wait_seconds)
+            wait_seconds = min(wait_seconds * 2, _LONGEST_WAIT_SECONDS)
+
+    async def _run_once(self) -> int | str:
+        """Start the process, wait for its end; return its code, or why it could not start."""
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=PIPE,
+                env=self._environment,
+                pass_fds=self._descriptors,
+                start_new_session=True,
+            )
+        except OSError as problem:
+            return str(problem.strerror)
+        log.debug("child_started", part=self.name, pid=self._process.pid)
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End it: by its pipe and SIGTERM, by SIGKILL when it does not go."""
+        self._stopping = True
+        process = self._process
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                log.error("child_killed", part=self.name)
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper

@@ -1,0 +1,62 @@
+"""Before anything serves: the database has its newest tables, the keys are there."""
+
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
+
+from video_server import checks, migrations
+from video_server.config import Settings
+from video_server.core.database import Database
+from video_server.core.errors import CannotStart
+from video_server.core.keys import KeyRing, load_keys
+
+
+async def prepare(settings: Settings) -> KeyRing:
+    """Migrate the database and return the keys, made only on the very first start.
+
+    On a later start a missing key is a fault: a new one would silently kill every link that was sent.
+    Raises CannotStart
+    """
+    try:
+        fresh = await _is_empty(settings.database_url)
+        await migrations.upgrade(settings.database_url)
+        await _create_tables_until_the_first_migration_exists(settings.database_url)
+    except (OSError, SQLAlchemyError) as problem:
+        said = str(getattr(problem, "orig", None) or problem).partition("\n")[0].rstrip(".")
+        raise CannotStart(f"The database cannot be used: {said}.") from None
+    if settings.demo:
+        _mark_demo(settings)
+    return load_keys(settings.keys_folder, create=fresh or settings.demo)
+
+
+async def _is_empty(url: str) -> bool:
+    def look(connection: SyncConnection) -> bool:
+        return not inspect(connection).has_table("events")
+
+    database = Database(url)
+    try:
+        async with database.read() as db:
+            return await db.run_sync(look)
+    finally:
+        await database.dispose()
+
+
+async def _create_tables_until_the_first_migration_exists(url: str) -> None:
+    """REMOVE with the first migration: until then tables come straight from their definitions."""
+    if any((checks.ROOT / "video_server" / "migrations" / "versions").glob("*.py")):
+        return
+    database = Database(url)
+    try:
+        async with database.begin() as db:
+            await db.run_sync(migrations.all_tables().create_all)
+    finally:
+        await database.dispose()
+
+
+def _mark_demo(settings: Settings) -> None:
+    marker = checks.demo_marker(settings)
+    try:
+        marker.parent.mkdir(exist_ok=True, mode=0o700)
+        marker.write_text("This data folder was made by a demo. A server for real use refuses to start on it.\n")
+    except OSError as problem:
+        raise CannotStart(f"The folder {marker.parent} cannot be written ({problem.strerror}).") from None

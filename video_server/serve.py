@@ -1,0 +1,197 @@
+"""`video-server serve`: all of it on one machine. This process prepares, then only looks after the others.
+
+serve ─┬─ relay       packets; outlives a restart of web
+       ├─ scheduler   texts and other timed work
+       └─ web         pages and sockets; the listening socket is held here, so a restart refuses nobody
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import typer
+
+from video_server import checks
+from video_server.children import Child
+from video_server.config import Settings, load
+from video_server.core.clock import monotonic, utc_now
+from video_server.core.errors import CannotStart
+from video_server.core.keys import make_certificate
+from video_server.core.log import configure, get_logger
+
+HEALTHY_WITHIN_SECONDS = 60.0
+_LOOK_EVERY_SECONDS = 0.05
+log = get_logger(__name__)
+
+
+def main(config: Path | None, given: Mapping[str, object]) -> None:
+    """Run everything until SIGTERM or SIGINT. `given` are the settings of the command line. Raises CannotStart."""
+    settings = complete(load(config, **given))
+    configure("serve", level=settings.log_level)
+    checks.check_real_use(settings)
+    checks.check_built()
+    checks.make_data_folder(settings)
+    lock = checks.lock_data_folder(settings)
+    listening = checks.listen(settings)
+    try:
+        asyncio.run(_run(settings, config, listening))
+    finally:
+        listening.close()
+        os.close(lock)
+
+
+def complete(settings: Settings) -> Settings:
+    """Fill in what a demo means where nothing else was asked for, and an absolute data folder."""
+    more: dict[str, object] = {"data": settings.data.absolute()}
+    if settings.demo:
+        if "texts" not in settings.model_fields_set:
+            more["texts"] = "screen"
+        if settings.tls and not settings.public_url and settings.host in {"0.0.0.0", "::"}:  # noqa: S104 (compared)
+            more["public_url"] = f"https://{own_addresses()[0]}:{settings.port}"  # a phone must reach it
+    return settings.model_copy(update=more)
+
+
+def own_addresses() -> list[str]:
+    """Return this machine's IPv4 addresses, those that other machines may reach first."""
+    import ifaddr
+
+    found = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+    return sorted(found, key=lambda address: (checks.is_loopback(address), address.startswith("172."))) or ["127.0.0.1"]
+
+
+async def _run(settings: Settings, config: Path | None, listening: socket.socket) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # explicitly: a shell's background job inherits SIGINT ignored
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    children = make_children(settings, config, listening)
+    starting = asyncio.create_task(_start(settings, children), name="start")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            for line in starting.result():
+                _say(line)
+            for child in children:
+                child.settle()
+            await stopping
+        log.debug("stopping")
+    finally:
+        starting.cancel()
+        stopping.cancel()
+        with suppress(asyncio.CancelledError, CannotStart):
+            await starting
+        await asyncio.gather(*(child.stop() for child in children))
+
+
+def make_children(settings: Settings, config: Path | None, listening: socket.socket) -> Sequence[Child]:
+    """Return the parts, the relay first, not yet started."""
+    told = ["--parent-pipe", *(["--config", str(config.absolute())] if config else [])]
+    environment = os.environ | {
+        f"VIDEO_{name.upper()}": value
+        for name, value in {
+            "demo": str(settings.demo).lower(),
+            "data": str(settings.data),
+            "host": settings.host,
+            "port": str(settings.port),
+            "tls": str(settings.tls),
+            "texts": settings.texts,
+            "public_url": settings.public_url,
+        }.items()
+    }
+    descriptor = listening.fileno()
+    return (
+        Child("relay", told, environment=environment),
+        Child("scheduler", told, environment=environment),
+        Child("web", [*told, "--socket", str(descriptor)], environment=environment, descriptors=[descriptor]),
+    )
+
+
+async def _start(settings: Settings, children: Sequence[Child]) -> list[str]:
+    """Prepare, start every child, wait until all is healthy; return the lines to print. Raises CannotStart."""
+    relay, *others = children
+    relay.start()  # needs no database, so it starts while that is made ready
+    if settings.tls == "self-signed":
+        make_certificate(settings.data / "demo" / "tls", hosts=["localhost", *own_addresses()], now=utc_now())
+    from video_server.prepare import prepare  # late: SQLAlchemy and alembic are heavy
+
+    key_ring = await prepare(settings)
+    lines = []
+    if settings.demo:
+        from video_server import demo
+
+        lines = demo.say(settings, await demo.ensure(settings, key_ring, now=utc_now()))
+    for child in others:
+        child.start()
+    await _wait_until_healthy(settings, children)
+    return [*lines, *_tell(settings)]
+
+
+def _tell(settings: Settings) -> list[str]:
+    keys = f"  Keys             {settings.keys_folder.absolute()}: back this folder up apart from the data folder"
+    if not settings.demo:
+        return [f"Video appointments are running at {settings.origin}", keys]
+    if not settings.tls and not checks.is_loopback(settings.host):
+        return [keys, "  Phones refuse their camera to plain HTTP: to try one, start again with TLS=self-signed."]
+    return [keys]
+
+
+async def _wait_until_healthy(settings: Settings, children: Sequence[Child]) -> None:
+    until = monotonic() + HEALTHY_WITHIN_SECONDS
+    trust = None
+    if settings.tls:
+        from video_server.web_process import tls_folder
+
+        trust = _trust(tls_folder(settings))
+    said = "no answer"
+    while monotonic() < until:
+        if failed := [child.name for child in children if child.failed_early.is_set()]:
+            raise CannotStart(f"The {failed[0]} process could not start; the line above says why.")
+        with suppress(OSError, http.client.HTTPException, ValueError):
+            status, answer = await asyncio.to_thread(_ask, settings, trust)
+            if status == 200:
+                return
+            said = ", ".join(name for name, state in answer.get("parts", {}).items() if state != "ok") or f"{status}"
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+    raise CannotStart(f"The server did not become healthy within {HEALTHY_WITHIN_SECONDS:.0f} seconds ({said}).")
+
+
+def _ask(settings: Settings, trust: ssl.SSLContext | None) -> tuple[int, dict[str, dict[str, str]]]:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
+    connection: http.client.HTTPConnection
+    if trust is not None:
+        connection = http.client.HTTPSConnection(host, settings.port, timeout=2, context=trust)
+    else:
+        connection = http.client.HTTPConnection(host, settings.port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read(65_536))
+    finally:
+        connection.close()
+
+
+def _trust(folder: Path | None) -> ssl.SSLContext | None:
+    """Return a client context that trusts our own certificate alone, whatever name it bears."""
+    if folder is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(folder / "cert.pem")
+    except (OSError, ssl.SSLError) as problem:
+        raise CannotStart(f"The certificate in {folder} cannot be read: cert.pem must be there.") from problem
+    return context
+
+
+def _say(line: str) -> None:
+    """Print at once; nobody may be listening."""
+    with suppress(OSError):
+        typer.echo(line)
