@@ -1,1 +1,241 @@
-"""Tables of this slice."""
+"""Appointments, the diary by quarter hours, and links."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Row,
+    Select,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from video_server.appointments.model import Appointment, State
+from video_server.core.database import METADATA, Connection, UtcDateTime
+
+appointments = Table(
+    "appointments",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("incident_id", String(32), ForeignKey("incidents.id"), nullable=False, index=True),
+    Column("person_id", String(32), ForeignKey("people.id"), nullable=False),
+    Column("officer_id", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False, index=True),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("agreed_word", String(40), nullable=False),
+    Column("booked_by", String(80), nullable=False),
+    Column("booked_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", String(30)),
+    Column("seen_at", UtcDateTime),
+    Column("cancel_reason", String(30)),
+    Column("form_id", String(32), unique=True),  # a form sent twice is one appointment
+)
+
+diary_quarters = Table(
+    "diary_quarters",
+    METADATA,
+    Column("officer_id", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("appointment_id", String(32), ForeignKey("appointments.id"), nullable=False, index=True),
+    PrimaryKeyConstraint("officer_id", "starts_at"),  # this alone decides who gets a time
+    Index("ix_diary_quarters_starts_at", "starts_at"),
+)
+
+links = Table(
+    "links",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("appointment_id", String(32), ForeignKey("appointments.id"), nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("voided_at", UtcDateTime),
+)
+
+_COLUMNS = [column for column in appointments.c if column.name != "form_id"]
+
+
+def _to_appointment(row: Row[Any]) -> Appointment:
+    return Appointment(**dict(row._mapping) | {"state": State(row.state)})
+
+
+async def insert_appointment(
+    db: Connection, appointment: Appointment, quarters: Sequence[datetime], *, form_id: str | None
+) -> None:
+    """Insert an appointment with its quarters, or nothing: IntegrityError when one is taken or the form was used.
+
+    The appointment comes first, so that two posts of one form meet there; quarters go in time order, so that two
+    bookers never wait for each other in a circle.
+    """
+    async with db.begin_nested():
+        values = {column.name: getattr(appointment, column.name) for column in _COLUMNS}
+        values |= {"state": appointment.state.value, "form_id": form_id}
+        await db.execute(insert(appointments).values(values))
+        await _insert_quarters(db, appointment.id, appointment.officer_id, quarters)
+
+
+async def move_appointment(
+    db: Connection,
+    appointment_id: str,
+    *,
+    officer_id: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    quarters: Sequence[datetime],
+) -> bool:
+    """Put a booked appointment elsewhere, or nothing: IntegrityError when a quarter is taken, False when not booked."""
+    async with db.begin_nested():
+        moved = await db.execute(
+            update(appointments)
+            .where(appointments.c.id == appointment_id, appointments.c.state == State.BOOKED.value)
+            .values(officer_id=officer_id, starts_at=starts_at, ends_at=ends_at)
+        )
+        if moved.rowcount == 1:
+            await delete_quarters(db, appointment_id)
+            await _insert_quarters(db, appointment_id, officer_id, quarters)
+    return moved.rowcount == 1
+
+
+async def _insert_quarters(db: Connection, appointment_id: str, officer_id: str, quarters: Sequence[datetime]) -> None:
+    for quarter in quarters:
+        await db.execute(
+            insert(diary_quarters).values(officer_id=officer_id, starts_at=quarter, appointment_id=appointment_id)
+        )
+
+
+async def delete_quarters(db: Connection, appointment_id: str) -> None:
+    await db.execute(delete(diary_quarters).where(diary_quarters.c.appointment_id == appointment_id))
+
+
+async def finish(
+    db: Connection,
+    appointment_id: str,
+    *,
+    state: State,
+    now: datetime,
+    outcome: str | None = None,
+    cancel_reason: str | None = None,
+) -> bool:
+    """End or cancel a booked appointment; False when it is not booked any more."""
+    done = await db.execute(
+        update(appointments)
+        .where(appointments.c.id == appointment_id, appointments.c.state == State.BOOKED.value)
+        .values(state=state.value, ended_at=now, outcome=outcome, cancel_reason=cancel_reason)
+    )
+    return done.rowcount == 1
+
+
+async def mark_seen(db: Connection, appointment_id: str, *, now: datetime) -> bool:
+    done = await db.execute(
+        update(appointments)
+        .where(appointments.c.id == appointment_id, appointments.c.seen_at.is_(None))
+        .values(seen_at=now)
+    )
+    return done.rowcount == 1
+
+
+async def find(db: Connection, appointment_id: str) -> Appointment | None:
+    return await _first(db, select(*_COLUMNS).where(appointments.c.id == appointment_id))
+
+
+async def find_by_form(db: Connection, form_id: str) -> Appointment | None:
+    return await _first(db, select(*_COLUMNS).where(appointments.c.form_id == form_id))
+
+
+async def list_between(
+    db: Connection,
+    since: datetime,
+    until: datetime,
+    *,
+    officer_id: str | None = None,
+    state: State | None = None,
+    limit: int = 1000,
+) -> Sequence[Appointment]:
+    """Return appointments that start in [since, until), earliest first."""
+    query = select(*_COLUMNS).where(appointments.c.starts_at >= since, appointments.c.starts_at < until)
+    if officer_id is not None:
+        query = query.where(appointments.c.officer_id == officer_id)
+    if state is not None:
+        query = query.where(appointments.c.state == state.value)
+    rows = await db.execute(query.order_by(appointments.c.starts_at, appointments.c.id).limit(limit))
+    return [_to_appointment(row) for row in rows]
+
+
+async def list_of_incident(db: Connection, incident_id: str) -> Sequence[Appointment]:
+    rows = await db.execute(
+        select(*_COLUMNS).where(appointments.c.incident_id == incident_id).order_by(appointments.c.starts_at)
+    )
+    return [_to_appointment(row) for row in rows]
+
+
+async def list_quarters(
+    db: Connection, since: datetime, until: datetime, *, but: str | None = None
+) -> dict[str, set[datetime]]:
+    """Return the quarters taken in [since, until) by officer, without those of the appointment `but`."""
+    query = select(diary_quarters).where(diary_quarters.c.starts_at >= since, diary_quarters.c.starts_at < until)
+    if but is not None:
+        query = query.where(diary_quarters.c.appointment_id != but)
+    busy: dict[str, set[datetime]] = {}
+    for row in await db.execute(query):
+        busy.setdefault(row.officer_id, set()).add(row.starts_at)
+    return busy
+
+
+async def insert_link(db: Connection, link_id: str, appointment_id: str, generation: int, *, token_sha256: str) -> None:
+    await db.execute(
+        insert(links).values(
+            id=link_id, appointment_id=appointment_id, generation=generation, token_sha256=token_sha256
+        )
+    )
+
+
+async def void_links(db: Connection, appointment_id: str, *, now: datetime) -> None:
+    await db.execute(
+        update(links).where(links.c.appointment_id == appointment_id, links.c.voided_at.is_(None)).values(voided_at=now)
+    )
+
+
+async def find_link_by_digest(db: Connection, token_sha256: str) -> tuple[Appointment, int, bool] | None:
+    """Return the appointment of a token's digest, the link's generation, and whether the link was voided."""
+    query = (
+        select(*_COLUMNS, links.c.generation.label("link_generation"), links.c.voided_at)
+        .join(links, links.c.appointment_id == appointments.c.id)
+        .where(links.c.token_sha256 == token_sha256)
+    )
+    row = (await db.execute(query)).first()
+    if row is None:
+        return None
+    values = dict(row._mapping)
+    generation, voided_at = values.pop("link_generation"), values.pop("voided_at")
+    return Appointment(**values | {"state": State(row.state)}), generation, voided_at is not None
+
+
+async def find_link(db: Connection, link_id: str) -> tuple[str, int] | None:
+    """Return appointment id and generation of a link that was not voided."""
+    row = (await db.execute(select(links).where(links.c.id == link_id, links.c.voided_at.is_(None)))).first()
+    return (row.appointment_id, row.generation) if row else None
+
+
+async def find_link_of(db: Connection, appointment_id: str) -> str | None:
+    """Return the id of the link of an appointment that was not voided."""
+    found: str | None = await db.scalar(
+        select(links.c.id).where(links.c.appointment_id == appointment_id, links.c.voided_at.is_(None))
+    )
+    return found
+
+
+async def _first(db: Connection, query: Select[Any]) -> Appointment | None:
+    row = (await db.execute(query)).first()
+    return _to_appointment(row) if row else None

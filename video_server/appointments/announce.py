@@ -1,0 +1,151 @@
+"""Tell of a change to an appointment: texts for the person, audit, and news for other processes."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from video_server.appointments import storage
+from video_server.appointments.model import Appointment
+from video_server.audit import service as audit
+from video_server.audit.model import actor_of
+from video_server.core import events
+from video_server.core.database import Connection
+from video_server.core.force import Force
+from video_server.incidents import service as incidents
+from video_server.incidents.model import Incident
+from video_server.texts import service as texts
+
+_SAY_CANCELLED_FOR = timedelta(hours=1)
+
+
+def subject_of(appointment: Appointment) -> str:
+    """Return how audit, texts and tasks name an appointment."""
+    return f"appointment:{appointment.id}"
+
+
+async def booked(
+    db: Connection,
+    appointment: Appointment,
+    incident: Incident,
+    *,
+    link_id: str,
+    by: str,
+    now: datetime,
+    force: Force,
+) -> None:
+    """Queue the text with the link and the reminders."""
+    await _record(
+        db,
+        "appointments.booked",
+        appointment,
+        by=by,
+        now=now,
+        officer=appointment.officer_id,
+        incident=incident.id,
+        starts_at=appointment.starts_at.isoformat(),
+    )
+    await _queue(db, "booked", appointment, incident, link_id=link_id, expires_at=appointment.ends_at, now=now)
+    await _queue_reminders(db, appointment, incident, link_id=link_id, now=now, force=force)
+    await changed(db, appointment, now=now)
+
+
+async def moved(
+    db: Connection, before: Appointment, after: Appointment, *, by: str, now: datetime, force: Force
+) -> None:
+    """Withdraw what was not sent, say the new time, remind of it."""
+    await _record(
+        db,
+        "appointments.moved",
+        after,
+        by=by,
+        now=now,
+        officer=after.officer_id,
+        starts_at=after.starts_at.isoformat(),
+        was=before.starts_at.isoformat(),
+    )
+    if before.starts_at != after.starts_at:
+        incident = await incidents.get_incident(db, after.incident_id)
+        link_id = await storage.find_link_of(db, after.id)
+        await texts.void(db, subject=subject_of(after), now=now)
+        await _queue(db, "moved", after, incident, link_id=link_id, expires_at=after.ends_at, now=now)
+        await _queue_reminders(db, after, incident, link_id=link_id, now=now, force=force)
+    if before.officer_id != after.officer_id:
+        await events.record(db, "diary", before.officer_id, now=now)
+    await changed(db, after, now=now)
+
+
+async def cancelled(db: Connection, appointment: Appointment, *, by: str, now: datetime) -> None:
+    """Withdraw what was not sent and say that the appointment is cancelled."""
+    await _record(db, "appointments.cancelled", appointment, by=by, now=now, reason=appointment.cancel_reason)
+    incident = await incidents.get_incident(db, appointment.incident_id)
+    await texts.void(db, subject=subject_of(appointment), now=now)
+    expires_at = max(appointment.ends_at, now + _SAY_CANCELLED_FOR)
+    await _queue(db, "cancelled", appointment, incident, link_id=None, expires_at=expires_at, now=now)
+    await changed(db, appointment, now=now)
+
+
+async def ended(db: Connection, appointment: Appointment, *, by: str, now: datetime) -> None:
+    """Withdraw what was not sent."""
+    await _record(db, "appointments.ended", appointment, by=by, now=now, outcome=appointment.outcome)
+    await texts.void(db, subject=subject_of(appointment), now=now)
+    await changed(db, appointment, now=now)
+
+
+async def changed(db: Connection, appointment: Appointment, *, now: datetime) -> None:
+    """Wake whoever shows this appointment: its own pages, its officer's diary, its call."""
+    await events.record(db, "appointments", appointment.id, now=now)
+    await events.record(db, "diary", appointment.officer_id, now=now)
+    await events.record(db, "room", appointment.id, now=now)
+
+
+async def _record(
+    db: Connection, action: str, appointment: Appointment, *, by: str, now: datetime, **details: Any
+) -> None:
+    await audit.record(db, actor=actor_of(by), action=action, subject=subject_of(appointment), now=now, details=details)
+
+
+async def _queue_reminders(
+    db: Connection,
+    appointment: Appointment,
+    incident: Incident,
+    *,
+    link_id: str | None,
+    now: datetime,
+    force: Force,
+) -> None:
+    for ahead in force.reminders:
+        due_at = appointment.starts_at - ahead
+        if due_at > now:
+            await _queue(
+                db,
+                "reminder",
+                appointment,
+                incident,
+                link_id=link_id,
+                due_at=due_at,
+                expires_at=appointment.starts_at,
+                now=now,
+            )
+
+
+async def _queue(
+    db: Connection,
+    kind: str,
+    appointment: Appointment,
+    incident: Incident,
+    *,
+    link_id: str | None,
+    expires_at: datetime,
+    now: datetime,
+    due_at: datetime | None = None,
+) -> None:
+    await texts.queue(
+        db,
+        kind=kind,
+        person_id=appointment.person_id,
+        subject=subject_of(appointment),
+        link_id=link_id,
+        values={"reference": incident.reference, "starts_at": appointment.starts_at.isoformat()},
+        due_at=due_at or now,
+        expires_at=expires_at,
+        now=now,
+    )

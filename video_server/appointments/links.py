@@ -1,0 +1,107 @@
+"""The join link: find what it leads to (never changes anything), trade it for a session (a POST), write it again."""
+
+import hmac
+import re
+from datetime import datetime
+
+from video_server.appointments import storage
+from video_server.appointments.model import Appointment, LinkView, link_state, room_closes_at
+from video_server.audit import service as audit
+from video_server.core.database import Connection
+from video_server.core.errors import N_, Refusal
+from video_server.core.force import Force
+from video_server.core.keys import KeyRing, digest
+from video_server.web import sessions
+from video_server.web.model import Session
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
+UNKNOWN = LinkView("unknown", None)
+
+
+class LinkNotOpen(Refusal):
+    """The link leads nowhere now."""
+
+    code = "link_not_open"
+    status = 404
+    public = N_("This link does not work. Check that you opened all of it, or ring us.")
+
+
+class LinkUnknown(LinkNotOpen):
+    code = "link_unknown"
+
+
+class LinkEarly(LinkNotOpen):
+    code = "link_early"
+    status = 409
+    public = N_("It is too early to join. Open the link again shortly before your appointment.")
+
+
+class LinkOver(LinkNotOpen):
+    code = "link_over"
+    status = 410
+    public = N_("This appointment is over and its link has ended. Ring us if you still need us.")
+
+
+class LinkCancelled(LinkNotOpen):
+    code = "link_cancelled"
+    status = 410
+    public = N_("This appointment was cancelled. Ring us if you still need us.")
+
+
+_REFUSALS: dict[str, type[LinkNotOpen]] = {
+    "unknown": LinkUnknown,
+    "early": LinkEarly,
+    "over": LinkOver,
+    "cancelled": LinkCancelled,
+}
+
+
+async def find_link(db: Connection, token: str, *, now: datetime, force: Force, keys: KeyRing) -> LinkView:
+    """Say what a join link leads to. It changes nothing: previews and bots fetch links too.
+
+    A token nobody gave out, a mangled one and one of an old key are told alike: "unknown", without an appointment.
+    """
+    if not _TOKEN.fullmatch(token):
+        return UNKNOWN
+    found = await storage.find_link_by_digest(db, digest(token))
+    if found is None:
+        return UNKNOWN
+    appointment, generation, voided = found
+    if not hmac.compare_digest(keys.link_token(appointment.id, generation), token):
+        return UNKNOWN
+    return LinkView(link_state(appointment, voided=voided, now=now, force=force), appointment)
+
+
+async def trade(
+    db: Connection, token: str, *, now: datetime, force: Force, keys: KeyRing
+) -> tuple[Session, str, Appointment]:
+    """Trade an open link for a session of its own; return it, the cookie's secret and the appointment.
+
+    Sessions made before stay: people move from an app's built-in browser to their real one.
+    Raises LinkUnknown, LinkEarly, LinkOver, LinkCancelled
+    """
+    view = await find_link(db, token, now=now, force=force, keys=keys)
+    if view.state != "open" or view.appointment is None:
+        raise _REFUSALS[view.state]
+    appointment = view.appointment
+    lifetime = room_closes_at(appointment, force) - now
+    session, secret = await sessions.open_session(db, "phone", appointment.id, now=now, lifetime=lifetime)
+    await audit.record(
+        db,
+        actor=f"phone:{session.id}",
+        action="appointments.link_traded",
+        subject=f"appointment:{appointment.id}",
+        now=now,
+    )
+    return session, secret, appointment
+
+
+async def link_url(db: Connection, link_id: str, *, key_ring: KeyRing, public_url: str) -> str | None:
+    """Write a link's address again, for a text at hand-over; None when it was voided."""
+    found = await storage.find_link(db, link_id)
+    return f"{public_url}/j/{key_ring.link_token(*found)}" if found else None
+
+
+async def find_link_of(db: Connection, appointment_id: str) -> str | None:
+    """Return the id of an appointment's link, or None when it was voided."""
+    return await storage.find_link_of(db, appointment_id)

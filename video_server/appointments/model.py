@@ -1,0 +1,115 @@
+"""An appointment, its link, and what may be said of both at a given moment."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from video_server.core.errors import N_
+from video_server.core.force import Force
+
+
+class State(StrEnum):
+    """Where an appointment stands."""
+
+    BOOKED = "booked"
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Appointment:
+    """One person, one officer, one time.
+
+    generation   of the link's token; a new one would make old links die
+    agreed_word  said on the phone when booking, never written in a text
+    booked_by    a staff id, or "system:<what>"
+    ended_at     when the call ended or the appointment was cancelled
+    seen_at      when the person was first admitted to the call
+    """
+
+    id: str
+    incident_id: str
+    person_id: str
+    officer_id: str
+    starts_at: datetime
+    ends_at: datetime
+    state: State
+    generation: int
+    agreed_word: str
+    booked_by: str
+    booked_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    seen_at: datetime | None
+    cancel_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A start that is still open, and the officers who are free for the whole length."""
+
+    starts_at: datetime
+    officer_ids: tuple[str, ...]
+
+
+LinkState = Literal["open", "early", "over", "cancelled", "unknown"]
+
+
+@dataclass(frozen=True)
+class LinkView:
+    """What a join link leads to now. An unknown link carries nothing."""
+
+    state: LinkState
+    appointment: Appointment | None
+
+
+OUTCOMES = (
+    ("seen", N_("Seen: the appointment was completed")),
+    ("rebook", N_("Started, another appointment is needed")),
+    ("no_answer", N_("The person did not join")),
+    ("officer_to_attend", N_("An officer will attend in person")),
+    ("withdrew", N_("The person does not want to go on")),
+    ("technical", N_("Sound or picture failed; another way is needed")),
+)
+"""Code and words of each outcome the officer chooses from."""
+
+CANCEL_REASONS = (
+    ("person_asked", N_("The person asked for it")),
+    ("other_way", N_("They will be seen in another way")),
+    ("not_safe", N_("Video is not safe for them")),
+    ("officer_unavailable", N_("No officer is available")),
+    ("booked_in_error", N_("It was booked in error")),
+)
+"""Code and words of each reason to cancel."""
+
+
+def is_outcome(code: str) -> bool:
+    """Say whether the code is one of OUTCOMES."""
+    return any(code == known for known, _ in OUTCOMES)
+
+
+def is_cancel_reason(code: str) -> bool:
+    """Say whether the code is one of CANCEL_REASONS."""
+    return any(code == known for known, _ in CANCEL_REASONS)
+
+
+def room_opens_at(appointment: Appointment, force: Force) -> datetime:
+    """Return from when the person may check their camera and wait."""
+    return appointment.starts_at - force.room_opens_before
+
+
+def room_closes_at(appointment: Appointment, force: Force) -> datetime:
+    """Return until when the page of the appointment lasts."""
+    return appointment.ends_at + force.room_stays_after
+
+
+def link_state(appointment: Appointment, *, voided: bool, now: datetime, force: Force) -> LinkState:
+    """Say what the link of an appointment leads to at `now`; an ended call keeps its page until it closes."""
+    if now >= room_closes_at(appointment, force):
+        return "over"
+    if voided or appointment.state is State.CANCELLED:
+        return "cancelled"
+    if appointment.state is State.BOOKED and now < room_opens_at(appointment, force):
+        return "early"
+    return "open"
