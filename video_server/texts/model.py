@@ -68,15 +68,29 @@ class Text:
 
 @dataclass(frozen=True)
 class Claim:
-    """A text that one worker holds until `until`; `again` means an earlier try may have reached the provider."""
+    """A text that one worker holds until `until`.
+
+    first_tried_at  when it was first handed over, None before: from then on the provider may have it
+    unwanted        withdrawn while a worker held it: not to be tried (again)
+    bodies_sha256   digests of every body handed over so far, to know it by at the provider
+    """
 
     id: str
     text: Text
     until: datetime
-    first_tried_at: datetime
-    again: bool
+    first_tried_at: datetime | None
     unwanted: bool
     bodies_sha256: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ScreenText:
+    """A message as the demo's phone shows it."""
+
+    id: str
+    to: str
+    body: str
+    at: datetime
 
 
 def wait_before_try(attempts: int) -> timedelta | None:

@@ -11,9 +11,10 @@ from video_server.core.errors import N_
 from video_server.incidents import service as incidents
 from video_server.tasks import service as tasks
 from video_server.texts import gate, storage
-from video_server.texts.model import NEEDS_LINK, VALUES, State, Text
+from video_server.texts.model import NEEDS_LINK, VALUES, ScreenText, State, Text
 
 TASK_WITHIN = timedelta(minutes=15)
+NOT_DELIVERED = N_("A text did not arrive. Tell this person another way they agreed to.")
 MUST_NOT_TEXT = N_("This person may not be texted. Tell them about the appointment another way they agreed to.")
 
 
@@ -96,3 +97,52 @@ async def void(db: Connection, *, subject: str, now: datetime, kinds: Collection
 async def list_for(db: Connection, subject: str) -> Sequence[Text]:
     """Return every text of a subject in the order they are due, sent or not."""
     return await storage.list_for(db, subject)
+
+
+async def record_progress(
+    db: Connection,
+    progress: State,
+    *,
+    provider_id: str,
+    now: datetime,
+    text_id: str | None = None,
+    code: str | None = None,
+) -> bool:
+    """Write down how far the provider says a text has come, by whichever way that became known; False: nothing new.
+
+    News may come twice, late and in any order: "delivered" stays, and "failed" is never taken back to "sent".
+    """
+    text = await storage.record_progress(db, progress, text_id=text_id, provider_id=provider_id, fault=code, now=now)
+    if text is None:
+        return False
+    if progress is State.FAILED:
+        await tell_failed(db, text, code=code or "not_delivered", now=now)
+    else:
+        await note(db, text, f"texts.{progress}", now=now)
+    return True
+
+
+async def tell_failed(db: Connection, text: Text, *, code: str, now: datetime) -> None:
+    """Ask a person to reach someone whom a text will not reach."""
+    await note(db, text, "texts.failed", now=now, code=code)
+    await tasks.open_task(
+        db, kind="text_failed", subject=text.subject, note=NOT_DELIVERED, due_at=now + TASK_WITHIN, now=now
+    )
+
+
+async def list_screen(db: Connection) -> Sequence[ScreenText]:
+    """Return what the demo's phone shows, oldest first."""
+    return await storage.list_screen_texts(db)
+
+
+async def note(db: Connection, text: Text, action: str, *, now: datetime, **details: str) -> None:
+    """Audit, and wake whoever shows the text."""
+    await audit.record(
+        db,
+        actor="system:texts",
+        action=action,
+        subject=text.subject,
+        details={"text": text.id, "kind": text.kind, **details},
+        now=now,
+    )
+    await events.record(db, "texts", text.subject, now=now)

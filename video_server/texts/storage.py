@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    func,
     insert,
     or_,
     select,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy import Text as LongText
 
 from video_server.core.database import METADATA, Connection, UtcDateTime
-from video_server.texts.model import Claim, State, Text
+from video_server.texts.model import Claim, ScreenText, State, Text
 
 _NOT_VOID = text("state <> 'void'")
 
@@ -160,24 +161,143 @@ async def claim_next(db: Connection, *, claim_id: str, now: datetime, until: dat
     ).first()
     if row is None:
         return None
-    first_tried_at = row.first_tried_at or now
     await db.execute(
-        update(texts)
-        .where(texts.c.id == row.id)
-        .values(
-            state=State.SENDING,
-            attempts=row.attempts + 1,
-            claimed_by=claim_id,
-            claimed_until=until,
-            first_tried_at=first_tried_at,
-        )
+        update(texts).where(texts.c.id == row.id).values(state=State.SENDING, claimed_by=claim_id, claimed_until=until)
     )
+    return _to_claim(row, claim_id, until)
+
+
+def _to_claim(row: Row[Any], claim_id: str, until: datetime) -> Claim:
     return Claim(
         id=claim_id,
         text=_to_text(row),
         until=until,
-        first_tried_at=first_tried_at,
-        again=row.attempts > 0,
+        first_tried_at=row.first_tried_at,
         unwanted=row.unwanted_at is not None,
         bodies_sha256=frozenset(row.bodies_sha256.split()),
     )
+
+
+async def find_held(db: Connection, claim: Claim) -> Claim | None:
+    """Read a claimed text again; None when the claim was lost or news has settled the text."""
+    row = (await db.execute(select(texts).where(_held_by(claim)))).first()
+    return _to_claim(row, claim.id, claim.until) if row else None
+
+
+def _held_by(claim: Claim) -> ColumnElement[bool]:
+    return and_(texts.c.id == claim.text.id, texts.c.claimed_by == claim.id, texts.c.state == State.SENDING)
+
+
+async def record_try(db: Connection, claim: Claim, *, body_sha256: str, now: datetime) -> None:
+    """Write down, before it happens, that a body is handed over."""
+    await db.execute(
+        update(texts)
+        .where(_held_by(claim))
+        .values(
+            attempts=texts.c.attempts + 1,
+            first_tried_at=claim.first_tried_at or now,
+            bodies_sha256=" ".join(sorted(claim.bodies_sha256 | {body_sha256})),
+        )
+    )
+
+
+async def put_back(
+    db: Connection, claim: Claim, *, next_try_at: datetime, fault: str | None, attempts: int | None = None
+) -> bool:
+    """Let go of a text until `next_try_at`."""
+    count = {} if attempts is None else {"attempts": attempts}
+    return await _let_go(db, claim, state=State.DUE, next_try_at=next_try_at, fault=fault, **count)
+
+
+async def end(db: Connection, claim: Claim, state: State, *, fault: str, now: datetime) -> bool:
+    """Let go of a text for good: failed or void."""
+    return await _let_go(db, claim, state=state, fault=fault, settled_at=now)
+
+
+async def _let_go(db: Connection, claim: Claim, **values: object) -> bool:
+    done = await db.execute(update(texts).where(_held_by(claim)).values(claimed_by=None, claimed_until=None, **values))
+    return done.rowcount == 1
+
+
+_MAY_BE_OUT = and_(texts.c.attempts > 0, texts.c.state.in_([State.SENDING, State.DUE, State.VOID]))
+_BEFORE: dict[State, ColumnElement[bool]] = {
+    State.SENT: _MAY_BE_OUT,
+    State.DELIVERED: or_(_MAY_BE_OUT, texts.c.state.in_([State.SENT, State.FAILED])),
+    State.FAILED: or_(_MAY_BE_OUT, texts.c.state == State.SENT),
+}
+"""From where news may take a text to a state. News comes in any order: the later state wins, whatever comes last."""
+
+
+async def record_progress(
+    db: Connection, progress: State, *, text_id: str | None, provider_id: str, fault: str | None, now: datetime
+) -> Text | None:
+    """Take a text on to a state that the provider reports; None when that changes nothing.
+
+    The text is found by the provider's id, or by its own while the provider's is not known yet.
+    """
+    its_own = texts.c.provider_id == provider_id
+    if text_id is not None:
+        its_own = or_(its_own, and_(texts.c.id == text_id, texts.c.provider_id.is_(None)))
+    found: str | None = await db.scalar(select(texts.c.id).where(its_own, _BEFORE[progress]))
+    if found is None:
+        return None
+    changed = await db.execute(
+        update(texts)
+        .where(texts.c.id == found, _BEFORE[progress])
+        .values(
+            state=progress,
+            provider_id=provider_id,
+            sent_at=func.coalesce(texts.c.sent_at, now),
+            settled_at=None if progress is State.SENT else now,
+            fault=fault,
+            claimed_by=None,
+            claimed_until=None,
+        )
+    )
+    if changed.rowcount != 1:
+        return None
+    return _to_text((await db.execute(select(texts).where(texts.c.id == found))).one())
+
+
+async def list_owned(db: Connection, provider_ids: Collection[str]) -> frozenset[str]:
+    """Return those of the provider's ids that belong to a text already."""
+    rows = await db.scalars(select(texts.c.provider_id).where(texts.c.provider_id.in_(list(provider_ids))))
+    return frozenset(row for row in rows if row is not None)
+
+
+async def list_unconfirmed(db: Connection, *, sent_before: datetime, limit: int) -> Sequence[tuple[Text, str]]:
+    """Return texts that the provider has had for long without news, with the provider's ids; told ones left out."""
+    rows = await db.execute(
+        select(texts)
+        .where(texts.c.state == State.SENT, texts.c.sent_at <= sent_before, texts.c.alerted_at.is_(None))
+        .order_by(texts.c.sent_at)
+        .limit(limit)
+    )
+    return [(_to_text(row), row.provider_id) for row in rows]
+
+
+async def mark_alerted(db: Connection, text_id: str, *, now: datetime) -> bool:
+    """Note that a person is told of a text without news; False when another process did, or news has come."""
+    done = await db.execute(
+        update(texts)
+        .where(texts.c.id == text_id, texts.c.state == State.SENT, texts.c.alerted_at.is_(None))
+        .values(alerted_at=now)
+    )
+    return done.rowcount == 1
+
+
+async def insert_screen_text(db: Connection, message_id: str, *, to: str, body: str, now: datetime) -> None:
+    await db.execute(insert(screen_texts).values(id=message_id, to=to, body=body, at=now))
+
+
+async def list_screen_texts(
+    db: Connection, *, to: str | None = None, since: datetime | None = None, limit: int = 500
+) -> Sequence[ScreenText]:
+    """Return the newest messages of the demo's phone, oldest of them first."""
+    chosen = select(screen_texts)
+    if to is not None:
+        chosen = chosen.where(screen_texts.c.to == to)
+    if since is not None:
+        chosen = chosen.where(screen_texts.c.at >= since)
+    rows = (await db.execute(chosen.order_by(screen_texts.c.at.desc(), screen_texts.c.id).limit(limit))).all()
+    return [ScreenText(row.id, row.to, row.body, row.at) for row in reversed(rows)]
