@@ -50,7 +50,7 @@ async def ensure(settings: Settings, key_ring: keys.KeyRing, *, now: datetime) -
         for username, name, collar_number, roles in STAFF:
             await _ensure_account(database, username, name, collar_number, roles, known[username], now=now)
         async with database.begin() as db:
-            appointment = await _ensure_appointment(db, force, now=now)
+            appointment = await _ensure_appointment(db, force, key_ring, now=now)
     finally:
         await database.dispose()
     return Demo(known, f"/j/{key_ring.link_token(appointment.id, appointment.generation)}")
@@ -115,7 +115,7 @@ async def _ensure_account(
         )
 
 
-async def _ensure_appointment(db: Connection, force: Force, *, now: datetime) -> Appointment:
+async def _ensure_appointment(db: Connection, force: Force, key_ring: keys.KeyRing, *, now: datetime) -> Appointment:
     officer = await accounts.find_by_username(db, OFFICER)
     assert officer is not None
     days = sorted({(now + timedelta(minutes=minutes)).astimezone(force.timezone).date() for minutes in (-60, 0, 30)})
@@ -151,6 +151,7 @@ async def _ensure_appointment(db: Connection, force: Force, *, now: datetime) ->
                 by=BY,
                 now=now,
                 force=force,
+                key_ring=key_ring,
                 allow_any_time=True,
             )
         except appointments.SlotTaken:

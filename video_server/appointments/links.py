@@ -30,12 +30,6 @@ class LinkUnknown(LinkNotOpen):
     code = "link_unknown"
 
 
-class LinkEarly(LinkNotOpen):
-    code = "link_early"
-    status = 409
-    public = N_("It is too early to join. Open the link again shortly before your appointment.")
-
-
 class LinkOver(LinkNotOpen):
     code = "link_over"
     status = 410
@@ -50,7 +44,6 @@ class LinkCancelled(LinkNotOpen):
 
 _REFUSALS: dict[str, type[LinkNotOpen]] = {
     "unknown": LinkUnknown,
-    "early": LinkEarly,
     "over": LinkOver,
     "cancelled": LinkCancelled,
 }
@@ -75,13 +68,14 @@ async def find_link(db: Connection, token: str, *, now: datetime, force: Force, 
 async def trade(
     db: Connection, token: str, *, now: datetime, force: Force, keys: KeyRing
 ) -> tuple[Session, str, Appointment]:
-    """Trade an open link for a session of its own; return it, the cookie's secret and the appointment.
+    """Trade a link for a session of its own; return it, the cookie's secret and the appointment.
 
-    Sessions made before stay: people move from an app's built-in browser to their real one.
-    Raises LinkUnknown, LinkEarly, LinkOver, LinkCancelled
+    An early one too: its page says when the room opens, which nobody sees before the trade. Sessions made before
+    stay: people move from an app's built-in browser to their real one.
+    Raises LinkUnknown, LinkOver, LinkCancelled
     """
     view = await find_link(db, token, now=now, force=force, keys=keys)
-    if view.state != "open" or view.appointment is None:
+    if view.state in _REFUSALS or view.appointment is None:
         raise _REFUSALS[view.state]
     appointment = view.appointment
     lifetime = room_closes_at(appointment, force) - now
