@@ -1,0 +1,333 @@
+"""The room of a call: safety first, waiting, one admitted, leaving, the end; and nothing twice."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.conftest import AddStaff, HeldClock
+from video_server.accounts.model import Role as StaffRole
+from video_server.appointments import service as appointments
+from video_server.appointments.model import Appointment
+from video_server.appointments.service import AlreadyEnded
+from video_server.audit import service as audit
+from video_server.calls import devices, service
+from video_server.calls.model import LEASE, AlertKind, Role, RoomView, State, Watched, Word
+from video_server.core.database import Database
+from video_server.core.force import Force
+from video_server.core.keys import KeyRing
+from video_server.incidents import service as incidents
+from video_server.incidents.eligibility import Eligibility
+from video_server.incidents.model import SafeContact, Wording
+from video_server.tasks import service as tasks
+from video_server.web import sessions
+
+FORCE = Force()
+
+
+@pytest.fixture
+async def appointment(database: Database, key_ring: KeyRing, clock: HeldClock, add_staff: AddStaff) -> Appointment:
+    """An appointment of PC Smith that starts now."""
+    officer = await add_staff("smith", StaffRole.OFFICER)
+    async with database.begin() as db:
+        incident = await incidents.record_incident(
+            db,
+            offence_type="burglary",
+            victim_name="Jo Bloggs",
+            victim_mobile="+447700900123",
+            language="en",
+            safe_contact=SafeContact(True, Wording.PLAIN, None, None),
+            eligibility=Eligibility(True, True, True, True),
+            by=officer.id,
+            now=clock(),
+        )
+        return await appointments.book(
+            db,
+            incident=incident,
+            person_id=incident.victim_id,
+            starts_at=clock(),
+            officer_id=officer.id,
+            by=officer.id,
+            now=clock(),
+            force=FORCE,
+            key_ring=key_ring,
+            allow_any_time=True,
+        )
+
+
+Arrive = Callable[[], Awaitable[str]]
+
+
+@pytest.fixture
+def waiting(database: Database, appointment: Appointment, clock: HeldClock) -> Arrive:
+    """Let one more session of the link arrive, answer that it is safe, and wait; return its session id."""
+
+    async def arrive() -> str:
+        async with database.begin() as db:
+            session, _ = await sessions.open_session(db, "phone", appointment.id, now=clock())
+            person = await service.arrive(
+                db, appointment, session_id=session.id, role=Role.VICTIM, device="iPhone, Safari", now=clock()
+            )
+            await service.answer_safety(
+                db, appointment, session_id=session.id, safe_place=True, watched=Watched.NO, now=clock()
+            )
+            await service.start_waiting(db, person.id, now=clock())
+        return session.id
+
+    return arrive
+
+
+@pytest.fixture
+def look(database: Database, appointment: Appointment) -> Callable[[], Awaitable[RoomView]]:
+    async def read() -> RoomView:
+        async with database.read() as db:
+            return await service.view(db, appointment.id)
+
+    return read
+
+
+async def test_nobody_waits_who_has_not_said_that_it_is_safe(database, appointment, clock, look):
+    async with database.begin() as db:
+        person = await service.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
+    with pytest.raises(service.CannotJoin):
+        async with database.begin() as db:
+            await service.start_waiting(db, person.id, now=clock())
+    assert (await look()).by_id(person.id).state is State.ARRIVED
+
+
+@pytest.mark.parametrize(
+    ("safe_place", "watched"),
+    [
+        pytest.param(False, None, id="not a safe place"),
+        pytest.param(True, Watched.YES, id="could be seen or heard"),
+    ],
+)
+async def test_an_unsafe_answer_alarms_the_booth_opens_a_task_and_is_final(
+    database, appointment, clock, look, safe_place, watched
+):
+    async with database.begin() as db:
+        await service.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
+        state = await service.answer_safety(
+            db, appointment, session_id="s" * 32, safe_place=safe_place, watched=watched, now=clock()
+        )
+    assert state is State.UNSAFE
+    assert [alert.kind for alert in (await look()).alerts] == [AlertKind.UNSAFE]
+    async with database.read() as db:
+        assert "unsafe_answer" in [task.kind for task in await tasks.list_open(db)]
+    with pytest.raises(service.CannotJoin):
+        async with database.begin() as db:
+            await service.answer_safety(
+                db, appointment, session_id="s" * 32, safe_place=True, watched=Watched.NO, now=clock()
+            )
+    async with database.begin() as db:  # said again, it alarms once
+        await service.answer_safety(db, appointment, session_id="s" * 32, safe_place=False, watched=None, now=clock())
+    assert len((await look()).alerts) == 1
+
+
+async def test_not_knowing_who_did_it_is_no_reason_to_turn_somebody_away(database, appointment, clock):
+    async with database.begin() as db:
+        await service.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
+        state = await service.answer_safety(
+            db, appointment, session_id="s" * 32, safe_place=True, watched=Watched.UNKNOWN_PERSON, now=clock()
+        )
+    assert state is State.CHECKING
+
+
+async def test_admitting_one_session_ends_the_others_of_the_link(database, appointment, clock, waiting, look):
+    first, second = await waiting(), await waiting()
+    person = (await look()).of_session(second)
+    async with database.begin() as db:
+        await service.admit(db, appointment, person.id, by="o" * 32, now=clock())
+    view = await look()
+    assert view.admitted == view.of_session(second)
+    assert view.of_session(first).state is State.REPLACED
+    with pytest.raises(service.NotWaiting):
+        async with database.begin() as db:
+            await service.admit(db, appointment, view.of_session(first).id, by="o" * 32, now=clock())
+
+
+async def test_two_admissions_at_once_admit_one(database, settings, appointment, clock, waiting, look):
+    for _ in range(2):
+        await waiting()
+    people = [person.id for person in (await look()).participants]
+    other = Database(settings.database_url)
+
+    async def admit(at: Database, participant_id: str) -> bool:
+        try:
+            async with at.begin() as db:
+                await service.admit(db, appointment, participant_id, by="o" * 32, now=clock())
+        except (service.NotWaiting, service.SomebodyAdmitted):
+            return False
+        return True
+
+    try:
+        admitted = await asyncio.gather(admit(database, people[0]), admit(other, people[1]))
+    finally:
+        await other.dispose()
+    assert sorted(admitted) == [False, True]
+    states = [(await look()).by_id(person).state for person in people]
+    assert sorted(states) == [State.ADMITTED, State.REPLACED]
+
+
+async def test_admitting_twice_changes_nothing_and_is_audited_once(database, appointment, clock, waiting, look):
+    session_id = await waiting()
+    person = (await look()).of_session(session_id)
+    for _ in range(2):
+        async with database.begin() as db:
+            await service.admit(db, appointment, person.id, by="o" * 32, now=clock())
+    async with database.read() as db:
+        entries = await audit.list_for(db, f"appointment:{appointment.id}")
+    assert [entry.action for entry in entries].count("calls.admitted") == 1
+
+
+async def test_who_left_by_the_button_comes_back_and_must_be_admitted_again(
+    database, appointment, clock, waiting, look
+):
+    session_id = await waiting()
+    person = (await look()).of_session(session_id)
+    async with database.begin() as db:
+        await service.admit(db, appointment, person.id, by="o" * 32, now=clock())
+        await service.leave(db, person.id, now=clock())
+    assert (await look()).by_id(person.id).state is State.LEFT
+    async with database.begin() as db:
+        await service.start_waiting(db, person.id, now=clock())
+    assert (await look()).by_id(person.id).state is State.WAITING
+
+
+async def test_exit_is_final_tells_the_booth_and_ends_the_session(database, appointment, clock, waiting, look):
+    session_id = await waiting()
+    for _ in range(2):
+        async with database.begin() as db:
+            await service.exit_on_purpose(db, appointment.id, session_id=session_id, now=clock())
+    view = await look()
+    person = view.of_session(session_id)
+    assert person.state is State.EXITED
+    assert [alert.kind for alert in view.alerts] == [AlertKind.EXITED]
+    with pytest.raises(service.CannotJoin):
+        async with database.begin() as db:
+            await service.start_waiting(db, person.id, now=clock())
+
+
+async def test_the_end_comes_once_and_to_everybody(database, appointment, clock, waiting, look):
+    session_id = await waiting()
+    person = (await look()).of_session(session_id)
+    async with database.begin() as db:
+        await service.admit(db, appointment, person.id, by="o" * 32, now=clock())
+        await service.note_silence(db, person.id, why="silent", now=clock())
+        await service.end_call(db, appointment.id, outcome="seen", by="o" * 32, now=clock.move(minutes=9))
+    view = await look()
+    assert view.room.outcome == "seen"
+    assert view.of_session(session_id).state is State.ENDED
+    assert [gap.ended_at - gap.began_at for gap in view.gaps] == [timedelta(minutes=9)]
+    with pytest.raises(AlreadyEnded):
+        async with database.begin() as db:
+            await service.end_call(db, appointment.id, outcome="no_answer", by="o" * 32, now=clock())
+    assert (await look()).room.outcome == "seen"
+    with pytest.raises(service.CannotJoin):
+        async with database.begin() as db:
+            await service.place(db, appointment.id, relay="r1")
+
+
+async def test_a_gap_of_an_admitted_person_stands_in_the_record_once(database, appointment, clock, waiting, look):
+    session_id = await waiting()
+    person = (await look()).of_session(session_id)
+    async with database.begin() as db:
+        await service.note_silence(db, person.id, why="silent", now=clock())
+        await service.note_sound(db, person.id, now=clock())
+    assert (await look()).gaps == [], "silence while waiting is no gap"
+    async with database.begin() as db:
+        await service.admit(db, appointment, person.id, by="o" * 32, now=clock())
+        for _ in range(3):  # every web process hears the same news
+            await service.note_silence(db, person.id, why="silent", now=clock())
+    clock.move(seconds=7)
+    async with database.begin() as db:
+        for _ in range(3):
+            await service.note_sound(db, person.id, now=clock())
+    [gap] = (await look()).gaps
+    assert gap.ended_at - gap.began_at == timedelta(seconds=7)
+
+
+async def test_a_room_whose_relay_died_gets_a_new_epoch_once(database, appointment, clock, waiting):
+    await waiting()
+    epochs = []
+    for relay in ("r1", "r1", "r2", "r2"):
+        async with database.begin() as db:
+            epochs.append((await service.place(db, appointment.id, relay=relay)).epoch)
+    assert epochs == [1, 1, 2, 2]
+
+
+async def test_presence_of_a_dead_process_runs_out(database, appointment, clock, waiting, look):
+    session_id = await waiting()
+    person = (await look()).of_session(session_id)
+    async with database.begin() as db:
+        await service.take_socket(db, person, socket="a" * 32, now=clock())
+    assert (await look()).by_id(person.id).is_present(clock())
+    clock.now += LEASE + timedelta(seconds=1)
+    assert not (await look()).by_id(person.id).is_present(clock())
+
+
+async def test_an_old_socket_that_closes_late_does_not_make_the_new_page_absent(
+    database, appointment, clock, waiting, look
+):
+    session_id = await waiting()
+    person = (await look()).of_session(session_id)
+    async with database.begin() as db:
+        await service.take_socket(db, person, socket="a" * 32, now=clock())
+        await service.take_socket(db, person, socket="b" * 32, now=clock())
+        await service.drop_socket(db, person, socket="a" * 32, how="lost", now=clock())
+    assert (await look()).by_id(person.id).connected
+
+
+async def test_notes_saved_in_two_windows_lose_nothing(database, appointment, clock):
+    async with database.begin() as db:
+        first = await service.save_note(db, appointment.id, text="one", version=0, by="o" * 32, now=clock())
+        second = await service.save_note(
+            db, appointment.id, text="two", version=first.version, by="o" * 32, now=clock()
+        )
+    assert (first.version, second.version) == (1, 2)
+    with pytest.raises(service.NoteChanged) as refused:
+        async with database.begin() as db:
+            await service.save_note(db, appointment.id, text="three", version=1, by="o" * 32, now=clock())
+    assert refused.value.current.text == "two"
+    async with database.begin() as db:  # a retry of what was saved, after a lost answer
+        again = await service.save_note(db, appointment.id, text="two", version=1, by="o" * 32, now=clock())
+    assert again.version == 2
+
+
+@pytest.mark.parametrize(("said", "found"), [("", Word.WRONG), ("purple", Word.WRONG)])
+async def test_a_wrong_word_is_wrong(database, appointment, clock, waiting, said, found):
+    session_id = await waiting()
+    async with database.begin() as db:
+        assert await service.give_word(db, appointment, session_id=session_id, word=said, now=clock()) is found
+
+
+async def test_the_agreed_word_is_right_in_any_spelling_of_case_and_space(database, appointment, clock, waiting):
+    session_id = await waiting()
+    for said in (appointment.agreed_word, f" {appointment.agreed_word.upper().replace(' ', '-')} "):
+        async with database.begin() as db:
+            assert await service.give_word(db, appointment, session_id=session_id, word=said, now=clock()) is Word.RIGHT
+
+
+async def test_one_link_cannot_fill_a_room_without_bound(database, appointment, clock):
+    async with database.begin() as db:
+        for n in range(service.MOST_SESSIONS):
+            await service.arrive(db, appointment, session_id=f"{n:032}", role=Role.VICTIM, device="", now=clock())
+        with pytest.raises(service.TooMany):
+            await service.arrive(db, appointment, session_id="x" * 32, role=Role.VICTIM, device="", now=clock())
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1",
+            "iPhone, Safari",
+        ),
+        ("Mozilla/5.0 (Linux; Android 14; Pixel 8) Chrome/140.0 Mobile Safari/537.36", "Android, Chrome"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) Mobile/15E148 [FBAN/FBIOS;FBAV/500.0]", "iPhone, Facebook"),
+        ("", "Unknown device"),
+    ],
+)
+def test_devices_are_named_in_words(agent, words):
+    assert devices.describe(agent) == words
