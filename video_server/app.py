@@ -52,6 +52,7 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[app_keys.KEYS] = key_ring
     app[app_keys.PUBLIC_URL] = settings.origin
     app[app_keys.DEMO] = settings.demo
+    app[texts_views.TWILIO_TOKEN] = settings.twilio_token.get_secret_value()
     app[pages.ENVIRONMENT] = pages.make_environment(force, demo=settings.demo)
     app[sockets.SOCKETS] = weakref.WeakSet()
     app[health.CHECKS] = {"relay": lambda app: app[RELAYS].check()}

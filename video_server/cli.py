@@ -107,7 +107,7 @@ def scheduler(config: Config = None, parent_pipe: ParentPipe = False) -> None:
     settings = _load(config)
     from video_server import scheduler as timed
 
-    timed.run(settings, parent_pipe=parent_pipe)
+    timed.main(settings, parent_pipe=parent_pipe)
 
 
 @staff_app.command("add")

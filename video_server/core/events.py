@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
@@ -30,6 +30,11 @@ Subscriber = Callable[[Event], None]
 async def record(db: Connection, topic: str, reference: str, *, now: datetime) -> None:
     """Tell every process, once this transaction commits, that `reference` changed under `topic`."""
     await storage.insert_event(db, topic, reference, now=now)
+
+
+async def forget_old(db: Connection, *, now: datetime) -> int:
+    """Drop wake-ups older than KEEP_DAYS; return how many."""
+    return await storage.delete_events_before(db, now - timedelta(days=KEEP_DAYS))
 
 
 class Bus:

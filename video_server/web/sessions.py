@@ -15,6 +15,7 @@ from video_server.web.model import Session
 COOKIES = {"staff": "__Host-staff", "phone": "__Host-phone"}
 LIFETIME = {"staff": timedelta(hours=12), "phone": timedelta(hours=26)}
 IDLE = {"staff": timedelta(hours=2), "phone": timedelta(hours=26)}
+KEEP = timedelta(days=2)
 _TOUCH_EVERY = timedelta(minutes=1)
 
 
@@ -38,6 +39,11 @@ async def end_sessions_of(
 ) -> int:
     """End every open session of a subject, except `but`; return how many ended."""
     return await storage.end_sessions_of(db, kind, subject, why=why, now=now, but=but)
+
+
+async def forget_old(db: Connection, *, now: datetime) -> int:
+    """Drop sessions that ran out more than KEEP ago; return how many."""
+    return await storage.delete_sessions_before(db, now - KEEP)
 
 
 async def find_session(request: web.Request, kind: str) -> Session | None:
