@@ -46,12 +46,14 @@ $(VENV)/ready-dev: requirements-dev.txt pyproject.toml
 	@touch $@ $(VENV)/ready
 
 node_modules/ready: package.json package-lock.json
-	@command -v npm >/dev/null || { echo "npm (Node.js 20 or later) is needed for the pages' styles: install Node.js and start again."; exit 1; }
-	npm ci --silent
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "Node.js 20 or later with npm is needed for the pages' styles and was not found: install it and start again." >&2; exit 1; }
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { echo "Node.js 20 or later is needed; this one is older." >&2; exit 1; }
+	@echo "Installing the locked browser libraries …"
+	@npm ci --silent </dev/null || { echo "The browser libraries could not be installed: 'npm ci' says why." >&2; exit 1; }
 	@touch $@
 
 static/dist/styles.css: node_modules/ready $(wildcard static/*.scss static/app/*.scss)
-	npm run --silent build
+	@npm run --silent build
 
 lock:
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra install pyproject.toml -o requirements.txt

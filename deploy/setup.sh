@@ -5,18 +5,23 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 lock=$1
 python=${PYTHON:-python3.11}
-unset PYTHONDONTWRITEBYTECODE
+unset PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX
+noise="is ignored: it is neither a file nor a directory"
 
 command -v "$python" >/dev/null || { echo "Python 3.11 is needed and '$python' was not found: install it, or name another with PYTHON=." >&2; exit 1; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; '$python' is older." >&2; exit 1; }
 
-if [ ! -x .venv/bin/python ]; then
+if ! .venv/bin/python -c 'import pip' 2>/dev/null; then # none yet, or one that was left half made
     echo "Making the Python environment in .venv …"
-    "$python" -m venv .venv || { echo "The environment could not be made: on Debian install python3-venv." >&2; exit 1; }
+    "$python" -m venv --clear .venv >/dev/null || { echo "The environment could not be made: on Debian install python3-venv." >&2; exit 1; }
 fi
+pip() {
+    # pip's own status counts, not grep's, which is 1 when it had nothing to pass on
+    .venv/bin/python -m pip "$1" --quiet --disable-pip-version-check "${@:2}" 2>&1 </dev/null | grep -v "$noise" || [ "${PIPESTATUS[0]}" = 0 ]
+}
 echo "Installing the locked Python libraries …"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement "$lock" 2>&1 |
-    grep -v "is ignored: it is neither a file nor a directory" || [ "${PIPESTATUS[0]}" = 0 ]
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 2>&1 |
-    grep -v "is ignored: it is neither a file nor a directory" || [ "${PIPESTATUS[0]}" = 0 ]
-.venv/bin/python -m compileall -q -j 0 video_server .venv/lib/python*/site-packages -x '/tests?/|lib2to3' || true
+pip install --require-hashes --only-binary :all: --requirement "$lock" ||
+    { echo "The Python libraries could not be installed: the lines above say why." >&2; exit 1; }
+pip install --no-deps --no-build-isolation --editable . ||
+    { echo "The command 'video-server' could not be installed: the lines above say why." >&2; exit 1; }
+.venv/bin/python -m compileall -q -j 0 -x '/tests?/|lib2to3' video_server .venv/lib/python*/site-packages || true
