@@ -40,27 +40,3 @@ def parse_token(text: str) -> str | None:
     """Return the token of a join link, or None; punctuation that a messaging app glued to the link is dropped."""
     token = text.strip(" .,;:!?'\")]}>")
     return token if _TOKEN.fullmatch(token) else None
-
-
-_DEVICES = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "Mac"))
-_BROWSERS = (
-    ("FBAN", "Facebook"),
-    ("FBAV", "Facebook"),
-    ("Instagram", "Instagram"),
-    ("SamsungBrowser", "Samsung Internet"),
-    ("EdgA", "Edge"),
-    ("EdgiOS", "Edge"),
-    ("Edg/", "Edge"),
-    ("Firefox", "Firefox"),
-    ("FxiOS", "Firefox"),
-    ("CriOS", "Chrome"),
-    ("Chrome", "Chrome"),
-    ("Safari", "Safari"),
-)
-
-
-def describe_device(user_agent: str) -> str:
-    """Return a few words that tell two devices apart ("iPhone, Safari"); nothing that identifies one."""
-    device = next((name for mark, name in _DEVICES if mark in user_agent), "")
-    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
-    return ", ".join(part for part in (device, browser) if part)

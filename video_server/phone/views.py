@@ -1,5 +1,318 @@
-"""Pages of this slice."""
+"""The person's pages, from the link in the text to goodbye. GET never changes anything: bots fetch links."""
+
+from datetime import timedelta
+from typing import Any, Literal
 
 from aiohttp import web
+from pydantic import Field
+
+from video_server.accounts import service as accounts
+from video_server.appointments import service as appointments
+from video_server.appointments.model import room_closes_at, room_opens_at
+from video_server.calls import devices
+from video_server.calls import service as calls
+from video_server.calls.model import Participant, Role, State, Watched
+from video_server.core.database import Connection
+from video_server.core.errors import N_, Refusal
+from video_server.core.log import get_logger
+from video_server.incidents import service as incidents
+from video_server.phone import access, words
+from video_server.phone.steps import Step, next_step, parse_token
+from video_server.web import app_keys, forms, guards, i18n, limits, pages, sessions
+
+log = get_logger(__name__)
 
 routes = web.RouteTableDef()
+
+_WINDOW = timedelta(minutes=10)
+_UNKNOWN_LINKS = 40  # a block of flats behind one address, and every one of them mistypes
+_TRADES = 20
+SLOTS = 4  # people a phone can see at once, negotiated up front
+
+
+class SafeForm(forms.Form):
+    answer: Literal["yes", "no"]
+
+
+class WatchedForm(forms.Form):
+    answer: Watched
+
+
+class WordForm(forms.Form):
+    word: str = Field(max_length=60)
+
+
+SAFE_WORDS = {"answer": N_("Select yes if you are somewhere safe and private")}
+WATCHED_WORDS = {"answer": N_("Select whether the person responsible could see or hear you")}
+WORD_WORDS = {"word": N_("Enter the words, or select “I do not remember the words”")}
+
+
+@routes.get("/j/{token:.*}", name="phone.link")
+@guards.public
+async def show_link(request: web.Request) -> web.Response:
+    """Show a neutral page with one button; nothing of the appointment, and nothing changes."""
+    state = await _link_state(request)
+    if state in {"open", "early"}:
+        return pages.render(request, "phone/link.html")
+    return await _no_link(request, state)
+
+
+@routes.post("/j/{token:.*}")
+@guards.public
+async def trade_link(request: web.Request) -> web.Response:
+    """Trade the link for a session of its own; 303 to the appointment."""
+    token = parse_token(request.match_info["token"])
+    state = await _link_state(request)
+    if token is None or state not in {"open", "early"}:
+        return await _no_link(request, state)
+    await limits.limit(request, "trade", f"{limits.remote(request)} {token}", most=_TRADES, window=_WINDOW)
+    now, force = request.app[app_keys.CLOCK](), request.app[app_keys.FORCE]
+    try:
+        async with request.app[app_keys.DATABASE].begin() as db:
+            session, secret, appointment = await appointments.trade(
+                db, token, now=now, force=force, keys=request.app[app_keys.KEYS]
+            )
+            if now >= room_opens_at(appointment, force):
+                await calls.arrive(
+                    db, appointment, session_id=session.id, role=Role.VICTIM, device=_device(request), now=now
+                )
+            person = await incidents.get_person(db, appointment.person_id)
+    except Refusal:  # cancelled or over since we looked
+        return await _no_link(request, await _link_state(request))
+    response = pages.see_other(request, "phone.show")
+    sessions.set_cookie(response, "phone", secret)
+    if "lang" not in request.cookies:  # the text was in this person's language: the pages go on in it
+        response.set_cookie("lang", i18n.choose(person.language), path="/", secure=True, httponly=True, samesite="Lax")
+    raise response
+
+
+async def _link_state(request: web.Request) -> str:
+    token = parse_token(request.match_info["token"])
+    if token is None:
+        return "unknown"
+    async with request.app[app_keys.DATABASE].read() as db:
+        found = await appointments.find_link(
+            db,
+            token,
+            now=request.app[app_keys.CLOCK](),
+            force=request.app[app_keys.FORCE],
+            keys=request.app[app_keys.KEYS],
+        )
+    return str(found.state)
+
+
+async def _no_link(request: web.Request, state: str) -> web.Response:
+    """Say that a link cannot be used: unknown and mangled alike; guessing is counted by address."""
+    if state not in {"cancelled", "over"}:
+        await limits.limit(request, "unknown-link", limits.remote(request), most=_UNKNOWN_LINKS, window=_WINDOW)
+        return pages.render(request, "phone/closed.html", why="unknown", status=404)
+    return pages.render(request, "phone/closed.html", why=state, status=410)
+
+
+@routes.get("/phone", name="phone.show")
+@access.victim
+async def show(request: web.Request) -> web.Response:
+    """Say who will call and when, what will happen and what is needed."""
+    step, values = await _look(request)
+    if step in {Step.UNSAFE, Step.ENDED}:
+        return _goodbye(request, step, values)
+    next_path = "phone.call" if step is Step.CALL else "phone.safe"
+    return pages.render(request, "phone/show.html", early=step is Step.EARLY, next_path=next_path, **values)
+
+
+@routes.get("/phone/safe", name="phone.safe")
+@access.victim
+async def ask_safe(request: web.Request) -> web.Response:
+    """Ask the first question."""
+    return await _question(request, "phone/safe.html")
+
+
+@routes.post("/phone/safe")
+@access.victim
+async def answer_safe(request: web.Request) -> web.Response:
+    """Note where the person is; 303 to the second question, or to neutral words."""
+    try:
+        form = await forms.read_form(request, SafeForm, SAFE_WORDS)
+    except forms.FormInvalid as refusal:
+        return await _question(request, "phone/safe.html", refusal)
+    state = await _note_safety(request, safe_place=form.answer == "yes", watched=None)
+    raise pages.see_other(request, "phone.show" if state in {None, State.UNSAFE} else "phone.watched")
+
+
+@routes.get("/phone/watched", name="phone.watched")
+@access.victim
+async def ask_watched(request: web.Request) -> web.Response:
+    """Ask the second question."""
+    return await _question(request, "phone/watched.html")
+
+
+@routes.post("/phone/watched")
+@access.victim
+async def answer_watched(request: web.Request) -> web.Response:
+    """Note who might listen; 303 to the agreed word, or to neutral words."""
+    try:
+        form = await forms.read_form(request, WatchedForm, WATCHED_WORDS)
+    except forms.FormInvalid as refusal:
+        return await _question(request, "phone/watched.html", refusal)
+    state = await _note_safety(request, safe_place=True, watched=form.answer)
+    raise pages.see_other(request, "phone.show" if state in {None, State.UNSAFE} else "phone.word")
+
+
+async def _note_safety(request: web.Request, *, safe_place: bool, watched: Watched | None) -> State | None:
+    """Note an answer; return the state that follows, or None when the room is not open (any more)."""
+    victim, now = request[access.VICTIM], request.app[app_keys.CLOCK]()
+    async with request.app[app_keys.DATABASE].begin() as db:
+        participant = await calls.find_by_session(db, victim.appointment.id, victim.session_id)
+        if _step(request, participant) in {Step.EARLY, Step.ENDED}:
+            return None
+        await calls.arrive(
+            db, victim.appointment, session_id=victim.session_id, role=Role.VICTIM, device=_device(request), now=now
+        )
+        return await calls.answer_safety(
+            db, victim.appointment, session_id=victim.session_id, safe_place=safe_place, watched=watched, now=now
+        )
+
+
+@routes.get("/phone/word", name="phone.word")
+@access.victim
+async def ask_word(request: web.Request) -> web.Response:
+    """Ask for the agreed word; going on without it is fine."""
+    return await _question(request, "phone/word.html")
+
+
+@routes.post("/phone/word")
+@access.victim
+async def answer_word(request: web.Request) -> web.Response:
+    """Note the word (the officer learns whether it is right, the phone does not); 303 to the call."""
+    step, _ = await _look(request)
+    if step is not Step.CALL:
+        raise pages.see_other(request, "phone.show")
+    try:
+        form = await forms.read_form(request, WordForm, WORD_WORDS)
+    except forms.FormInvalid as refusal:
+        return await _question(request, "phone/word.html", refusal)
+    victim, now = request[access.VICTIM], request.app[app_keys.CLOCK]()
+    async with request.app[app_keys.DATABASE].begin() as db:
+        await calls.give_word(db, victim.appointment, session_id=victim.session_id, word=form.word, now=now)
+    raise pages.see_other(request, "phone.call")
+
+
+@routes.get("/phone/call", name="phone.call")
+@access.victim
+async def show_call(request: web.Request) -> web.Response:
+    """Show the one document of check, waiting, call and goodbye; a page load would ask for the camera again."""
+    step, values = await _look(request)
+    if step in {Step.UNSAFE, Step.ENDED}:
+        return _goodbye(request, step, values)
+    if step is not Step.CALL:
+        raise pages.see_other(request, "phone.show")
+    appointment = request[access.VICTIM].appointment
+    token = request.app[app_keys.KEYS].link_token(appointment.id, appointment.generation)
+    link = f"{request.app[app_keys.PUBLIC_URL]}/j/{token}"
+    page_words = words.call_page(values["officer"], phone=values["phone"], reference=values["reference"])
+    data = {
+        "socket": str(request.app.router["phone.socket"].url_for()),
+        "home": str(request.app.router["phone.show"].url_for()),
+        "iceServers": [],
+        "slots": SLOTS,
+        "words": page_words,
+        "after": words.after(values["officer"]["name"]),
+    }
+    return pages.render(request, "phone/call.html", link=link, words=page_words, data=data, **values)
+
+
+@routes.post("/phone/exit", name="phone.exit")
+@guards.public
+async def exit_page(request: web.Request) -> web.Response:
+    """Leave at once: end the session, note that it was on purpose, and go to the neutral site whatever happens.
+
+    A redirect would be blocked by `form-action 'self'` in Chromium, so the answer is a page that refreshes away.
+    """
+    try:
+        session = await sessions.find_session(request, "phone")
+        if session is not None:
+            async with request.app[app_keys.DATABASE].begin() as db:
+                await calls.exit_on_purpose(
+                    db, session.subject, session_id=session.id, now=request.app[app_keys.CLOCK]()
+                )
+    except Exception:  # whoever must leave leaves, even when the database is down
+        log.exception("exit_not_recorded")
+    response = _away(request)
+    sessions.clear_cookie(response, "phone")
+    return response
+
+
+@routes.get("/phone/exit")
+@guards.public
+async def show_exit(request: web.Request) -> web.Response:
+    """Lead away whoever comes back to this page; nothing is recorded."""
+    return _away(request)
+
+
+def _away(request: web.Request) -> web.Response:
+    response = pages.render(request, "phone/away.html")
+    response.headers["Refresh"] = f"0; url={request.app[app_keys.FORCE].neutral_site}"
+    return response
+
+
+async def _question(request: web.Request, template: str, refusal: forms.FormInvalid | None = None) -> web.Response:
+    """Show a question page, with what was wrong; elsewhere on the way: 303 to where the person stands."""
+    step, values = await _look(request)
+    if step is Step.UNSAFE:
+        return _goodbye(request, step, values)
+    if step not in {Step.SAFETY, Step.CALL}:
+        raise pages.see_other(request, "phone.show")
+    if template == "phone/word.html" and step is Step.SAFETY:
+        raise pages.see_other(request, "phone.safe")
+    return pages.render(
+        request,
+        template,
+        problems=refusal.problems if refusal else {},
+        given=refusal.values if refusal else {},
+        status=refusal.status if refusal else 200,
+        **values,
+    )
+
+
+def _goodbye(request: web.Request, step: Step, values: dict[str, Any]) -> web.Response:
+    return pages.render(request, "phone/thanks.html" if step is Step.UNSAFE else "phone/ended.html", **values)
+
+
+async def _look(request: web.Request) -> tuple[Step, dict[str, Any]]:
+    """Return where this session stands, and the plain values of its pages."""
+    victim, force = request[access.VICTIM], request.app[app_keys.FORCE]
+    appointment = victim.appointment
+    async with request.app[app_keys.DATABASE].read() as db:
+        participant = await calls.find_by_session(db, appointment.id, victim.session_id)
+        values: dict[str, Any] = {
+            "officer": await _officer(db, appointment.officer_id),
+            "reference": (await incidents.get_incident(db, appointment.incident_id)).reference,
+            "starts_at": appointment.starts_at,
+            "minutes": int((appointment.ends_at - appointment.starts_at).total_seconds() // 60),
+            "opens_at": room_opens_at(appointment, force),
+            "closes_at": room_closes_at(appointment, force),
+            "phone": force.phone,
+        }
+    after = words.after(values["officer"]["name"])
+    values["next"] = after.get(appointment.outcome or "", after[""])
+    return _step(request, participant), values
+
+
+def _step(request: web.Request, participant: Participant | None) -> Step:
+    appointment = request[access.VICTIM].appointment
+    return next_step(
+        appointment,
+        participant.state if participant else None,
+        opens_at=room_opens_at(appointment, request.app[app_keys.FORCE]),
+        now=request.app[app_keys.CLOCK](),
+    )
+
+
+async def _officer(db: Connection, officer_id: str) -> dict[str, str]:
+    """Return who will call, as it is said: "PC Smith, collar number 1234"."""
+    officer = await accounts.find_staff(db, officer_id)
+    return words.officer(officer.name, officer.collar_number) if officer else words.officer("", "")
+
+
+def _device(request: web.Request) -> str:
+    return devices.describe(request.headers.get("User-Agent", "")[:400])

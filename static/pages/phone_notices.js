@@ -1,0 +1,48 @@
+// @ts-check
+// What a person is told while a call is disturbed: pure decisions, so that they can be read in one piece.
+
+const LONG_MS = 20_000;
+const FLICKER_MS = 1500;
+const BACK_MS = 4000;
+
+/**
+ * @typedef {object} Trouble all times in ms since the epoch, 0 when it is well
+ * @property {number} brokenSince our picture and sound
+ * @property {number} downSince our line to the server
+ * @property {number} officerSince the officer is not heard
+ * @property {boolean} officerPresent the officer's page is open
+ * @property {number} mendedAt when the last trouble ended
+ * @property {boolean} inCall admitted; else waiting
+ * @property {boolean} isMuted
+ * @property {boolean} hasMet something of the officer has arrived
+ * @property {boolean} deviceLost a camera or microphone stopped by itself
+ */
+
+/**
+ * Return the sentence that matters most now, or "".
+ * @param {Trouble} trouble
+ * @param {number} now
+ * @param {Record<string, string>} words
+ */
+export function notice(trouble, now, words) {
+  const ours = [trouble.brokenSince, trouble.downSince].filter((since) => since > 0 && now - since > FLICKER_MS);
+  if (ours.length) return lasting(now - Math.min(...ours), words.lost, words.lost_long, words.ring);
+  if (trouble.inCall && trouble.officerSince > 0 && now - trouble.officerSince > FLICKER_MS) {
+    const said = trouble.officerPresent ? words.officer_lost : words.officer_gone;
+    return lasting(now - trouble.officerSince, said, said, words.ring);
+  }
+  if (trouble.deviceLost) return words.device_lost;
+  if (trouble.inCall && !trouble.hasMet) return words.connecting;
+  if (trouble.mendedAt > 0 && now - trouble.mendedAt < BACK_MS) return words.back;
+  return trouble.inCall && trouble.isMuted ? words.you_are_muted : "";
+}
+
+/**
+ * @param {number} lastedMs
+ * @param {string} first
+ * @param {string} later
+ * @param {string} ring what to do when it does not end
+ */
+function lasting(lastedMs, first, later, ring) {
+  return lastedMs < LONG_MS ? first : `${later} ${ring}`;
+}
