@@ -7,6 +7,7 @@ from aiohttp import web
 
 from video_server.accounts import views as accounts_views
 from video_server.appointments import views as appointments_views
+from video_server.booth import actions as booth_actions
 from video_server.booth import views as booth_views
 from video_server.booth import ws as booth_ws
 from video_server.calls.relays import RELAYS, Relays
@@ -35,6 +36,7 @@ ROUTES: Sequence[web.RouteTableDef] = (
     phone_views.routes,
     phone_ws.routes,
     booth_views.routes,
+    booth_actions.routes,
     booth_ws.routes,
 )
 

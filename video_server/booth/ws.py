@@ -4,13 +4,12 @@ from aiohttp import web
 
 from video_server.accounts import access
 from video_server.accounts.model import Role
-from video_server.appointments import service as appointments
 from video_server.booth import state
+from video_server.booth.access import access_appointment
 from video_server.calls import devices, service
 from video_server.calls.model import Participant, RoomView
 from video_server.calls.model import Role as RoomRole
 from video_server.calls.seats import Seat
-from video_server.core.errors import Forbidden
 from video_server.incidents import service as incidents
 from video_server.web import app_keys, sockets
 
@@ -18,14 +17,12 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/booth/appointments/{appointment}/socket", name="booth.socket")
-@access.staff(Role.OFFICER)
+@access.staff(Role.OFFICER, Role.SUPERVISOR)
 async def room_socket(request: web.Request) -> web.StreamResponse:
-    """Seat the appointment's own officer; a colleague takes the appointment over first."""
+    """Seat the appointment's officer or a supervisor; a colleague takes the appointment over first."""
     clock = request.app[app_keys.CLOCK]
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await appointments.get(db, request.match_info["appointment"])
-        if appointment.officer_id != request[access.STAFF].id:
-            raise Forbidden
+        appointment = await access_appointment(db, request[access.STAFF], request.match_info["appointment"])
         incident = await incidents.get_incident(db, appointment.incident_id)
         person = await service.arrive(
             db,

@@ -1,0 +1,82 @@
+"""The audit of one appointment in words: who did what, when."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from video_server.audit.model import Entry
+from video_server.core.errors import N_
+from video_server.web.i18n import gettext
+
+WORDS: Mapping[str, str] = {
+    "appointments.booked": N_("booked the appointment"),
+    "appointments.moved": N_("moved the appointment"),
+    "appointments.cancelled": N_("cancelled the appointment"),
+    "appointments.ended": N_("ended the appointment"),
+    "appointments.link_traded": N_("opened the link in the text message"),
+    "appointments.seen": N_("saw the person for the first time"),
+    "booth.taken_over": N_("took over a colleague's appointment"),
+    "calls.arrived": N_("opened the page of the call"),
+    "calls.safe": N_("said they are somewhere safe and private"),
+    "calls.unsafe": N_("said it is not safe to talk"),
+    "calls.word_given:right": N_("gave the right agreed word"),
+    "calls.word_given:wrong": N_("gave a wrong agreed word"),
+    "calls.waiting": N_("started to wait"),
+    "calls.admitted": N_("let the person in"),
+    "calls.left": N_("left the call"),
+    "calls.officer_left": N_("left the call"),
+    "calls.exited": N_("left on purpose with “Exit this page”"),
+    "calls.alert_dismissed:unsafe": N_("noted the alert “not safe to talk”"),
+    "calls.alert_dismissed:exited": N_("noted the alert “left on purpose”"),
+    "calls.note_saved": N_("saved the notes"),
+    "texts.queued": N_("put a text message on its way"),
+    "texts.sent": N_("sent a text message"),
+    "texts.delivered": N_("heard that a text message was delivered"),
+    "texts.failed": N_("could not send a text message"),
+    "texts.refused": N_("held a text message back: it would not be safe"),
+    "texts.withdrawn": N_("withdrew text messages that no longer apply"),
+}
+"""By action, or by action and one of its codes. An action without words is shown as its code, never hidden."""
+
+_CODES = ("word", "kind")
+
+
+def staff_in(entry: Entry) -> list[str]:
+    """Return the staff id of who did it, when staff did."""
+    kind, _, id_ = entry.actor.partition(":")
+    return [id_] if kind == "staff" else []
+
+
+def tell(entries: Sequence[Entry], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return one line a deed, oldest first: at, until, who, what, times.
+
+    names   staff id to name; a colleague without an account any more is "a colleague"
+    Repeats of one deed by one person with nothing in between (notes are saved as typed) become one line.
+    """
+    lines: list[dict[str, Any]] = []
+    for entry in entries:
+        who, what = _who(entry.actor, names), _what(entry)
+        if lines and (lines[-1]["who"], lines[-1]["what"]) == (who, what):
+            lines[-1]["times"] += 1
+            lines[-1]["until"] = entry.at
+        else:
+            lines.append({"at": entry.at, "until": entry.at, "who": who, "what": what, "times": 1})
+    return lines
+
+
+def _who(actor: str, names: Mapping[str, str]) -> str:
+    kind, _, id_ = actor.partition(":")
+    if kind == "staff":
+        return names.get(id_, gettext("A colleague"))
+    if kind == "staff-session":
+        return gettext("An officer")
+    if kind in {"phone", "phone-session"}:
+        return gettext("The person's phone")
+    return gettext("The system")
+
+
+def _what(entry: Entry) -> str:
+    for name in _CODES:
+        words = WORDS.get(f"{entry.action}:{entry.details.get(name)}")
+        if words:
+            return gettext(words)
+    return gettext(WORDS[entry.action]) if entry.action in WORDS else entry.action
