@@ -12,6 +12,7 @@ routes = web.RouteTableDef()
 
 _LIBRARIES = {
     "lib/govuk-frontend.min.js": "node_modules/govuk-frontend/dist/govuk/govuk-frontend.min.js",
+    "lib/signature_pad.min.js": "node_modules/signature_pad/dist/signature_pad.min.js",
 }
 _TYPES = {
     ".css": "text/css",
