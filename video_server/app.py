@@ -1,7 +1,7 @@
 """The wiring: the only place that puts slices, engines, gateways and subscriptions together."""
 
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from aiohttp import web
 
@@ -26,7 +26,7 @@ from video_server.web import app_keys, guards, health, middleware, pages, proxy,
 
 MAX_FORM_BYTES = 256 * 1024
 
-ROUTES: Sequence[web.RouteTableDef] = (
+ROUTES: Sequence[Iterable[web.AbstractRouteDef]] = (
     static.routes,
     health.routes,
     accounts_views.routes,
