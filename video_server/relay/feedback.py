@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from video_server.relay.counters import Counters
-from video_server.relay.peers import START_CAP, Peer
+from video_server.relay.peers import RESENDS_PER_TICK, START_CAP, Peer
 from video_server.relay.reports import note_sender_report, report_reception, shift_sender_report
 from video_server.relay.rtcp import (
     KeyFrameRequest,
@@ -23,7 +23,6 @@ from video_server.relay.streams import Output, Source
 KEY_FRAME_SECONDS = 0.3
 """A publisher is asked for a key frame at most this often; a request in between is kept, not lost."""
 
-RESENDS_PER_TICK = 256
 TICK_SECONDS = 0.05
 _TICKS_PER_FEEDBACK = 2
 _TICKS_PER_REPORT = 20
@@ -151,7 +150,7 @@ class Feedback:
 
 
 def find_weakest_share(peer: Peer, *, now: float) -> int | None:
-    """Return the bits per second that the weakest receiver of this publisher's video can take; None: nobody complains."""
+    """Return the bits per second that the weakest receiver of this video can take; None: nobody complains."""
     receivers = {
         output.link.media
         for source in peer.sources.values()

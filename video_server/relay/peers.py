@@ -10,6 +10,9 @@ from video_server.relay.streams import Output, Source
 from video_server.relay.twcc import ArrivalLog
 
 _MAX_STREAMS = 16
+RESENDS_PER_TICK = 256
+"""What one receiver may have sent again in a tick, whatever it asks for."""
+
 _COMPLAINT_SECONDS = 3.0
 _FALLEN = 0.97
 START_CAP = 6_000_000
@@ -58,7 +61,7 @@ class Peer:
         self.outputs_by_ssrc: dict[int, Output] = {}
         self.arrivals = ArrivalLog()
         self.kinds_seen: list[str] = []
-        self.resend_budget = 0
+        self.resend_budget = RESENDS_PER_TICK
         self.asked_at: dict[int, float] = {}  # key frames, by media SSRC
         self.asks_pending: set[int] = set()
         self.cap = START_CAP

@@ -1,0 +1,159 @@
+"""Real Chromium through a real relay process: both decode, late joiners decode, a killed relay is survived."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+
+from tests.relay.harness import PageServer, RelayProcess, connect, until
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-networking",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+    "--no-first-run",
+]
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium")
+
+
+class Stage:
+    """A relay, a page server and one page for each participant."""
+
+    def __init__(self, folder, browser):
+        self.folder, self.browser = folder, browser
+        self.server = PageServer()
+        self.events = []
+        self.pages = {}
+
+    async def start_relay(self):
+        self.relay = RelayProcess(self.folder)
+        self.server.client = await connect(self.relay.control, self.events)
+
+    async def join(self, name, **wishes):
+        if name not in self.pages:
+            self.pages[name] = await self.browser.new_page()
+            await self.pages[name].goto(self.server.url)
+        await self.pages[name].evaluate("wishes => join(wishes)", {"room": "r", "participant": name, **wishes})
+
+    async def figures(self, name):
+        return await self.pages[name].evaluate("figures()")
+
+    async def decodes(self, name, slot, *, more=5):
+        """Wait until `more` further pictures are decoded in this slot and sound is played out of it."""
+        before = (await self.figures(name))["slots"][slot]
+
+        async def look():
+            now = (await self.figures(name))["slots"][slot]
+            return now["frames"] >= before["frames"] + more and now["energy"] > before["energy"]
+
+        await until(look, f"{name} decodes slot {slot}")
+
+
+@pytest.fixture
+async def stage(tmp_path):
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        stage = Stage(tmp_path, browser)
+        await stage.server.start()
+        await stage.start_relay()
+        yield stage
+        await browser.close()
+        await stage.server.client.close()
+        await stage.server.stop()
+        stage.relay.close()
+
+
+async def test_two_see_and_hear_each_other_and_a_late_joiner_both(stage):
+    await stage.join("a")
+    await stage.join("b")
+    await stage.decodes("a", 0)
+    await stage.decodes("b", 0)
+    await stage.join("late")
+    await stage.decodes("late", 0)
+    await stage.decodes("late", 1)
+    await stage.decodes("a", 1)
+    told = [e for e in stage.events if e.name == "slots" and e.participant == "late"][-1].data["slots"]
+    assert {slot["participant"] for slot in told} == {"a", "b"}
+    status = await stage.server.client.status()
+    assert status["counters"]["twcc_sent"] > 0
+    assert not set(status["counters"]["dropped"]) & {
+        "rtp_malformed",
+        "rtcp_malformed",
+        "not_encrypted",
+        "not_authentic",
+    }
+
+
+async def test_who_waits_sees_nothing_until_admitted(stage):
+    await stage.join("a")
+    await stage.join("b")
+    await stage.join("w", admitted=False)
+    await until(lambda: [e for e in stage.events if e.name == "media" and e.participant == "w"], "w sends")
+    await stage.decodes("a", 0)
+    waiting = await stage.figures("w")
+    assert [slot["videoPackets"] + slot["audioPackets"] for slot in waiting["slots"]] == [0] * 4
+    await stage.server.client.admit(room="r", epoch=1, participant="w", admitted=True)
+    await stage.decodes("w", 0)
+    await stage.decodes("w", 1)
+    await stage.decodes("a", 1)
+
+
+async def test_an_echo_shows_oneself(stage):
+    await stage.join("e", admitted=False, echo=True)
+    await stage.decodes("e", 0)
+
+
+async def test_an_ice_restart_keeps_the_call(stage):
+    await stage.join("a")
+    await stage.join("b")
+    await stage.decodes("a", 0)
+    credentials = "pc.getStats().then(r => [...r.values()].find(s => s.type == 'transport').iceLocalUsernameFragment)"
+    before = await stage.pages["a"].evaluate(credentials)
+    await stage.pages["a"].evaluate("restartIce()")
+
+    async def restarted():
+        return (
+            await stage.pages["a"].evaluate(credentials) != before
+            and (await stage.figures("a"))["state"] == "connected"
+        )
+
+    await until(restarted, "the new generation is connected")
+    await stage.decodes("a", 0)
+    await stage.decodes("b", 0)
+    assert (await stage.server.client.status())["connected"] == 2
+
+
+async def test_a_killed_relay_is_replaced_and_the_call_comes_back(stage):
+    await stage.join("a")
+    await stage.join("b")
+    await stage.decodes("a", 0)
+    first = stage.server.client.instance
+    stage.relay.kill()
+    stage.relay.close()
+    await stage.server.client.close()
+    await stage.start_relay()
+    assert stage.server.client.instance != first
+    for name in "ab":
+        await stage.join(name, epoch=2)
+    await stage.decodes("a", 0)
+    await stage.decodes("b", 0)
+
+
+async def test_joining_again_is_seen_in_the_same_slot(stage):
+    for name in "abc":
+        await stage.join(name)
+    await stage.decodes("a", 0)
+    slots = itertools.chain(e.data["slots"] for e in stage.events if e.name == "slots" and e.participant == "a")
+    where = {slot["participant"]: slot["slot"] for told in slots for slot in told}
+    await stage.join("b")
+    await stage.decodes("a", where["b"], more=10)
+    told = [e for e in stage.events if e.name == "slots" and e.participant == "a"][-1].data["slots"]
+    assert {slot["participant"]: slot["slot"] for slot in told} == where

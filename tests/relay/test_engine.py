@@ -1,0 +1,430 @@
+"""The relay in this process, with hand-made participants: admission, echo, epochs, coming again, bad packets."""
+
+import asyncio
+import socket
+import struct
+
+import pytest
+from aioice import stun
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.relay.harness import until
+from tests.relay.raw_peer import RED, VP8_RTX, RawPeer
+from video_server.core.clock import monotonic
+from video_server.relay import rtcp
+from video_server.relay.engine import Engine
+from video_server.relay.feedback import TICK_SECONDS
+from video_server.relay.protocol import Admit, CloseRoom, Event, Join, Leave, Refused, RestartIce, Status
+
+
+class Relay:
+    """An engine with its timers, as the server runs it."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.events: list[Event] = []
+        self.peers: list[RawPeer] = []
+        self.engine = Engine(udp_host="127.0.0.1", udp_port=0, addresses=("127.0.0.1",), emit=self.events.append)
+        self.loop = asyncio.get_running_loop()
+        self.loop.add_reader(self.engine.port.socket.fileno(), self.engine.forwarder.drain)
+        self.ticking = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.engine.tick(now=monotonic())
+
+    async def join(self, name, *, admitted=True, echo=False, epoch=1, room="r") -> RawPeer:
+        peer = RawPeer(self.monkeypatch)
+        self.peers.append(peer)
+        answer = self.engine.handle(Join(room, epoch, name, await peer.offer(), admitted, echo))["answer"]
+        await peer.accept(answer)
+        await until(lambda: self.engine._peers[(room, name)].up, f"{name} is up")
+        return peer
+
+    def admit(self, name, admitted=True) -> None:
+        self.engine.handle(Admit("r", 1, name, admitted))
+
+    def dropped(self, reason) -> int:
+        return self.engine.counters.dropped[reason]
+
+    def told(self, name, participant=None) -> list[Event]:
+        return [e for e in self.events if e.name == name and participant in (None, e.participant)]
+
+    async def close(self) -> None:
+        self.ticking.cancel()
+        for peer in self.peers:
+            await peer.close()
+        self.loop.remove_reader(self.engine.port.socket.fileno())
+        await self.engine.close()
+
+
+@pytest.fixture
+async def relay(monkeypatch):
+    relay = Relay(monkeypatch)
+    yield relay
+    await relay.close()
+
+
+async def test_two_admitted_participants_hear_and_see_each_other(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    for kind in ("audio", "video"):
+        await a.send_until(kind, b, 0, b"from a")
+        await b.send_until(kind, a, 0, b"from b")
+    assert {event.participant for event in relay.told("connected")} == {"a", "b"}
+    assert relay.told("connected")[0].data == {"cipher": "SRTP_AEAD_AES_256_GCM"}
+    assert relay.told("media", "a")[-1].data == {"kinds": ["audio", "video"]}
+    last = relay.told("slots", "b")[-1].data["slots"]
+    assert last == [{"slot": 0, "participant": "a", "audio": True, "video": True, "screen": False}]
+
+
+async def test_who_is_not_admitted_receives_nothing_and_is_not_heard(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    waiting = await relay.join("w", admitted=False)
+    await waiting.send("audio", b"may I?")
+    await waiting.send("video", b"hello")
+    await until(lambda: len(relay.told("media", "w")) == 2, "the relay has both packets")
+    for kind in ("audio", "video"):
+        await a.send_until(kind, b, 0, b"secret")
+    assert waiting.packets == []
+    assert all(b"secret" not in data and len(data) < 200 for data in waiting.rtcp)
+    assert not any(b"may I" in p[4] or b"hello" in p[4] for p in (*a.packets, *b.packets))
+    assert relay.told("slots", "w")[-1].data == {"slots": []}
+    assert all(slot["participant"] != "w" for e in relay.events if e.name == "slots" for slot in e.data["slots"])
+
+    relay.admit("w")
+    await a.send_until("audio", waiting, 0, b"come in")
+    await waiting.send_until("audio", a, 1, b"thank you")
+    assert all(not payload.startswith(b"secret") for *_, payload in waiting.packets)
+
+    relay.admit("w", False)
+    await a.send_until("audio", b, 0, b"after")
+    await waiting.send("audio", b"still here?")
+    await until(lambda: relay.engine.counters.received, "counted")
+    await a.send_until("video", b, 0, b"flush")
+    assert all(not payload.startswith(b"after") for *_, payload in waiting.packets)
+    assert all(b"still here" not in payload for *_, payload in (*a.packets, *b.packets))
+
+
+async def test_after_leaving_not_one_packet_more_in_either_direction(relay):
+    a, b, c = await relay.join("a"), await relay.join("b"), await relay.join("c")
+    await a.send_until("audio", b, 0, b"before")
+    await c.send_until("audio", a, 1, b"before")
+    relay.engine.handle(Leave("r", 1, "c"))
+    heard = len(c.packets)
+    await a.send_until("audio", b, 0, b"after")
+    for _ in range(5):
+        await c.gatherer._connection._protocols[0].send_data(b"\x80\x6f" + b"\0" * 40, a.relay_address)
+    await a.send_until("audio", b, 0, b"flush")
+    assert len(c.packets) == heard
+    assert relay.told("left", "c")[0].data == {"reason": "leave"}
+    assert relay.told("slots", "a")[-1].data["slots"][0]["participant"] == "b"
+    assert len(relay.told("slots", "a")[-1].data["slots"]) == 1
+
+
+async def test_an_echo_gets_its_own_packets_back_and_nobody_else_does(relay):
+    a = await relay.join("a")
+    echo = await relay.join("e", admitted=False, echo=True)
+    await echo.send_until("audio", echo, 0, b"one two")
+    await echo.send_until("video", echo, 0, b"mirror")
+    await a.send("audio", b"anybody?")
+    await until(lambda: relay.told("media", "a"), "the relay has it")
+    await echo.send_until("audio", echo, 0, b"flush")
+    assert a.packets == []
+    assert all(b"anybody" not in payload for *_, payload in echo.packets)
+    slot = relay.told("slots", "e")[-1].data["slots"][0]
+    assert (slot["slot"], slot["participant"]) == (0, "e")
+
+
+async def test_who_joins_again_replaces_its_connection_and_keeps_its_slot(relay):
+    a, b, c = await relay.join("a"), await relay.join("b"), await relay.join("c")
+    await b.send_until("audio", a, 0, b"first life")
+    await c.send_until("audio", a, 1, b"other")
+    before = [p for p in a.packets if p[0] == a.slot_ssrc(0, "audio")][-1]
+    again = await relay.join("b")
+    await again.send_until("audio", a, 0, b"second life")
+    after = next(p for p in a.packets if p[4].startswith(b"second life"))
+    assert after[2] == (before[2] + 1) & 0xFFFF
+    assert 0 < (after[3] - before[3]) & 0xFFFFFFFF < 2**31
+    await a.send_until("audio", again, 0, b"to the new one")
+    assert all(b"new one" not in payload for *_, payload in b.packets)
+    assert relay.told("left") == relay.told("gone") == []
+
+
+async def test_epochs_are_kept_for_every_request(relay):
+    await relay.join("a", epoch=5)
+    offer = await RawPeer(relay.monkeypatch).offer()
+    for request in (
+        Join("r", 4, "b", offer, True),
+        Admit("r", 4, "a", False),
+        Leave("r", 4, "a"),
+        RestartIce("r", 4, "a", offer),
+        CloseRoom("r", 4),
+    ):
+        with pytest.raises(Refused) as refusal:
+            relay.engine.handle(request)
+        assert refusal.value.code == "stale_epoch"
+    assert relay.engine.handle(Status())["participants"] == 1
+    await relay.join("b", epoch=6)
+    assert relay.told("left", "a")[0].data == {"reason": "epoch"}
+    assert list(relay.engine.rooms.rooms["r"].participants) == ["b"]
+
+
+async def test_closing_a_room_ends_everybody(relay):
+    await relay.join("a")
+    await relay.join("b")
+    relay.engine.handle(CloseRoom("r", 1))
+    status = relay.engine.handle(Status())
+    assert (status["rooms"], status["participants"]) == (0, 0)
+    assert {event.participant for event in relay.told("left")} == {"a", "b"}
+    with pytest.raises(Refused) as refusal:
+        relay.engine.handle(Leave("r", 1, "a"))
+    assert refusal.value.code == "unknown_room"
+
+
+async def test_a_bad_offer_is_refused_and_changes_nothing(relay):
+    await relay.join("a")
+    with pytest.raises(Refused) as refusal:
+        relay.engine.handle(Join("r", 99, "a", "v=0 nonsense", True))
+    assert refusal.value.code == "bad_offer"
+    assert relay.engine.handle(Status())["participants"] == 1
+
+
+async def test_unknown_ssrc_and_wrong_payload_type_are_counted_and_dropped(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("audio", b, 0, b"good")
+    await a.send("audio", b"evil", ssrc=12345, payload_type=VP8_RTX + 1)
+    await a.send("audio", b"evil", payload_type=77)
+    await a.send_until("audio", b, 0, b"flush")
+    assert relay.dropped("unknown_ssrc") == 1
+    assert relay.dropped("wrong_payload_type") == 1
+    assert all(b"evil" not in payload for *_, payload in b.packets)
+
+
+async def test_a_publisher_may_change_its_payload_type_within_the_offer(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("audio", b, 0, b"opus")
+    await a.send("audio", b"\x6fred", payload_type=RED)
+    await until(lambda: b"\x6fred" in b.got(0, "audio"), "red arrives")
+    assert {packet[1] for packet in b.packets} == {111, RED}
+
+
+async def test_a_receiver_that_asks_gets_a_key_frame_asked_for_and_a_packet_sent_again(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"frame")
+    asked = relay.engine.counters.key_frames_asked
+    assert asked >= 1, "a new receiver needs a key frame"
+    ssrc, _, sequence, _, payload = b.packets[0]
+    await b.send_rtcp(rtcp.build_nack(1, ssrc, [sequence]))
+    await until(lambda: relay.engine.counters.resent == 1, "resent")
+    again = await until(lambda: [p for p in b.packets if p[1] == VP8_RTX], "the retransmission arrives")
+    assert again[0][4] == struct.pack("!H", sequence) + payload
+    for _ in range(20):
+        await b.send_rtcp(rtcp.build_key_frame_request(1, ssrc))
+    wanted = struct.pack("!L", a.ssrcs["video"])
+    await until(lambda: relay.engine.counters.key_frames_asked > asked, "asked again")
+    await until(lambda: any(data[1] == 206 and data[8:12] == wanted for data in a.rtcp), "the publisher is asked")
+    assert relay.engine.counters.key_frames_asked <= asked + 2, "twenty requests at once are one or two"
+
+
+async def test_a_gap_is_reported_upstream_and_reports_come(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"frame")
+    a.sequence += 2
+    await a.send_until("video", b, 0, b"after the gap")
+    await until(
+        lambda: any(isinstance(p, rtcp.Nack) and len(p.sequences) == 2 for d in a.rtcp for p in rtcp.parse(d) or ()),
+        "a NACK for both",
+    )
+
+    def reports():
+        return [p for d in a.rtcp for p in rtcp.parse(d) or () if isinstance(p, rtcp.ReceiverReport) and p.blocks]
+
+    await until(reports, "a receiver report")
+    assert reports()[-1].blocks[0].ssrc == a.ssrcs["video"]
+
+
+async def test_a_sender_report_reaches_the_receiver_on_its_own_clock(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"frame")
+    sent_timestamp = a.sequence * 3000
+    out_timestamp = b.packets[-1][3]
+    report = rtcp.SenderReport(a.ssrcs["video"], 0x1122334455667788, sent_timestamp, 1, 1)
+    await a.send_rtcp(rtcp.build_sender_report(report))
+    got = await until(
+        lambda: [p for d in b.rtcp for p in rtcp.parse(d) or () if isinstance(p, rtcp.SenderReport)],
+        "the report arrives",
+    )
+    assert (got[0].ssrc, got[0].ntp, got[0].timestamp) == (b.slot_ssrc(0, "video"), 0x1122334455667788, out_timestamp)
+
+
+async def test_a_shared_screen_takes_a_slot_and_gives_it_back_when_it_stops(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("audio", b, 0, b"hello")
+    await a.send("screen", b"slide")
+    await until(lambda: b.got(1, "video"), "the screen arrives in a slot of its own")
+    screens = [slot for slot in relay.told("slots", "b")[-1].data["slots"] if slot["screen"]]
+    assert screens == [{"slot": 1, "participant": "a", "audio": False, "video": True, "screen": True}]
+    relay.engine._liveness_due = 0.0
+    relay.engine.tick(now=monotonic() + 6)
+    assert not [slot for slot in relay.told("slots", "b")[-1].data["slots"] if slot["screen"]]
+
+
+async def test_silence_hearing_and_going_are_told(relay):
+    a = await relay.join("a")
+    later = monotonic() + 2.5
+    relay.ticking.cancel()
+    relay.engine.tick(now=later)
+    assert [event.participant for event in relay.told("silent")] == ["a"]
+    await a.send("audio", b"back")
+    await until(lambda: relay.told("media", "a"), "it arrived")
+    relay.engine._liveness_due = 0.0
+    relay.engine.tick(now=monotonic())
+    assert [event.participant for event in relay.told("heard")] == ["a"]
+    relay.engine._liveness_due = 0.0
+    relay.engine.tick(now=monotonic() + 31)
+    assert relay.told("gone", "a")[0].data == {"reason": "silent"}
+    assert relay.engine.handle(Status())["participants"] == 0
+
+
+async def test_an_idle_participant_is_probed_and_so_not_taken_for_silent(relay):
+    await relay.join("a")
+    link = relay.engine._peers[("r", "a")].link
+    heard = link.heard_at
+    link.probe()
+    await until(lambda: link.heard_at > heard, "the answer to the probe counts")
+
+
+async def test_who_hangs_up_is_silent_at_once(relay):
+    a = await relay.join("a")
+    await a.close()
+    await until(lambda: relay.told("silent", "a"), "told")
+    assert relay.told("silent", "a")[0].data == {"reason": "closed"}
+
+
+async def test_media_follows_the_address_that_the_browser_nominates(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("audio", b, 0, b"before")
+    link = relay.engine._peers[("r", "b")].link
+    old = link.address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        other.setblocking(False)
+        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        own = b.gatherer.getLocalParameters()
+        request.attributes |= {
+            "USERNAME": f"{link.ufrag}:{own.usernameFragment}", "PRIORITY": 1, "ICE-CONTROLLING": 2**63, "USE-CANDIDATE": None,
+        }  # fmt: skip
+        forged = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=dict(request.attributes))
+        forged.add_message_integrity(b"not the password")
+        other.sendto(bytes(forged), b.relay_address)
+        await until(lambda: relay.dropped("stun_unauthenticated") == 1, "the forgery is dropped")
+        assert other.getsockname() not in relay.engine.port.links
+        request.add_message_integrity(link.password.encode())
+        other.sendto(bytes(request), b.relay_address)
+
+        def answer_checks():
+            try:
+                while True:
+                    message = stun.parse_message(other.recv(2048))
+                    if message.message_class == stun.Class.REQUEST:
+                        reply = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, message.transaction_id)
+                        reply.attributes["XOR-MAPPED-ADDRESS"] = b.relay_address
+                        reply.add_message_integrity(own.password.encode())
+                        other.sendto(bytes(reply), b.relay_address)
+            except BlockingIOError:
+                return link.address == other.getsockname()
+
+        await until(answer_checks, "the relay follows")
+        assert link.address != old
+        heard = len(b.packets)
+        await a.send("audio", b"after")
+        await until(lambda: _next_is_media(other), "media goes to the new address")
+        assert len(b.packets) == heard
+
+
+def _next_is_media(sock):
+    try:
+        return sock.recv(2048)[0] == 0x90
+    except BlockingIOError:
+        return False
+
+
+async def test_nobody_takes_over_an_address_that_is_in_use(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    b_address = relay.engine._peers[("r", "b")].link.address
+    link = relay.engine._peers[("r", "a")].link
+    request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+    remote = a.gatherer.getLocalParameters().usernameFragment
+    request.attributes |= {"USERNAME": f"{link.ufrag}:{remote}", "PRIORITY": 1, "ICE-CONTROLLING": 1}
+    request.add_message_integrity(link.password.encode())
+    relay.engine.port.receive(bytes(request), b_address)
+    assert relay.dropped("stun_address_refused") == 1
+    await a.send_until("audio", b, 0, b"still")
+
+
+async def test_an_ice_restart_must_keep_lines_and_certificate(relay):
+    await relay.join("a")
+    stranger = await RawPeer(relay.monkeypatch).offer()
+    with pytest.raises(Refused) as refusal:
+        relay.engine.handle(RestartIce("r", 1, "a", stranger))
+    assert refusal.value.code == "bad_offer"
+
+
+@pytest.mark.parametrize("source", ["stranger", "participant"])
+async def test_no_datagram_whatever_disturbs_the_relay(relay, source):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"before")
+    engine = relay.engine
+    link = engine._peers[("r", "a")].link
+    username = f"{link.ufrag}:{a.gatherer.getLocalParameters().usernameFragment}".encode()
+    address = link.address if source == "participant" else ("192.0.2.9", 9)
+
+    def stun_like(body):
+        user = struct.pack("!HH", 6, len(username)) + username + b"\0" * (-len(username) % 4)
+        return struct.pack("!HHL", 1, len(user + body), 0x2112A442) + b"t" * 12 + user + body
+
+    shapes = st.one_of(
+        st.binary(min_size=1, max_size=1500),
+        st.binary(max_size=80).map(stun_like),
+        st.tuples(
+            st.sampled_from([0, 1, 20, 22, 23, 63, 64, 127, 128, 144, 160, 191, 192, 255]), st.binary(max_size=200)
+        ).map(lambda pair: bytes([pair[0]]) + pair[1]),
+        st.tuples(
+            st.sampled_from([0x80, 0x90, 0xBF]), st.sampled_from([96, 111, 200, 201, 205, 206]), st.binary(max_size=60)
+        ).map(lambda t: bytes(t[:2]) + t[2]),
+    )
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(shapes)
+    def throw(data):
+        before = sum(engine.counters.dropped.values())
+        if source == "participant":
+            a.send_raw(data)
+            engine.forwarder.drain()
+        else:
+            engine.port.receive(data, address)
+            assert sum(engine.counters.dropped.values()) == before + 1, "a stranger's datagram was not counted"
+
+    throw()
+    await a.send_until("video", b, 0, b"after")
+
+
+async def test_rtcp_of_any_content_from_a_participant_is_survived(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"before")
+    peer = relay.engine._peers[("r", "b")]
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.sampled_from([200, 201, 205, 206]), st.integers(0, 31), st.binary(max_size=100))
+    def throw(kind, count, body):
+        body = body[: len(body) // 4 * 4]
+        ssrc = struct.pack("!LL", 1, b.slot_ssrc(0, "video"))
+        for inner in (body, ssrc + body):
+            relay.engine.feedback.receive(
+                peer, struct.pack("!BBH", 0x80 | count, kind, len(inner) // 4) + inner, now=monotonic()
+            )
+
+    throw()
+    await a.send_until("video", b, 0, b"after")
