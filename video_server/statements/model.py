@@ -1,0 +1,313 @@
+"""A witness statement: its text, its states, what may change when, and the digest of exactly what was shown.
+
+draft → read → sealing → signed. The text may be corrected until it is signed, under the reader's eyes as well: what a
+paragraph was confirmed for is its text, so a changed paragraph must be confirmed anew. From `sealing` on nothing
+changes any more; whoever wants to add something makes a further statement.
+
+Sources: Criminal Justice Act 1967 s.9; Criminal Procedure Rules part 16; CPIA Code 5.4 (drafts are kept).
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from video_server.core import keys
+from video_server.core.errors import N_, Conflict, Refusal
+from video_server.statements.declaration import Declaration
+
+TEXT_CHARACTERS = 40_000
+MOST_PARAGRAPHS = 400
+NAME_CHARACTERS = 120
+MOST_EXHIBITS = 50
+DESCRIPTION_CHARACTERS = 300
+ADULT_AGE = 18
+
+_BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
+_MARK = re.compile(r"\b[A-Z]{2,4}/[0-9]{1,3}\b")
+_UNSEEN = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\ufffe\uffff")
+
+
+class State(StrEnum):
+    """Where a statement stands."""
+
+    DRAFT = "draft"  # the officer writes
+    READ = "read"  # offered: the witness reads and confirms
+    SEALING = "sealing"  # signed by the witness; on its way to the evidence store
+    SIGNED = "signed"  # the evidence store has acknowledged it
+
+
+class Deed(StrEnum):
+    """What can be done to a statement."""
+
+    EDIT = "edit"
+    OFFER = "offer"
+    TAKE_BACK = "take_back"
+    ANSWER = "answer"
+    SIGN = "sign"
+    SEAL = "seal"
+
+
+MOVES: Mapping[tuple[Deed, State], State] = {
+    (Deed.EDIT, State.DRAFT): State.DRAFT,
+    (Deed.EDIT, State.READ): State.READ,
+    (Deed.OFFER, State.DRAFT): State.READ,
+    (Deed.TAKE_BACK, State.READ): State.DRAFT,
+    (Deed.ANSWER, State.READ): State.READ,
+    (Deed.SIGN, State.READ): State.SEALING,
+    (Deed.SEAL, State.SEALING): State.SIGNED,
+}
+"""All that may ever happen. Whatever is not here is refused."""
+
+OPEN = frozenset({State.DRAFT, State.READ})
+
+
+class Answer(StrEnum):
+    """What the witness says of a paragraph."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+class NotNow(Conflict):
+    """The statement is in a state in which this cannot be done."""
+
+    code = "statement_not_now"
+    public = N_("The statement has gone on. Look at it again before you go on.")
+
+
+class TextChanged(Conflict):
+    """What the reader signed is not what stands there."""
+
+    code = "statement_changed"
+    public = N_("The statement was changed while you read it. Read it again before you sign.")
+
+
+class NotConfirmed(Conflict):
+    code = "statement_not_confirmed"
+    public = N_("Confirm each paragraph before you sign.")
+
+
+class NotDeclared(Refusal):
+    code = "statement_not_declared"
+    status = 422
+    public = N_("Tick that what you say is true before you sign.")
+
+
+class NothingWritten(Refusal):
+    code = "statement_empty"
+    status = 422
+    public = N_("Write the statement before you ask the witness to read it.")
+
+
+class NoName(Refusal):
+    code = "statement_no_name"
+    status = 422
+    public = N_("Enter the witness's full name before you ask them to read the statement.")
+
+
+class TextTooLong(Refusal):
+    code = "statement_too_long"
+    status = 422
+    public = N_("The statement is too long. Shorten it, or go on in a further statement.")
+
+
+class BadHeading(Refusal):
+    code = "statement_bad_heading"
+    status = 422
+    public = N_("Check the witness's name and age. An age is needed only under 18.")
+
+
+class BadExhibit(Refusal):
+    code = "statement_bad_exhibit"
+    status = 422
+    public = N_("Enter the exhibit's mark, such as JS/1, and a few words of what it is.")
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """Something the statement refers to: `mark` is the maker's initials and a number, such as JS/1."""
+
+    mark: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above the text.
+
+    age          only for a witness under 18
+    reader_name  who read it aloud to a witness who cannot read; "" when the witness reads
+    """
+
+    name: str
+    age: int | None = None
+    reader_name: str = ""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """One paragraph. `key` names its text, so that a confirmation follows the text and not the number."""
+
+    number: int
+    text: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of one witness.
+
+    version       grows with every change to what would be signed; text_version with those to the text alone
+    live          the witness sees the draft as it is written
+    taken_by      staff id
+    """
+
+    id: str
+    appointment_id: str
+    number: int
+    state: State
+    version: int
+    text_version: int
+    text: str
+    heading: Heading
+    exhibits: tuple[Exhibit, ...]
+    language: str
+    live: bool
+    taken_by: str
+    begun_at: datetime
+    saved_at: datetime | None
+    offered_at: datetime | None
+    signed_at: datetime | None
+    sealed_at: datetime | None
+
+    @property
+    def paragraphs(self) -> tuple[Paragraph, ...]:
+        """Return the paragraphs, numbered from 1."""
+        seen: Counter[str] = Counter()
+        found = []
+        for number, text in enumerate(split_paragraphs(self.text), 1):
+            seen[text] += 1
+            found.append(Paragraph(number, text, keys.digest_text(f"{self.id}\x00{seen[text]}\x00{text}")))
+        return tuple(found)
+
+
+def move(state: State, deed: Deed) -> State:
+    """Return the state after a deed. Raises NotNow."""
+    try:
+        return MOVES[deed, state]
+    except KeyError:
+        raise NotNow(f"{deed} in {state}") from None
+
+
+def states_for(deed: Deed) -> tuple[State, ...]:
+    """Return the states in which a deed may happen, for a conditional UPDATE."""
+    return tuple(state for (named, state) in MOVES if named is deed)
+
+
+def clean(text: str) -> str:
+    """Return a typed text as it is kept: plain line ends, nothing invisible that could make it read otherwise.
+
+    Control characters and those that turn the writing direction are dropped; what can be seen stays as typed.
+    """
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(
+        c for c in plain if c in "\n\t" or (c not in _UNSEEN and unicodedata.category(c) not in {"Cc", "Cs"})
+    )
+
+
+def split_paragraphs(text: str) -> tuple[str, ...]:
+    """Split at blank lines; single line ends stay within their paragraph."""
+    return tuple(part.strip() for part in _BLANK_LINES.split(text.strip()) if part.strip())
+
+
+def check_text(text: str) -> None:
+    """Raise TextTooLong when a text is beyond what may be kept."""
+    if len(text) > TEXT_CHARACTERS or len(split_paragraphs(text)) > MOST_PARAGRAPHS:
+        raise TextTooLong
+
+
+def make_heading(name: str, age: int | None, reader_name: str) -> Heading:
+    """Return a heading, trimmed. An empty name is fine while drafting. Raises BadHeading."""
+    name, reader_name = " ".join(clean(name).split()), " ".join(clean(reader_name).split())
+    if max(len(name), len(reader_name)) > NAME_CHARACTERS or (age is not None and not 0 < age < ADULT_AGE):
+        raise BadHeading
+    return Heading(name, age, reader_name)
+
+
+def make_exhibit(mark: str, description: str) -> Exhibit:
+    """Return an exhibit, its mark in capitals. Raises BadExhibit."""
+    mark, description = "".join(mark.upper().split()), " ".join(clean(description).split())
+    if not _MARK.fullmatch(mark) or not 0 < len(description) <= DESCRIPTION_CHARACTERS:
+        raise BadExhibit
+    return Exhibit(mark, description)
+
+
+def add_exhibit(exhibits: Sequence[Exhibit], exhibit: Exhibit) -> tuple[Exhibit, ...]:
+    """Return the exhibits with one more, or with a new description for its mark. Raises BadExhibit past the most."""
+    kept = [one for one in exhibits if one.mark != exhibit.mark]
+    if len(kept) >= MOST_EXHIBITS:
+        raise BadExhibit
+    return (*kept, exhibit)
+
+
+def unlisted_marks(statement: Statement) -> tuple[str, ...]:
+    """Return marks the text speaks of that no exhibit carries: the officer is told, nothing is refused."""
+    listed = {exhibit.mark for exhibit in statement.exhibits}
+    return tuple(dict.fromkeys(mark for mark in _MARK.findall(statement.text) if mark not in listed))
+
+
+def check_offer(statement: Statement) -> None:
+    """Raise what keeps a draft from being offered: NotNow, NothingWritten, NoName."""
+    move(statement.state, Deed.OFFER)
+    if not statement.paragraphs:
+        raise NothingWritten
+    if not statement.heading.name:
+        raise NoName
+
+
+def check_sign(
+    statement: Statement,
+    *,
+    shown_digest: str,
+    digest: str,
+    answers: Mapping[str, Answer],
+    declared: bool,
+) -> None:
+    """Raise what keeps a statement from being signed.
+
+    shown_digest  what the reader's page says it showed
+    digest        of what stands there now
+    answers       by paragraph key
+    Raises        NotNow, TextChanged, NotConfirmed, NotDeclared
+    """
+    move(statement.state, Deed.SIGN)
+    if shown_digest != digest:
+        raise TextChanged
+    if not statement.paragraphs:
+        raise NothingWritten
+    if any(answers.get(paragraph.key) is not Answer.RIGHT for paragraph in statement.paragraphs):
+        raise NotConfirmed
+    if not declared:
+        raise NotDeclared
+
+
+def write_shown(statement: Statement, declaration: Declaration, *, reference: str) -> str:
+    """Write down exactly what the witness is shown, in one canonical form: sorted JSON without spaces."""
+    shown = {
+        "reference": reference,
+        "number": statement.number,
+        "name": statement.heading.name,
+        "age": statement.heading.age,
+        "reader": statement.heading.reader_name,
+        "paragraphs": [paragraph.text for paragraph in statement.paragraphs],
+        "exhibits": [[exhibit.mark, exhibit.description] for exhibit in statement.exhibits],
+        "declaration": declaration.text,
+        "provision": declaration.provision,
+        "language": statement.language,
+    }
+    return json.dumps(shown, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
