@@ -9,11 +9,11 @@ import hmac
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from video_server.core.errors import CannotStart
 
@@ -62,11 +62,15 @@ def load_keys(folder: Path, *, create: bool) -> KeyRing:
 
 
 def _create_key(path: Path, size: int) -> None:
+    _create_secret(path, secrets.token_bytes(size))
+
+
+def _create_secret(path: Path, secret: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = path.with_suffix(f".{os.getpid()}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.write(descriptor, secrets.token_bytes(size))
+        os.write(descriptor, secret)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -106,6 +110,21 @@ def new_password() -> str:
 def digest(secret: str) -> str:
     """Return the SHA-256 of a secret as hex; tables keep this, never the secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def digest_text(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8 as hex: names exactly what somebody was shown."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_bytes(content: bytes) -> str:
+    """Return the SHA-256 of a file's bytes as hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def derive_id(*parts: str | int) -> str:
+    """Return an id, 32 hex digits, that follows from its parts: whoever makes it again makes the same."""
+    return hashlib.sha256("\x00".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
 def choose(options: Sequence[str]) -> str:
@@ -181,3 +200,97 @@ def _certificate_serves(folder: Path, names: "Sequence[x509.DNSName | x509.IPAdd
         return False
     lasts = certificate.not_valid_after_utc - now > timedelta(days=7)
     return lasts and set(names) <= covered and (folder / "key.pem").is_file()
+
+
+@dataclass(frozen=True)
+class SigningIdentity:
+    """The key and certificate that documents are signed with, as DER; `is_demo` must be marked on the document."""
+
+    key_der: bytes = field(repr=False)
+    certificate_der: bytes
+    chain_der: tuple[bytes, ...] = ()
+    is_demo: bool = False
+
+
+def load_signing_identity(path: Path, *, password: str = "") -> SigningIdentity:
+    """Read a signing key with its certificate: a PKCS#12 file, or PEM holding the key, its certificate, then the chain.
+
+    Raises   CannotStart when it cannot be read, is damaged, or key and certificate do not belong together
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    secret = password.encode() or None
+    try:
+        content = path.read_bytes()
+        if b"-----BEGIN" in content:
+            key: Any = serialization.load_pem_private_key(content, secret)
+            certificate, *chain = x509.load_pem_x509_certificates(content)
+        else:
+            bundle = pkcs12.load_pkcs12(content, secret)
+            if bundle.key is None or bundle.cert is None:
+                raise ValueError
+            key, certificate = bundle.key, bundle.cert.certificate
+            chain = [extra.certificate for extra in bundle.additional_certs]
+    except OSError as problem:
+        raise CannotStart(f"The signing key {path} cannot be read ({problem.strerror}).") from None
+    except (ValueError, TypeError):
+        raise CannotStart(
+            f"The signing key {path} is damaged, not PKCS#12 or PEM, lacks its certificate, or has another password."
+        ) from None
+    if key.public_key() != certificate.public_key():
+        raise CannotStart(f"In {path} the certificate does not belong to the key.")
+    as_der = serialization.Encoding.DER
+    return SigningIdentity(
+        key_der=key.private_bytes(as_der, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        certificate_der=certificate.public_bytes(as_der),
+        chain_der=tuple(one.public_bytes(as_der) for one in chain),
+    )
+
+
+def load_demo_signing_identity(folder: Path, *, now: datetime) -> SigningIdentity:
+    """Read the demo's signing key, made on first use; its subject says DEMO. Raises CannotStart."""
+    path = folder / "demo-signing.pem"
+    try:
+        if not path.exists():
+            _create_secret(path, _make_demo_signing(now))
+    except OSError as problem:
+        raise CannotStart(f"The folder {folder} cannot be written ({problem.strerror}).") from None
+    return replace(load_signing_identity(path), is_demo=True)
+
+
+def _make_demo_signing(now: datetime) -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(x509.NameOID.COMMON_NAME, "DEMO signature, not evidence"),
+            x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "DEMO"),
+        ]
+    )
+    usage = dict.fromkeys(
+        (
+            "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign",
+            "encipher_only", "decipher_only",
+        ),
+        False,
+    )  # fmt: skip
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(digital_signature=True, content_commitment=True, **usage), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return pem + certificate.public_bytes(serialization.Encoding.PEM)
