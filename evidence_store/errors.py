@@ -1,0 +1,191 @@
+"""What the store refuses, in one family; imports nothing, so that a client may use it too.
+
+    Refusal                      an answer to one request: code, HTTP status, a sentence that helps
+      ├─ NotFound, Forbidden, Conflict, TooLarge, Locked, …
+    Damaged                      what is on disk is not what was written: never served, always told
+    CannotStart                  the process cannot start; one clear sentence for the operator
+    Unreachable                  the client could not speak to the store at all
+
+Over HTTP a refusal is a problem+json body (RFC 9457) with the same code; `from_problem` turns it back.
+"""
+
+from typing import ClassVar
+
+
+class StoreError(Exception):
+    """Everything the store or its client raises on purpose."""
+
+
+class Refusal(StoreError):
+    """Something was asked that cannot be given. `code` is stable and documented; `title` says what to do."""
+
+    code: ClassVar[str] = "refused"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request cannot be used."
+
+    def __init__(self, detail: str = "") -> None:
+        """Keep `detail` for the answer; it must hold no personal data and no secret."""
+        super().__init__(detail or self.title)
+        self.detail = detail
+
+
+class BadRequest(Refusal):
+    code = "bad_request"
+    title = "The request is not well formed."
+
+
+class Unauthorized(Refusal):
+    code = "unauthorized"
+    status = 401
+    title = "A valid token is needed."
+
+
+class Forbidden(Refusal):
+    code = "forbidden"
+    status = 403
+    title = "The token does not allow this."
+
+
+class GrantRefused(Refusal):
+    code = "grant_refused"
+    status = 403
+    title = "The grant does not allow this upload. Ask for a new one."
+
+
+class BearerExpired(Refusal):
+    code = "bearer_expired"
+    status = 401
+    title = "The upload's bearer is not valid any more. Renew it with a fresh grant."
+
+
+class NotFound(Refusal):
+    code = "not_found"
+    status = 404
+    title = "There is nothing under this address."
+
+
+class StillArriving(Refusal):
+    code = "still_arriving"
+    status = 409
+    title = "The object has not arrived completely. Send the remaining bytes first."
+
+
+class Conflict(Refusal):
+    code = "conflict"
+    status = 409
+    title = "This id already stands for something else."
+
+
+class WrongOffset(Refusal):
+    code = "wrong_offset"
+    status = 409
+    title = "The offset is not where the upload stands. Ask with HEAD and go on from there."
+
+
+class Quarantined(Refusal):
+    code = "quarantined"
+    status = 409
+    title = "The object is in quarantine. Reading it needs the scope 'quarantine'."
+
+
+class UploadClosed(Refusal):
+    code = "upload_closed"
+    status = 410
+    title = "This upload was refused or has expired. Ask for a new one."
+
+
+class WrongVersion(Refusal):
+    code = "wrong_tus_version"
+    status = 412
+    title = "Only tus 1.0.0 is spoken here (header Tus-Resumable)."
+
+
+class TooLarge(Refusal):
+    code = "too_large"
+    status = 413
+    title = "This is larger than allowed."
+
+
+class WrongKind(Refusal):
+    code = "wrong_kind"
+    status = 415
+    title = "Files of this kind are not accepted."
+
+
+class WrongContentType(Refusal):
+    code = "wrong_content_type"
+    status = 415
+    title = "The body must be application/offset+octet-stream."
+
+
+class RangeRefused(Refusal):
+    code = "range_refused"
+    status = 416
+    title = "The range is outside the object."
+
+
+class DigestMismatch(Refusal):
+    code = "digest_mismatch"
+    status = 422
+    title = "What arrived does not have the digest that was announced. Nothing was stored: send it again."
+
+
+class Locked(Refusal):
+    code = "locked"
+    status = 423
+    title = "Another connection is writing this upload. It was asked to let go: try again in a moment."
+
+
+class TooMany(Refusal):
+    code = "too_many"
+    status = 429
+    title = "Too many uploads are open. Try again in a few minutes."
+
+
+class DamagedHere(Refusal):
+    code = "damaged"
+    status = 500
+    title = "What is stored is not what was written. It is not given out; run 'evidence-store verify'."
+
+
+class NoOpeningKey(Refusal):
+    code = "no_opening_key"
+    status = 503
+    title = "This node holds no opening key: it receives, and cannot read."
+
+
+class Unavailable(Refusal):
+    code = "unavailable"
+    status = 503
+    title = "The store cannot do this at the moment. Try again in a minute."
+
+
+class NoSpace(Refusal):
+    code = "no_space"
+    status = 507
+    title = "The store's disk is full. What was acknowledged is kept; go on later."
+
+
+class Damaged(StoreError):
+    """Bytes on disk were changed, cut, moved or swapped; the message says which."""
+
+
+class CannotStart(StoreError):
+    """The process cannot start; the message is one clear sentence for the operator."""
+
+
+class Unreachable(StoreError):
+    """The store did not answer; whether the request was carried out is not known."""
+
+
+def _family(base: type[Refusal]) -> dict[str, type[Refusal]]:
+    found = {base.code: base}
+    for child in base.__subclasses__():
+        found |= _family(child)
+    return found
+
+
+def from_problem(status: int, code: str, detail: str) -> Refusal:
+    """Return the refusal that a problem+json answer stands for; an unknown code becomes a plain Refusal."""
+    kind = _family(Refusal).get(code)
+    return kind(detail) if kind is not None else Refusal(f"{status} {detail}".strip())

@@ -1,0 +1,1 @@
+"""Everything that touches keys, ciphers, HMACs and hashes; nothing outside this package does."""
