@@ -33,12 +33,17 @@ format: setup-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-setup: $(VENV)/ready static/dist/styles.css
+setup: $(VENV)/ready $(VENV)/compiled static/dist/styles.css
 
 setup-dev: $(VENV)/ready-dev static/dist/styles.css
 
 $(VENV)/ready: requirements.txt pyproject.toml
 	@PYTHON="$(PYTHON)" deploy/setup.sh requirements.txt
+	@touch $@
+
+# Compiled here, because some machines forbid Python to write bytecode while running, and starting would take twice as long.
+$(VENV)/compiled: $(VENV)/ready $(wildcard video_server/*.py video_server/*/*.py)
+	@$(BIN)/python -m compileall -q video_server
 	@touch $@
 
 $(VENV)/ready-dev: requirements-dev.txt pyproject.toml

@@ -23,7 +23,8 @@ class Child:
     """One part of the server as a process of its own.
 
     It is in a session of its own, so that Ctrl+C in a terminal reaches only the parent, which then ends all in order;
-    its standard input is a pipe that closes when the parent dies, however that happens.
+    its standard input is a pipe that closes when the parent dies, however that happens. It imports what it needs at
+    once, and begins its work when a line arrives on that pipe (`go`).
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Child:
         self._environment = environment
         self._descriptors = tuple(descriptors)
         self._process: Process | None = None
+        self._may_go = asyncio.Event()
         self._stopping = False
         self._settled = False
         self._keeper: asyncio.Task[None] | None = None
@@ -42,6 +44,10 @@ class Child:
     def start(self) -> None:
         """Start it, and from now on bring it back when it dies."""
         self._keeper = asyncio.create_task(self._keep(), name=f"keep-{self.name}")
+
+    def go(self) -> None:
+        """Let it begin its work, now and whenever it is brought back."""
+        self._may_go.set()
 
     def settle(self) -> None:
         """The start is over: from now on a death is mended, not reported."""
@@ -76,7 +82,16 @@ class Child:
         except OSError as problem:
             return str(problem.strerror)
         log.debug("child_started", part=self.name, pid=self._process.pid)
-        return await self._process.wait()
+        ended = asyncio.create_task(self._process.wait(), name=f"end-{self.name}")
+        going = asyncio.create_task(self._may_go.wait(), name=f"go-{self.name}")
+        try:
+            await asyncio.wait({ended, going}, return_when=asyncio.FIRST_COMPLETED)
+            if self._process.stdin is not None and not ended.done():
+                self._process.stdin.write(b"go\n")
+            return await ended
+        finally:
+            ended.cancel()
+            going.cancel()
 
     async def stop(self) -> None:
         """End it: by its pipe and SIGTERM, by SIGKILL when it does not go."""

@@ -1,6 +1,7 @@
 """The `video-server` command. What is heavy is imported by the command that needs it, so that --help is quick."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -28,7 +29,10 @@ staff_app = typer.Typer(help="Accounts of staff.", no_args_is_help=True)
 app.add_typer(staff_app, name="staff")
 
 Config = Annotated[Path | None, typer.Option("--config", help="File of VIDEO_NAME=value lines; the environment wins.")]
-ParentPipe = Annotated[bool, typer.Option("--parent-pipe", help="End when standard input ends (serve starts it so).")]
+ParentPipe = Annotated[
+    bool,
+    typer.Option("--parent-pipe", help="Begin at a line on standard input, end when that ends (serve starts it so)."),
+]
 
 
 def main() -> None:
@@ -82,6 +86,7 @@ def web(
     settings = _load(config)
     from video_server import web_process
 
+    _wait_for_parent(parent_pipe)
     web_process.main(settings, listening=socket, parent_pipe=parent_pipe)
 
 
@@ -91,6 +96,7 @@ def relay(config: Config = None, parent_pipe: ParentPipe = False) -> None:
     settings = _load(config)
     from video_server.relay import server
 
+    _wait_for_parent(parent_pipe)
     server.main(
         server.RelaySettings(
             control=settings.relay_control,
@@ -196,6 +202,11 @@ def _load(config: Path | None) -> "Settings":
     settings = load(config)
     checks.check_real_use(settings)
     return settings
+
+
+def _wait_for_parent(parent_pipe: bool) -> None:
+    if parent_pipe and not os.read(sys.stdin.fileno(), 64):
+        sys.exit(0)
 
 
 def _roles(names: list[str]) -> "list[Role]":

@@ -115,8 +115,8 @@ def make_children(settings: Settings, config: Path | None, listening: socket.soc
 
 async def _start(settings: Settings, children: Sequence[Child]) -> list[str]:
     """Prepare, start every child, wait until all is healthy; return the lines to print. Raises CannotStart."""
-    relay, *others = children
-    relay.start()  # needs no database, so it starts while that is made ready
+    for child in children:
+        child.start()  # they import while the ground is made ready, and begin when told to
     if settings.tls == "self-signed":
         make_certificate(settings.data / "demo" / "tls", hosts=["localhost", *own_addresses()], now=utc_now())
     from video_server.prepare import prepare  # late: SQLAlchemy and alembic are heavy
@@ -127,8 +127,8 @@ async def _start(settings: Settings, children: Sequence[Child]) -> list[str]:
         from video_server import demo
 
         lines = demo.say(settings, await demo.ensure(settings, key_ring, now=utc_now()))
-    for child in others:
-        child.start()
+    for child in children:
+        child.go()
     await _wait_until_healthy(settings, children)
     return [*lines, *_tell(settings)]
 

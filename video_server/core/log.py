@@ -60,7 +60,7 @@ def configure(process: str, *, level: str = "INFO", stream: Any = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # its lines hold paths with tokens and addresses
-    for chatty in ("aioice", "aiortc", "apscheduler", "aiosqlite", "twilio", "asyncio"):
+    for chatty in ("alembic", "aioice", "aiortc", "apscheduler", "aiosqlite", "twilio", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)
 

@@ -1,0 +1,293 @@
+"""`video-server serve` as people run it: a real process with real children, killed and stopped for real."""
+
+import os
+import signal
+import socket
+import ssl
+import stat
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Serving, free_port, is_alive, run, wait_for
+from video_server.checks import is_loopback
+from video_server.core.clock import utc_now
+from video_server.core.keys import load_keys, make_certificate
+
+PARTS = {"web", "relay", "scheduler"}
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One demo server that the tests of this module share."""
+    server = Serving(tmp_path_factory.mktemp("shared") / "data")
+    try:
+        yield server.wait_until_ready()
+    finally:
+        server.stop()
+
+
+def test_the_demo_says_how_to_try_it_and_what_it_says_is_true(serving):
+    password = serving.line("Booth").rpartition(" ")[2]
+    kept = serving.data / "demo" / "sign-in.json"
+    assert password in kept.read_text()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert serving.get(serving.line("Victim's link"))[0] == 200
+    assert serving.get(serving.line("Texts appear at"))[0] == 200
+    keys = Path(serving.line("Keys").partition(": back")[0])
+    assert load_keys(keys, create=False)
+    assert serving.get("/readyz")[0] == 200
+    assert set(serving.children()) == PARTS
+
+
+def test_the_printed_password_signs_the_officer_in(serving):
+    origin = f"http://127.0.0.1:{serving.port}"
+    form = urllib.parse.urlencode({"username": "smith", "password": serving.line("Booth").rpartition(" ")[2]})
+    request = urllib.request.Request(f"{origin}/sign-in", data=form.encode(), headers={"Origin": origin})
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_args: object) -> None:
+            return None
+
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.build_opener(Stay).open(request)
+    assert answer.value.code == 303
+    assert answer.value.headers["Location"] == "/booth"
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_a_killed_part_comes_back_and_the_others_stay(serving, part):
+    before = serving.children()
+    os.kill(before[part], signal.SIGKILL)
+    wait_for(f"a new {part}", lambda: serving.children().get(part, before[part]) != before[part])
+    wait_for("health", lambda: serving.get("/readyz")[0] == 200)
+    after = serving.children()
+    assert {name: pid for name, pid in after.items() if name != part} == {
+        name: pid for name, pid in before.items() if name != part
+    }
+
+
+def test_whoever_connects_while_web_restarts_waits_instead_of_being_refused(serving):
+    os.kill(serving.children()["web"], signal.SIGKILL)
+    assert serving.get("/healthz")[0] == 200
+
+
+def test_a_second_server_on_the_same_folder_is_refused(serving):
+    second = run("serve", "--demo", "--port", str(free_port()), "--data", str(serving.data))
+    assert_refused(second, "Another video-server is already running")
+
+
+def test_a_port_in_use_is_refused(serving, tmp_path):
+    second = run("serve", "--demo", "--port", str(serving.port), "--data", str(tmp_path / "data"))
+    assert_refused(second, f"Port {serving.port} is in use")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_everything_even_in_the_background_and_the_next_start_finds_all_again(tmp_path, number):
+    first = Serving(tmp_path / "data", ignore_sigint=True).wait_until_ready()
+    children = first.children()
+    assert set(children) == PARTS
+    assert first.stop(number) == 0
+    assert [name for name, pid in children.items() if is_alive(pid)] == []
+    with pytest.raises(urllib.error.URLError):
+        first.get("/healthz")
+
+    second = Serving(tmp_path / "data", port=first.port).wait_until_ready()
+    try:
+        assert second.lines == first.lines
+        assert second.get(second.line("Victim's link"))[0] == 200
+    finally:
+        second.stop()
+
+
+def test_a_signal_during_the_start_stops_it(tmp_path):
+    server = Serving(tmp_path / "data")
+    wait_for("the first child", server.children)
+    children = server.children()
+    assert server.stop() == 0
+    assert [name for name, pid in children.items() if is_alive(pid)] == []
+
+
+def test_children_end_when_the_parent_is_killed(tmp_path):
+    server = Serving(tmp_path / "data").wait_until_ready()
+    children = server.children()
+    server.stop(signal.SIGKILL)
+    wait_for("the end of the children", lambda: not any(is_alive(pid) for pid in children.values()))
+
+
+def test_a_self_signed_demo_speaks_https_to_the_machines_addresses_and_keeps_its_certificate(tmp_path):
+    def certificate() -> bytes:
+        return (tmp_path / "data" / "demo" / "tls" / "cert.pem").read_bytes()
+
+    for kept in (None, True):
+        before = certificate() if kept else None
+        server = Serving(tmp_path / "data", "--tls", "self-signed", "--host", "0.0.0.0").wait_until_ready()
+        try:
+            trust = ssl.create_default_context(cafile=tmp_path / "data" / "demo" / "tls" / "cert.pem")
+            link = server.line("Victim's link")
+            assert link.startswith("https://")
+            assert server.get(link, trust=trust)[0] == 200
+            assert server.get(f"https://localhost:{server.port}/healthz", trust=trust)[0] == 200
+            assert before in {None, certificate()}
+        finally:
+            assert server.stop() == 0
+
+
+def test_a_certificate_is_made_anew_for_a_new_address(tmp_path):
+    make_certificate(tmp_path, hosts=["localhost", "192.0.2.1"], now=utc_now())
+    first = (tmp_path / "cert.pem").read_bytes()
+    make_certificate(tmp_path, hosts=["localhost"], now=utc_now())
+    assert (tmp_path / "cert.pem").read_bytes() == first
+    make_certificate(tmp_path, hosts=["localhost", "192.0.2.2"], now=utc_now())
+    assert (tmp_path / "cert.pem").read_bytes() != first
+    assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
+
+
+def test_a_demo_that_phones_reach_without_tls_says_what_they_need(tmp_path):
+    server = Serving(tmp_path / "data", "--host", "0.0.0.0")
+    try:
+        server.wait_until_ready()
+        assert server.process.stdout is not None
+        assert "TLS=self-signed" in server.process.stdout.readline()
+    finally:
+        server.stop()
+
+
+def assert_refused(ended, sentence: str) -> None:
+    """One clear line on standard error, no traceback, a code that scripts notice."""
+    assert ended.returncode == 1, (ended.stdout, ended.stderr)
+    assert ended.stdout == ""
+    assert sentence in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+
+
+def test_an_unknown_setting_is_named(tmp_path):
+    ended = run("serve", "--demo", "--data", str(tmp_path), env={"VIDEO_PROT": "1"})
+    assert_refused(ended, "VIDEO_PROT")
+
+
+def test_a_wrong_setting_is_named(tmp_path):
+    ended = run("serve", "--demo", "--data", str(tmp_path), "--port", "99999")
+    assert_refused(ended, "VIDEO_PORT")
+
+
+def test_a_settings_file_that_is_missing_or_wrong_is_told(tmp_path):
+    assert_refused(run("serve", "--config", str(tmp_path / "none")), "was not found")
+    (tmp_path / "settings").write_text("VIDEO_PROT=1\n")
+    assert_refused(run("serve", "--config", str(tmp_path / "settings")), "VIDEO_PROT")
+
+
+def test_a_data_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for data in (tmp_path / "file", tmp_path / "file" / "data"):
+        assert_refused(run("serve", "--demo", "--data", str(data), "--port", str(free_port())), "cannot be used")
+
+
+def test_a_data_folder_without_write_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o555)
+    # root may write anywhere, so as root the right to do so is given up first
+    before = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
+    try:
+        for data in (tmp_path, tmp_path / "new"):
+            ended = run("serve", "--demo", "--data", str(data), "--port", str(free_port()), before=before)
+            assert_refused(ended, "Permission denied")
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_a_data_folder_of_another_account_is_refused(tmp_path):
+    data = Path("/")
+    if os.geteuid() == 0:
+        data = tmp_path
+        os.chown(data, 65534, 65534)
+    ended = run("serve", "--demo", "--data", str(data), "--port", str(free_port()))
+    assert_refused(ended, "belongs to another account")
+
+
+def test_a_data_folder_whose_path_is_too_long_for_a_socket_is_refused(tmp_path):
+    assert_refused(run("serve", "--demo", "--data", str(tmp_path / ("x" * 100))), "too long")
+
+
+def test_a_host_that_is_not_ours_is_refused(tmp_path):
+    ended = run("serve", "--demo", "--data", str(tmp_path / "data"), "--host", "192.0.2.1", "--port", str(free_port()))
+    assert_refused(ended, "192.0.2.1")
+
+
+def test_a_relay_port_in_use_ends_the_start_with_its_reason(tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        port = taken.getsockname()[1]
+        ended = run(
+            "serve", "--demo", "--data", str(tmp_path / "data"), "--port", str(free_port()),
+            env={"VIDEO_MEDIA_PORT": str(port), "VIDEO_LOG_LEVEL": "ERROR"},
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert f"UDP port {port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+REAL = {
+    "VIDEO_PUBLIC_URL": "https://video.example.police.uk",
+    "VIDEO_TWILIO_ACCOUNT": "AC0",
+    "VIDEO_TWILIO_TOKEN": "secret",
+    "VIDEO_TWILIO_SENDER": "MG0",
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "sentence"),
+    [
+        pytest.param({"VIDEO_TEXTS": "screen"}, [], "VIDEO_TEXTS=screen", id="on-screen outbox"),
+        pytest.param({}, ["--tls", "self-signed"], "self-signed is for --demo only", id="self-signed certificate"),
+        pytest.param({"VIDEO_KEYS": ""}, [], "VIDEO_KEYS", id="keys not named"),
+        pytest.param({"VIDEO_KEYS": "{data}/keys"}, [], "outside the data folder", id="keys inside the data folder"),
+        pytest.param({}, ["--host", "0.0.0.0"], "can be overheard", id="plain HTTP off loopback"),
+        pytest.param({"VIDEO_PUBLIC_URL": ""}, [], "VIDEO_PUBLIC_URL", id="no public address"),
+        pytest.param({"VIDEO_PUBLIC_URL": "http://a.example"}, [], "VIDEO_PUBLIC_URL", id="public address not https"),
+        pytest.param({"VIDEO_TWILIO_TOKEN": ""}, [], "VIDEO_TWILIO_TOKEN", id="no way to send texts"),
+    ],
+)
+def test_without_demo_what_is_only_fit_for_a_demo_is_refused(tmp_path, settings, options, sentence):
+    data = tmp_path / "data"
+    given = REAL | {"VIDEO_KEYS": str(tmp_path / "keys")} | settings
+    given = {name: value.format(data=data) for name, value in given.items() if value}
+    ended = run("serve", "--data", str(data), "--port", str(free_port()), *options, env=given)
+    assert_refused(ended, sentence)
+    assert not data.exists()
+
+
+def test_a_folder_that_a_demo_has_used_is_refused_for_real_use_and_the_other_way_round(tmp_path):
+    given = REAL | {"VIDEO_KEYS": str(tmp_path / "keys")}
+    (tmp_path / "demo" / "demo").mkdir(parents=True)
+    (tmp_path / "demo" / "demo" / "README").write_text("")
+    assert_refused(run("serve", "--data", str(tmp_path / "demo"), env=given), "holds a demo")
+    assert run("prepare", env=given | {"VIDEO_DATA": str(tmp_path / "real")}).returncode == 0
+    assert_refused(run("serve", "--demo", "--data", str(tmp_path / "real")), "in real use")
+
+
+def test_a_key_that_got_lost_stops_the_start_instead_of_being_made_anew(tmp_path):
+    given = REAL | {"VIDEO_KEYS": str(tmp_path / "keys"), "VIDEO_DATA": str(tmp_path / "data")}
+    assert run("prepare", env=given).returncode == 0
+    assert run("prepare", env=given).returncode == 0
+    (tmp_path / "keys" / "link.key").unlink()
+    assert_refused(run("prepare", env=given), "restore it from its backup")
+    assert not (tmp_path / "keys" / "link.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "only_us"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("example.org", False),
+    ],
+)
+def test_only_loopback_counts_as_loopback(host, only_us):
+    assert is_loopback(host) is only_us
