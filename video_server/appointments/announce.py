@@ -49,7 +49,7 @@ async def booked(
 
 
 async def moved(
-    db: Connection, before: Appointment, after: Appointment, *, by: str, now: datetime, force: Force
+    db: Connection, before: Appointment, after: Appointment, *, by: str, reason: str | None, now: datetime, force: Force
 ) -> None:
     """Withdraw what was not sent, say the new time, remind of it."""
     await _record(
@@ -61,6 +61,7 @@ async def moved(
         officer=after.officer_id,
         starts_at=after.starts_at.isoformat(),
         was=before.starts_at.isoformat(),
+        reason=reason,
     )
     if before.starts_at != after.starts_at:
         incident = await incidents.get_incident(db, after.incident_id)

@@ -38,7 +38,7 @@ def parse_local(day: str, clock: str, zone: ZoneInfo) -> datetime:
 
     Raises NotATime, TimeDoesNotExist, TimeIsAmbiguous
     """
-    return to_instant(_parse_day(day), _parse_clock(clock), zone)
+    return to_instant(_parse_day(day), parse_clock(clock), zone)
 
 
 def to_instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
@@ -79,7 +79,8 @@ def _parse_day(typed: str) -> date:
     raise NotATime
 
 
-def _parse_clock(typed: str) -> time:
+def parse_clock(typed: str) -> time:
+    """Return a clock time typed as "14:15", "14.15", "2:15pm" or "2pm". Raises NotATime."""
     found = _CLOCK.fullmatch(typed.strip().lower())
     if not found:
         raise NotATime

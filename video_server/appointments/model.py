@@ -84,6 +84,15 @@ CANCEL_REASONS = (
 """Code and words of each reason to cancel."""
 
 
+MOVE_REASONS = (
+    ("person_asked", N_("The person asked for it")),
+    ("officer_unavailable", N_("The officer is not available")),
+    ("not_ready", N_("They could not join, or were not ready")),
+    ("booked_in_error", N_("It was booked in error")),
+)
+"""Code and words of each reason to move."""
+
+
 def is_outcome(code: str) -> bool:
     """Say whether the code is one of OUTCOMES."""
     return any(code == known for known, _ in OUTCOMES)
@@ -92,6 +101,11 @@ def is_outcome(code: str) -> bool:
 def is_cancel_reason(code: str) -> bool:
     """Say whether the code is one of CANCEL_REASONS."""
     return any(code == known for known, _ in CANCEL_REASONS)
+
+
+def is_move_reason(code: str) -> bool:
+    """Say whether the code is one of MOVE_REASONS."""
+    return any(code == known for known, _ in MOVE_REASONS)
 
 
 def room_opens_at(appointment: Appointment, force: Force) -> datetime:

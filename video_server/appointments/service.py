@@ -9,7 +9,7 @@ from video_server.accounts import service as accounts
 from video_server.appointments import announce, slots, storage, words
 from video_server.appointments.links import find_link, find_link_of, link_url, trade
 from video_server.appointments.local_time import local_day
-from video_server.appointments.model import Appointment, Slot, State, is_cancel_reason, is_outcome
+from video_server.appointments.model import Appointment, Slot, State, is_cancel_reason, is_move_reason, is_outcome
 from video_server.appointments.slots import SlotInPast, SlotNotOffered, SlotTaken
 from video_server.core import keys
 from video_server.core.database import Connection, IntegrityError
@@ -176,13 +176,17 @@ async def move(
     by: str,
     now: datetime,
     force: Force,
+    reason: str | None = None,
 ) -> Appointment:
     """Move a booked appointment; its link and agreed word stay, texts not yet sent are withdrawn and written anew.
 
     officer_id  None keeps the officer where they are free, else takes any
+    reason      a code of MOVE_REASONS, for the audit
     Moving to where it already is changes nothing, so a form sent twice moves once.
     Raises SlotTaken (with .others), SlotInPast, SlotNotOffered, AlreadyEnded, AlreadyCancelled, NotFound
     """
+    if reason is not None and not is_move_reason(reason):
+        raise ValueError("unknown reason to move")
     before = _booked(await get(db, appointment_id))
     if before.starts_at == starts_at and officer_id in (None, before.officer_id):
         return before
@@ -202,7 +206,7 @@ async def move(
             _booked(await get(db, appointment_id))
             raise AlreadyEnded
         appointment = replace(wanted, officer_id=officer)
-        await announce.moved(db, before, appointment, by=by, now=now, force=force)
+        await announce.moved(db, before, appointment, by=by, reason=reason, now=now, force=force)
         return appointment
     raise SlotTaken(await _others(db, starts_at, now=now, force=force, moving=before.id))
 

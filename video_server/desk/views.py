@@ -1,5 +1,5 @@
-"""Pages of this slice."""
+"""Every page of the desk, for `app.py`."""
 
-from aiohttp import web
+from video_server.desk import appointment_pages, home, incident_pages
 
-routes = web.RouteTableDef()
+routes = [*home.routes, *incident_pages.routes, *appointment_pages.routes]

@@ -58,6 +58,14 @@ class Incident:
     victim_id: str
 
 
+@dataclass(frozen=True)
+class Case:
+    """An incident and its victim, as lists show them."""
+
+    incident: Incident
+    victim: Person
+
+
 def make_reference(code: str) -> str:
     """Return the reference for a random code of eight characters: AP-7F4K-92QD."""
     return f"{REFERENCE_PREFIX}-{code[:4]}-{code[4:]}"

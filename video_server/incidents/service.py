@@ -1,6 +1,6 @@
 """Record an incident, ask the eligibility questions again, look things up."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from video_server.audit import service as audit
@@ -10,7 +10,7 @@ from video_server.core.database import Connection, IntegrityError
 from video_server.core.errors import N_, NotFound
 from video_server.incidents import mobile, offences, storage
 from video_server.incidents.eligibility import Assessment, Eligibility, offer_problems
-from video_server.incidents.model import Incident, Person, SafeContact, make_reference, parse_reference
+from video_server.incidents.model import Case, Incident, Person, SafeContact, make_reference, parse_reference
 from video_server.tasks import service as tasks
 
 _REFERENCE_TRIES = 5
@@ -121,6 +121,11 @@ async def get_person(db: Connection, person_id: str) -> Person:
     if person is None:
         raise NotFound
     return person
+
+
+async def list_cases(db: Connection, incident_ids: Collection[str]) -> Mapping[str, Case]:
+    """Return incidents with their victims by incident id, in one look."""
+    return await storage.list_cases(db, incident_ids) if incident_ids else {}
 
 
 async def get_assessment(db: Connection, incident_id: str) -> Assessment:

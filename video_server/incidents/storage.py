@@ -1,13 +1,13 @@
 """Incidents, their people, and each asking of the eligibility questions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, Row, String, Table, Time, insert, select
 
 from video_server.core.database import METADATA, Connection, UtcDateTime
 from video_server.incidents.eligibility import Assessment, Eligibility
-from video_server.incidents.model import Incident, Person, SafeContact, Wording
+from video_server.incidents.model import Case, Incident, Person, SafeContact, Wording
 
 incidents = Table(
     "incidents",
@@ -120,10 +120,18 @@ async def list_recent(db: Connection, *, limit: int) -> Sequence[Incident]:
 
 async def find_person(db: Connection, person_id: str) -> Person | None:
     row = (await db.execute(select(people).where(people.c.id == person_id))).first()
-    if row is None:
-        return None
-    contact = SafeContact(row.may_text, Wording(row.wording), row.not_before, row.not_after)
-    return Person(row.id, row.incident_id, row.role, row.name, row.mobile, row.language, contact)
+    return _to_person(row) if row else None
+
+
+async def list_cases(db: Connection, incident_ids: Collection[str]) -> Mapping[str, Case]:
+    cases = {}
+    found = await db.execute(_WITH_VICTIM.where(incidents.c.id.in_(incident_ids)))
+    known = {row.id: _to_incident(row) for row in found}
+    for row in await db.execute(
+        select(people).where(people.c.incident_id.in_(incident_ids), people.c.role == "victim")
+    ):
+        cases[row.incident_id] = Case(known[row.incident_id], _to_person(row))
+    return cases
 
 
 async def find_newest_assessment(db: Connection, incident_id: str) -> Assessment | None:
@@ -140,6 +148,11 @@ async def find_newest_assessment(db: Connection, incident_id: str) -> Assessment
 _WITH_VICTIM = select(incidents, people.c.id.label("victim_id")).join(
     people, (people.c.incident_id == incidents.c.id) & (people.c.role == "victim")
 )
+
+
+def _to_person(row: Row[Any]) -> Person:
+    contact = SafeContact(row.may_text, Wording(row.wording), row.not_before, row.not_after)
+    return Person(row.id, row.incident_id, row.role, row.name, row.mobile, row.language, contact)
 
 
 def _to_incident(row: Row[Any]) -> Incident:
