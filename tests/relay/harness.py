@@ -19,7 +19,7 @@ from pathlib import Path
 from video_server.relay.server import RelaySettings, main
 main(RelaySettings(control=Path(sys.argv[1]), addresses=tuple(sys.argv[3:]), parent_pipe=sys.argv[2] == "pipe"))
 """
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 120.0  # for what takes a second on an idle machine: failing late is better than failing wrongly
 
 
 class RelayProcess:

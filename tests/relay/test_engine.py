@@ -314,8 +314,11 @@ async def test_media_follows_the_address_that_the_browser_nominates(relay):
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
         own = b.gatherer.getLocalParameters()
         request.attributes |= {
-            "USERNAME": f"{link.ufrag}:{own.usernameFragment}", "PRIORITY": 1, "ICE-CONTROLLING": 2**63, "USE-CANDIDATE": None,
-        }  # fmt: skip
+            "USERNAME": f"{link.ufrag}:{own.usernameFragment}",
+            "PRIORITY": 1,
+            "ICE-CONTROLLING": 2**63,
+            "USE-CANDIDATE": None,
+        }
         forged = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=dict(request.attributes))
         forged.add_message_integrity(b"not the password")
         other.sendto(bytes(forged), b.relay_address)
