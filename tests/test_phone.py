@@ -1,0 +1,790 @@
+"""The person's phone: a neutral link, safety first, one appointment and no other, and a way out that always works."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestServer
+from playwright.async_api import BrowserContext, Page, Route, async_playwright
+from sqlalchemy import text
+
+from tests.conftest import AddStaff, Browser, HeldClock, MakeBrowser
+from video_server.accounts.model import Role
+from video_server.app import make_app
+from video_server.appointments import service as appointments
+from video_server.appointments.model import Appointment
+from video_server.calls import service as calls
+from video_server.calls.model import AlertKind, State, Word
+from video_server.config import Settings
+from video_server.core.database import Database
+from video_server.core.force import Force
+from video_server.core.keys import KeyRing
+from video_server.incidents import service as incidents
+from video_server.incidents.eligibility import Eligibility
+from video_server.incidents.model import SafeContact, Wording
+from video_server.migrations import all_tables
+from video_server.phone.steps import Step, next_step, parse_token
+from video_server.tasks import service as tasks
+
+FORCE = Force()
+NEUTRAL = FORCE.neutral_site
+BOT = {"User-Agent": "WhatsApp/2.23", "Sec-Fetch-Site": "none"}
+AXE = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
+REVEALING = ("police", "smith", "1234", "bloggs", "burglary", "appointment", "officer", "10am", "10:", "march")
+
+Book = Callable[..., Awaitable[Appointment]]
+
+
+@pytest.fixture
+def book(database: Database, key_ring: KeyRing, clock: HeldClock, add_staff: AddStaff) -> Book:
+    """Book Jo Bloggs with an officer of their own: await book(starts_in=timedelta(0), officer="smith")."""
+
+    async def make(
+        *, starts_in: timedelta = timedelta(0), officer: str = "smith", name: str = "PC Smith"
+    ) -> Appointment:
+        staff = await add_staff(officer, Role.OFFICER, name=name)
+        async with database.begin() as db:
+            incident = await incidents.record_incident(
+                db,
+                offence_type="burglary",
+                victim_name="Jo Bloggs",
+                victim_mobile="+447700900123",
+                language="en",
+                safe_contact=SafeContact(True, Wording.PLAIN, None, None),
+                eligibility=Eligibility(True, True, True, True),
+                by=staff.id,
+                now=clock(),
+            )
+            return await appointments.book(
+                db,
+                incident=incident,
+                person_id=incident.victim_id,
+                starts_at=clock() + starts_in,
+                officer_id=staff.id,
+                by=staff.id,
+                now=clock(),
+                force=FORCE,
+                key_ring=key_ring,
+                allow_any_time=True,
+            )
+
+    return make
+
+
+@pytest.fixture
+def link(key_ring: KeyRing) -> Callable[[Appointment], str]:
+    """Return the path of an appointment's link."""
+    return lambda appointment: f"/j/{key_ring.link_token(appointment.id, appointment.generation)}"
+
+
+@pytest.fixture
+def enter(browser: MakeBrowser, link: Callable[[Appointment], str]) -> Callable[[Appointment], Awaitable[Browser]]:
+    """Return a browser that has opened the link and pressed the button."""
+
+    async def open_link(appointment: Appointment) -> Browser:
+        client = await browser()
+        answer = await client.post(link(appointment), allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, "/phone")
+        return client
+
+    return open_link
+
+
+async def count_rows(database: Database) -> dict[str, int]:
+    """Return the number of rows of every table."""
+    async with database.read() as db:
+        return {
+            name: int(await db.scalar(text(f"SELECT count(*) FROM {name}")) or 0)
+            for name in sorted(all_tables().tables)
+        }
+
+
+async def state_of(database: Database, appointment: Appointment) -> list[State]:
+    async with database.read() as db:
+        return [person.state for person in (await calls.view(db, appointment.id)).participants]
+
+
+async def answer(client: Browser, safe: str = "yes", watched: str = "no") -> str:
+    """Answer the two questions; return where the last answer leads."""
+    reply = await client.post("/phone/safe", data={"answer": safe}, allow_redirects=False)
+    if reply.headers["Location"] == "/phone/watched":
+        reply = await client.post("/phone/watched", data={"answer": watched}, allow_redirects=False)
+    assert reply.status == 303
+    return reply.headers["Location"]
+
+
+# --- the link ---
+
+
+async def test_before_the_trade_the_page_says_no_name_no_time_and_not_who_we_are(browser, book, link):
+    client = await browser()
+    reply = await client.get(link(await book()))
+    page = (await reply.text()).lower()
+    assert reply.status == 200
+    assert "<title>continue</title>" in page
+    assert [word for word in REVEALING if word in page] == []
+
+
+async def test_previews_by_bots_change_no_row_and_leave_the_link_working(browser, book, link, database):
+    appointment = await book()
+    client = await browser()
+    before = await count_rows(database)
+    for _ in range(3):
+        assert (await client.get(link(appointment), headers=BOT)).status == 200
+        assert (await client.head(link(appointment), headers=BOT)).status == 200
+    assert await count_rows(database) == before
+    assert not list(client.session.cookie_jar)
+    assert (await client.post(link(appointment), allow_redirects=False)).status == 303
+
+
+async def test_unknown_and_mangled_links_get_one_and_the_same_neutral_page(browser, book):
+    await book()
+    client = await browser()
+    pages = set()
+    for path in ("/j/AAAAAAAAAAAAAAAAAAAAAA", "/j/short", "/j/", "/j/a/b/c", "/j/" + "x" * 300, "/j/%00%ff"):
+        for send in (client.get, client.post):
+            reply = await send(path, allow_redirects=False)
+            assert reply.status == 404
+            page = await reply.text()
+            pages.add(page[page.index("<main") : page.index("</main>")])
+    assert len(pages) == 1
+    assert "police" not in pages.pop().lower()
+
+
+async def test_a_link_with_the_sentences_full_stop_glued_to_it_works(browser, book, link):
+    appointment = await book()
+    client = await browser()
+    assert (await client.get(link(appointment) + ".")).status == 200
+    assert (await client.post(link(appointment) + ")", allow_redirects=False)).status == 303
+
+
+async def test_guessing_links_is_slowed_down_and_a_real_link_still_works(browser, book, link):
+    appointment = await book()
+    client = await browser()
+    statuses = [(await client.get(f"/j/guess{n}")).status for n in range(45)]
+    assert statuses[0] == 404
+    assert statuses[-1] == 429
+    assert (await client.get(link(appointment))).status == 200
+
+
+async def test_a_cancelled_link_says_so_before_and_at_the_trade(browser, book, link, database, clock):
+    appointment = await book()
+    async with database.begin() as db:
+        await appointments.cancel(db, appointment.id, by="staff", reason="person_asked", now=clock())
+    client = await browser()
+    for send in (client.get, client.post):
+        reply = await send(link(appointment), allow_redirects=False)
+        page = await reply.text()
+        assert reply.status == 410
+        assert 'data-closed="cancelled"' in page
+        assert "ring us on 101" in page
+        assert "smith" not in page.lower()
+    assert not list(client.session.cookie_jar)
+
+
+async def test_an_expired_link_says_that_its_time_has_passed(browser, book, link, clock):
+    appointment = await book()
+    clock.move(hours=25)
+    client = await browser()
+    for send in (client.get, client.post):
+        reply = await send(link(appointment), allow_redirects=False)
+        assert reply.status == 410
+        assert 'data-closed="over"' in await reply.text()
+
+
+async def test_pressing_continue_twice_makes_two_sessions_that_both_work(browser, book, link, database):
+    appointment = await book()
+    client = await browser()
+    for _ in range(2):
+        assert (await client.post(link(appointment), allow_redirects=False)).status == 303
+        assert (await client.get("/phone")).status == 200
+    assert await state_of(database, appointment) == [State.ARRIVED, State.ARRIVED]
+
+
+async def test_two_phones_open_the_same_link_and_stand_apart(enter, book, database):
+    appointment = await book()
+    first, second = await enter(appointment), await enter(appointment)
+    await answer(first)
+    assert sorted(await state_of(database, appointment)) == [State.ARRIVED, State.CHECKING]
+    assert (await second.get("/phone/call", allow_redirects=False)).headers["Location"] == "/phone"
+
+
+async def test_another_site_cannot_trade_a_link(browser, book, link, database):
+    appointment = await book()
+    client = await browser()
+    forged = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    assert (await client.post(link(appointment), headers=forged)).status == 403
+    assert await state_of(database, appointment) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "token"),
+    [
+        ("AbCdEfGhIjKlMnOpQrStUv", "AbCdEfGhIjKlMnOpQrStUv"),
+        ("AbCdEfGhIjKlMnOpQrStUv).", "AbCdEfGhIjKlMnOpQrStUv"),
+        ("AbCdEfGhIjKlMnOpQrStU", None),
+        ("AbCdEfGhIjKlMnOpQrStÜv", None),
+        ("", None),
+    ],
+)
+def test_a_token_is_22_letters_whatever_punctuation_follows(typed, token):
+    assert parse_token(typed) == token
+
+
+# --- who and when ---
+
+
+async def test_the_page_says_who_calls_when_and_the_number_to_ring(enter, book):
+    client = await enter(await book())
+    page = await (await client.get("/phone")).text()
+    for words in ("PC Smith, collar number 1234", "Monday 2 March 2026 at 10am", "101", "does not erase", "Start"):
+        assert words in page
+
+
+async def test_too_early_says_from_when_and_lets_nobody_into_the_room(enter, book, database, clock):
+    appointment = await book(starts_in=timedelta(hours=5))
+    client = await enter(appointment)
+    page = await (await client.get("/phone")).text()
+    assert "from 2:30pm on Monday 2 March 2026" in page
+    assert "/phone/safe" not in page
+    for send in (client.get, client.post):
+        reply = await send(
+            "/phone/safe", allow_redirects=False, **({"data": {"answer": "yes"}} if send == client.post else {})
+        )
+        assert reply.headers["Location"] == "/phone"
+    assert await state_of(database, appointment) == []
+    clock.move(hours=4, minutes=30)
+    assert await answer(client) == "/phone/word"
+    assert await state_of(database, appointment) == [State.CHECKING]
+
+
+async def test_a_session_sees_its_own_appointment_and_no_other(enter, book):
+    hers, his = await book(), await book(officer="jones", name="PC Jones")
+    first, second = await enter(hers), await enter(his)
+    assert "PC Smith" in await (await first.get("/phone")).text()
+    page = await (await second.get("/phone")).text()
+    assert "PC Jones" in page
+    assert "PC Smith" not in page
+
+
+@pytest.mark.parametrize("path", ["/phone", "/phone/safe", "/phone/watched", "/phone/word", "/phone/call"])
+async def test_without_a_session_every_page_is_closed_and_says_nothing(browser, book, path):
+    await book()
+    client = await browser()
+    reply = await client.get(path)
+    page = await reply.text()
+    assert reply.status == 403
+    assert "This page is closed" in page
+    assert [word for word in REVEALING if word in page.lower()] == []
+    program = await client.get(path, headers={"Accept": "application/json"})
+    assert (program.status, (await program.json())["error"]) == (403, "page_closed")
+
+
+async def test_cancelling_after_the_trade_closes_the_phones_pages(enter, book, database, clock):
+    appointment = await book()
+    client = await enter(appointment)
+    async with database.begin() as db:
+        await appointments.cancel(db, appointment.id, by="staff", reason="person_asked", now=clock())
+    for path in ("/phone", "/phone/safe", "/phone/call"):
+        reply = await client.get(path)
+        assert reply.status == 403
+        assert "Smith" not in await reply.text()
+    assert (await client.post("/phone/safe", data={"answer": "yes"})).status == 403
+
+
+async def test_after_the_call_the_page_says_what_happens_next_until_its_day_is_over(
+    enter, book, database, clock, link, browser
+):
+    appointment = await book()
+    client = await enter(appointment)
+    await answer(client)
+    async with database.begin() as db:
+        await calls.end_call(db, appointment.id, outcome="officer_to_attend", by="staff", now=clock())
+        reference = (await incidents.get_incident(db, appointment.incident_id)).reference
+    for path in ("/phone", "/phone/call"):
+        page = await (await client.get(path)).text()
+        assert "An officer will come to see you in person." in page
+        assert reference in page
+    late = await enter(appointment)
+    assert "The call has ended" in await (await late.get("/phone")).text()
+    clock.move(hours=24, minutes=50)
+    assert (await client.get("/phone")).status == 403
+
+
+# --- safety ---
+
+
+@pytest.mark.parametrize("watched", ["no", "unknown_person"])
+async def test_safe_answers_lead_on_to_the_word_and_the_call(enter, book, database, watched):
+    appointment = await book()
+    client = await enter(appointment)
+    assert await answer(client, watched=watched) == "/phone/word"
+    assert await state_of(database, appointment) == [State.CHECKING]
+    assert (await client.get("/phone/call")).status == 200
+
+
+@pytest.mark.parametrize(("safe", "watched"), [("no", ""), ("yes", "yes")])
+async def test_an_unsafe_answer_alerts_the_booth_sends_nothing_and_shows_neutral_words(
+    enter, book, database, safe, watched
+):
+    appointment = await book()
+    client = await enter(appointment)
+    before = await count_rows(database)
+    assert await answer(client, safe, watched) == "/phone"
+    for path in ("/phone", "/phone/safe", "/phone/watched", "/phone/word", "/phone/call"):
+        page = await (await client.get(path)).text()
+        assert "You can close this page." in page
+        assert [word for word in (*REVEALING, "101", "safe", "ring") if word in _seen(page)] == []
+    async with database.read() as db:
+        view = await calls.view(db, appointment.id)
+        (task,) = await tasks.list_open(db)
+    assert [alert.kind for alert in view.alerts] == [AlertKind.UNSAFE]
+    assert [person.state for person in view.participants] == [State.UNSAFE]
+    assert task.subject == f"appointment:{appointment.id}"
+    assert (await count_rows(database))["texts"] == before["texts"]
+    again = await client.post("/phone/safe", data={"answer": "no"}, allow_redirects=False)
+    assert again.headers["Location"] == "/phone"
+    assert (await count_rows(database))["alerts"] == 1
+
+
+def _seen(page: str) -> str:
+    """Return what a page shows, in small letters: no tags, no scripts, no attributes."""
+
+    class Words(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words: list[str] = []
+            self.silent = False
+
+        def handle_starttag(self, tag: str, attrs: Any) -> None:
+            self.silent = tag == "script"
+
+        def handle_data(self, data: str) -> None:
+            if not self.silent:
+                self.words.append(data)
+
+    parser = Words()
+    parser.feed(page)
+    return " ".join(parser.words).lower()
+
+
+async def test_a_safe_answer_after_an_unsafe_one_does_not_open_the_room(enter, book, database):
+    appointment = await book()
+    client = await enter(appointment)
+    await answer(client, "no")
+    reply = await client.post("/phone/watched", data={"answer": "no"}, allow_redirects=False)
+    assert reply.status in {303, 409}
+    assert await state_of(database, appointment) == [State.UNSAFE]
+
+
+@pytest.mark.parametrize("path", ["/phone/safe", "/phone/watched"])
+@pytest.mark.parametrize("data", [{}, {"answer": ""}, {"answer": "maybe"}])
+async def test_a_question_without_an_answer_is_asked_again_with_an_error_summary(enter, book, path, data, database):
+    appointment = await book()
+    client = await enter(appointment)
+    reply = await client.post(path, data=data)
+    page = await reply.text()
+    assert reply.status == 422
+    assert "<title>Error: " in page
+    assert 'href="#answer"' in page
+    assert 'id="answer"' in page
+    assert await state_of(database, appointment) == [State.ARRIVED]
+
+
+async def test_nobody_reaches_the_call_past_the_questions(enter, book):
+    client = await enter(await book())
+    for path in ("/phone/call", "/phone/word"):
+        assert (await client.get(path, allow_redirects=False)).status == 303
+    assert (await client.post("/phone/word", data={"word": "x"}, allow_redirects=False)).headers["Location"] == "/phone"
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_the_agreed_word_is_noted_and_the_phone_does_not_say_whether_it_was_right(enter, book, database, right):
+    appointment = await book()
+    client = await enter(appointment)
+    await answer(client)
+    word = appointment.agreed_word.upper() if right else "wrong guess"
+    reply = await client.post("/phone/word", data={"word": word}, allow_redirects=False)
+    assert (reply.status, reply.headers["Location"]) == (303, "/phone/call")
+    async with database.read() as db:
+        (person,) = (await calls.view(db, appointment.id)).participants
+    assert person.word is (Word.RIGHT if right else Word.WRONG)
+    assert (await client.post("/phone/word", data={"word": " "})).status == 422
+    assert (await client.post("/phone/word", data={"word": "x" * 61})).status == 422
+
+
+@pytest.mark.parametrize(
+    ("state", "starts_in_minutes", "step"),
+    [
+        (None, 60, Step.EARLY),
+        (None, 30, Step.SAFETY),
+        (State.ARRIVED, 0, Step.SAFETY),
+        (State.CHECKING, 0, Step.CALL),
+        (State.LEFT, 0, Step.CALL),
+        (State.UNSAFE, 60, Step.UNSAFE),
+        (State.ENDED, 0, Step.ENDED),
+    ],
+)
+async def test_where_a_person_stands_follows_from_state_and_time(book, clock, state, starts_in_minutes, step):
+    appointment = await book(starts_in=timedelta(minutes=starts_in_minutes))
+    opens_at = appointment.starts_at - FORCE.room_opens_before
+    assert next_step(appointment, state, opens_at=opens_at, now=clock()) is step
+
+
+# --- the way out ---
+
+
+async def test_exit_ends_the_session_tells_the_booth_and_leads_to_the_neutral_site(enter, book, database):
+    appointment = await book()
+    client = await enter(appointment)
+    await answer(client)
+    reply = await client.post("/phone/exit", allow_redirects=False)
+    assert reply.status == 200
+    assert reply.headers["Refresh"] == f"0; url={NEUTRAL}"
+    assert [word for word in REVEALING if word in (await reply.text()).lower()] == []
+    assert not [cookie for cookie in client.session.cookie_jar if cookie.key == "__Host-phone" and cookie.value]
+    async with database.read() as db:
+        view = await calls.view(db, appointment.id)
+        assert [alert.kind for alert in view.alerts] == [AlertKind.EXITED]
+        assert [person.state for person in view.participants] == [State.EXITED]
+        assert (await appointments.get(db, appointment.id)).state == "booked"
+    assert (await client.get("/phone/call")).status == 403
+
+
+async def test_the_old_cookie_is_worth_nothing_after_exit(enter, book):
+    client = await enter(await book())
+    secret = next(cookie.value for cookie in client.session.cookie_jar if cookie.key == "__Host-phone")
+    await client.post("/phone/exit")
+    reply = await client.get("/phone", headers={"Cookie": f"__Host-phone={secret}"})
+    assert reply.status == 403
+
+
+async def test_exit_without_a_session_leads_away_all_the_same_and_writes_nothing(browser, database):
+    client = await browser()
+    before = await count_rows(database)
+    for send in (client.post, client.post, client.get):
+        reply = await send("/phone/exit")
+        assert (reply.status, reply.headers["Refresh"]) == (200, f"0; url={NEUTRAL}")
+    assert await count_rows(database) == before
+
+
+async def test_exit_leads_away_even_when_nothing_can_be_recorded(enter, book, database):
+    client = await enter(await book())
+    async with database.begin() as db:
+        await db.execute(text("DROP TABLE sessions"))
+    reply = await client.post("/phone/exit")
+    assert (reply.status, reply.headers["Refresh"]) == (200, f"0; url={NEUTRAL}")
+
+
+async def test_whoever_left_may_come_back_by_the_link_and_is_asked_again(enter, book, database):
+    appointment = await book()
+    first = await enter(appointment)
+    await answer(first)
+    await first.post("/phone/exit")
+    second = await enter(appointment)
+    assert (await second.get("/phone/call", allow_redirects=False)).headers["Location"] == "/phone"
+    assert await answer(second) == "/phone/word"
+
+
+# --- in a real browser ---
+
+
+class Phone:
+    """A real browser with a phone's screen, looking at a running application; the neutral site is a stand-in."""
+
+    def __init__(self, server: TestServer, context: BrowserContext, page: Page) -> None:
+        self.server = server
+        self.context = context
+        self.page = page
+
+    async def go(self, path: str) -> None:
+        await self.page.goto(str(self.server.make_url(path)))
+
+
+OpenPhone = Callable[..., Awaitable[Phone]]
+
+
+@pytest.fixture
+async def phone(
+    database: Database, settings: Settings, key_ring: KeyRing, clock: HeldClock
+) -> AsyncIterator[OpenPhone]:
+    """Open browsers: await phone(javascript=True, bypass_csp=False, width=375, height=667)."""
+    server = TestServer(make_app(settings, key_ring, clock=clock))
+    await server.start_server()
+
+    async def neutral(route: Route) -> None:
+        await route.fulfill(body="<title>Weather</title><h1>Sunny</h1>", content_type="text/html")
+
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"],
+        )
+
+        async def open_phone(
+            *, javascript: bool = True, bypass_csp: bool = False, width: int = 375, height: int = 667
+        ) -> Phone:
+            context = await chromium.new_context(
+                viewport={"width": width, "height": height},
+                has_touch=True,
+                is_mobile=True,
+                java_script_enabled=javascript,
+                bypass_csp=bypass_csp,
+                locale="en-GB",
+            )
+            await context.route("https://www.bbc.co.uk/**", neutral)
+            return Phone(server, context, await context.new_page())
+
+        yield open_phone
+        await chromium.close()
+    await server.close()
+
+
+async def enter_on(phone: Phone, path: str) -> None:
+    """Open a link and press its button."""
+    await phone.go(path)
+    await phone.page.get_by_role("button", name="Continue").tap()
+    await phone.page.wait_for_url("**/phone")
+
+
+async def reach_call(phone: Phone, path: str) -> None:
+    """Go all the way to the check of camera and microphone."""
+    await enter_on(phone, path)
+    await phone.page.get_by_role("button", name="Start").tap()
+    await phone.page.get_by_label("Yes", exact=True).check()
+    await phone.page.get_by_role("button", name="Continue").tap()
+    await phone.page.get_by_label("No", exact=True).check()
+    await phone.page.get_by_role("button", name="Continue").tap()
+    await phone.page.get_by_role("link", name="I do not remember").tap()
+    await phone.page.get_by_role("button", name="Turn on camera and microphone").wait_for()
+
+
+async def until(page: Page, expression: str) -> None:
+    """Wait until an expression holds (Playwright's own way is an `eval`, which our policy forbids)."""
+    while not await page.evaluate(expression):
+        await page.wait_for_timeout(50)
+
+
+async def wait_for_exit(database: Database, appointment: Appointment, page: Page) -> None:
+    """Wait until the booth knows that the person left on purpose; the beacon is on its own way."""
+    while State.EXITED not in await state_of(database, appointment):
+        await page.wait_for_timeout(50)
+
+
+async def test_exit_replaces_the_history_entry_and_going_back_shows_nothing(phone, book, link, database):
+    appointment = await book()
+    handset = await phone()
+    await enter_on(handset, link(appointment))
+    entries = await handset.page.evaluate("history.length")
+    await handset.page.get_by_role("button", name="Exit this page").tap()
+    await handset.page.wait_for_url(NEUTRAL)
+    assert await handset.page.evaluate("history.length") == entries
+    await wait_for_exit(database, appointment, handset.page)
+    assert "__Host-phone" not in {cookie["name"] for cookie in await handset.context.cookies()}
+    await handset.page.go_back()
+    assert "/j/" in handset.page.url
+    assert [word for word in REVEALING if word in (await handset.page.inner_text("body")).lower()] == []
+    await handset.go("/phone")
+    assert "This page is closed" in await handset.page.inner_text("main")
+
+
+async def keep_old_page(handset: Phone) -> None:
+    """Let the neutral site answer "no content": the browser stays on the page that was left, to be looked at."""
+
+    async def nothing(route: Route) -> None:
+        await route.fulfill(status=204)
+
+    await handset.context.unroute("https://www.bbc.co.uk/**")
+    await handset.context.route("https://www.bbc.co.uk/**", nothing)
+
+
+async def test_exit_hides_the_content_even_when_the_neutral_site_does_not_come(phone, book, link):
+    handset = await phone()
+    await enter_on(handset, link(await book()))
+
+    await keep_old_page(handset)
+    await handset.page.get_by_role("button", name="Exit this page").tap()
+    await until(handset.page, "document.documentElement.classList.contains('app-hidden')")
+    assert not await handset.page.locator("h1").is_visible()
+    assert await handset.page.title() == "Loading"
+
+
+async def test_shift_three_times_leaves_and_escape_does_not(phone, book, link, database):
+    appointment = await book()
+    handset = await phone()
+    await enter_on(handset, link(appointment))
+    keyboard = handset.page.keyboard
+    for _ in range(4):
+        await keyboard.press("Escape")
+    await keyboard.press("Shift")
+    await keyboard.press("Shift")
+    assert "once more" in await handset.page.inner_text("[data-exit] [role=status]")
+    await keyboard.press("a")  # anything between begins the count anew
+    await keyboard.press("Shift")
+    await keyboard.press("Shift")
+    assert handset.page.url.endswith("/phone")
+    await keyboard.press("Shift")
+    await handset.page.wait_for_url(NEUTRAL)
+    await wait_for_exit(database, appointment, handset.page)
+
+
+async def test_capital_letters_in_an_answer_do_not_lead_away(phone, book, link):
+    handset = await phone()
+    await reach_call(handset, link(await book()))
+    await handset.go("/phone/word")
+    await handset.page.locator("#word").press_sequentially("AMBER Apple TEAPOT")
+    await handset.page.wait_for_timeout(200)
+    assert handset.page.url.endswith("/phone/word")
+
+
+async def test_exit_works_without_javascript_under_our_own_policy(phone, book, link, database):
+    appointment = await book()
+    handset = await phone(javascript=False)
+    await enter_on(handset, link(appointment))
+    await handset.page.get_by_role("button", name="Exit this page").tap()
+    await handset.page.wait_for_url(NEUTRAL)
+    await wait_for_exit(database, appointment, handset.page)
+    await handset.go("/phone")
+    assert "This page is closed" in await handset.page.inner_text("main")
+
+
+async def test_everything_up_to_the_call_works_without_javascript(phone, book, link, database):
+    appointment = await book()
+    handset = await phone(javascript=False)
+    page = handset.page
+    await enter_on(handset, link(appointment))
+    await page.get_by_role("button", name="Start").tap()
+    await page.get_by_role("button", name="Continue").tap()
+    assert "Select yes if you are somewhere safe" in await page.inner_text(".govuk-error-summary")
+    await page.get_by_label("Yes", exact=True).check()
+    await page.get_by_role("button", name="Continue").tap()
+    await page.get_by_label("I do not know who did it").check()
+    await page.get_by_role("button", name="Continue").tap()
+    await page.locator("#word").fill(appointment.agreed_word)
+    await page.get_by_role("button", name="Continue").tap()
+    assert "needs JavaScript" in await page.inner_text("main")
+    assert await state_of(database, appointment) == [State.CHECKING]
+
+
+async def test_exit_from_the_call_page_stops_camera_and_microphone_and_never_rejoins(phone, book, link, database):
+    appointment = await book()
+    handset = await phone()
+    await reach_call(handset, link(appointment))
+    await handset.page.evaluate(
+        """() => {
+            const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            window.opened = [];
+            navigator.mediaDevices.getUserMedia = async (wish) => {
+                const stream = await open(wish);
+                window.opened.push(...stream.getTracks());
+                return stream;
+            };
+        }"""
+    )
+    await handset.page.get_by_role("button", name="Turn on camera and microphone").tap()
+    await until(handset.page, "window.opened.length === 2")
+
+    await keep_old_page(handset)
+    await handset.page.get_by_role("button", name="Exit this page").tap()
+    await until(handset.page, "window.opened.every((track) => track.readyState === 'ended')")
+    await wait_for_exit(database, appointment, handset.page)
+    again = await handset.context.new_page()
+    await again.goto(str(handset.server.make_url("/phone/call")))
+    assert [word for word in REVEALING if word in (await again.inner_text("body")).lower()] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("NotAllowedError", "not allowed"),
+        ("NotFoundError", "found no camera"),
+        ("NotReadableError", "Another app is using"),
+        ("TypeError", "did not start"),
+    ],
+)
+async def test_each_fault_of_the_camera_is_told_in_words_with_a_way_on(phone, book, link, fault, words):
+    handset = await phone()
+    await reach_call(handset, link(await book()))
+    await handset.page.evaluate(
+        """(name) => {
+            navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", name));
+        }""",
+        fault,
+    )
+    await handset.page.get_by_role("button", name="Turn on camera and microphone").tap()
+    problem = handset.page.locator("[data-part=problem]")
+    await problem.wait_for()
+    said = await problem.inner_text()
+    assert words in said
+    assert "ring us on 101" in said
+    assert await problem.get_by_role("button", name="Try again").is_visible()
+    assert await problem.get_by_role("button", name="Continue without camera").is_visible()
+
+
+AXE_RUN = """() => axe.run(document, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+}).then((found) => found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`))"""
+
+
+async def audit_page(handset: Phone) -> list[str]:
+    """Return what axe finds wrong on the page at hand, and whether it is wider than its screen."""
+    await handset.page.evaluate(AXE.read_text())
+    found: list[str] = await handset.page.evaluate(AXE_RUN)
+    if await handset.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        found.append("wider than the screen")
+    return found
+
+
+async def test_no_page_has_an_accessibility_fault_at_320_pixels(phone, book, link, database, clock):
+    appointment = await book()
+    handset = await phone(bypass_csp=True, width=320, height=568)
+    faults: dict[str, list[str]] = {}
+
+    async def look(name: str) -> None:
+        if found := await audit_page(handset):
+            faults[name] = found
+
+    for path in ("/j/unknown", "/phone", link(appointment)):
+        await handset.go(path)
+        await look(path)
+    await enter_on(handset, link(appointment))
+    await look("show")
+    for path in ("/phone/safe", "/phone/watched"):
+        await handset.go(path)
+        await look(path)
+        await handset.page.get_by_role("button", name="Continue").tap()
+        await handset.page.locator(".govuk-error-summary").wait_for()
+        await look(f"{path} with an error")
+    await reach_call(handset, link(appointment))
+    await look("check")
+    for section in ("check", "waiting", "call", "ended", "left", "replaced", "elsewhere", "closed"):
+        await handset.page.evaluate(
+            """(name) => {
+                document.body.dataset.stage = name;
+                const all = (selector) => document.querySelectorAll(selector);
+                for (const one of all("[data-section]")) one.hidden = one.dataset.section !== name;
+                for (const one of all("[data-part], [data-problem]")) one.hidden = false;
+            }""",
+            section,
+        )
+        await look(section)
+    await handset.go("/phone/word")
+    await look("word")
+    await handset.page.get_by_role("button", name="Continue").tap()
+    await handset.page.locator(".govuk-error-summary").wait_for()
+    await look("word with an error")
+    await enter_on(handset, link(appointment))
+    await handset.go("/phone/safe")
+    await handset.page.get_by_label("No", exact=True).check()
+    await handset.page.get_by_role("button", name="Continue").tap()
+    await handset.page.locator("[data-closed=thanks]").wait_for()
+    await look("thanks")
+    await enter_on(handset, link(appointment))
+    async with database.begin() as db:
+        await calls.end_call(db, appointment.id, outcome="seen", by="staff", now=clock())
+    await handset.go("/phone")
+    await look("ended")
+    assert faults == {}
