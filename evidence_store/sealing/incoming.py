@@ -1,0 +1,245 @@
+"""Bytes on their way in: hashed, sealed and appended as they come, in constant memory.
+
+Whole segments go straight into the file that becomes the object. What has been received behind the last whole segment
+is kept, each time it is acknowledged, in a tail: a small FLOE file of its own, bound to the object and the offset.
+So nothing acknowledged is ever unauthenticated on disk, and no position of the object is sealed twice with
+what is kept.
+
+After a restart the file is read again from its beginning: each segment is opened and hashed, and hash and cipher go on
+where it ends. A segment torn by the crash is cut off; losing anything that was acknowledged raises Damaged.
+
+Blocking: used from one worker thread at a time.
+"""
+
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+from evidence_store.backend import DATA, flush_folder, write_all, write_whole
+from evidence_store.errors import Damaged
+from evidence_store.sealing import floe
+from evidence_store.sealing.signing import new_sha256
+
+SNIFF_BYTES = 512
+"""How much of the beginning is kept at hand, to tell what kind of file this is."""
+
+_WRITEBACK_BYTES = 8 << 20
+_PLAIN = floe.DEFAULT.plain_bytes
+_SEGMENT = floe.SEGMENT_BYTES
+_OF_THREAD = threading.local()
+
+
+def _borrow_buffer() -> bytearray:
+    """Return this worker thread's one buffer for ciphertext."""
+    if not hasattr(_OF_THREAD, "buffer"):
+        _OF_THREAD.buffer = bytearray(_SEGMENT)
+    return cast(bytearray, _OF_THREAD.buffer)
+
+
+def object_aad(object_id: str) -> bytes:
+    """What an object's header is bound to."""
+    return f"evidence-store/object/v1\n{object_id}".encode()
+
+
+def _tail_aad(object_id: str, offset: int) -> bytes:
+    return f"evidence-store/tail/v1\n{object_id}\n{offset}".encode()
+
+
+class Incoming:
+    """One object on its way in; `offset` is how many plaintext bytes it has taken."""
+
+    def __init__(self, folder: Path, object_id: str, key: bytes, *, descriptor: int, cipher: floe.Cipher) -> None:
+        self._folder, self._object_id, self._key = folder, object_id, key
+        self._descriptor, self._cipher = descriptor, cipher
+        self._hash = new_sha256()
+        self._pending = bytearray()
+        self._segments = 0
+        self._started_bytes = 0
+        self._final_bytes = 0
+        self.head = b""
+        self.finished = False
+
+    @classmethod
+    def create(cls, folder: Path, object_id: str, key: bytes) -> "Incoming":
+        """Begin: the header is written and flushed when this returns."""
+        cipher, header = floe.start_encryption(key, object_aad(object_id))
+        path = folder / "object" / DATA
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.write(descriptor, header)
+        os.fsync(descriptor)
+        flush_folder(path.parent)
+        return cls(folder, object_id, key, descriptor=descriptor, cipher=cipher)
+
+    @classmethod
+    def resume(cls, folder: Path, object_id: str, key: bytes, *, length: int, acknowledged: int) -> "Incoming":
+        """Go on after a restart. Raises Damaged when fewer than the `acknowledged` bytes are sound."""
+        try:
+            descriptor = os.open(folder / "object" / DATA, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Damaged("the file of an open upload is gone") from None
+        try:
+            cipher = floe.start_decryption(key, object_aad(object_id), os.pread(descriptor, floe.HEADER_BYTES, 0))
+        except floe.Forged as problem:
+            os.close(descriptor)
+            raise Damaged(f"open upload: {problem}") from None
+        self = cls(folder, object_id, key, descriptor=descriptor, cipher=cipher)
+        self._read_again(length)
+        if self.offset < acknowledged:
+            self.close()
+            raise Damaged(f"open upload: only {self.offset} of {acknowledged} acknowledged bytes are sound")
+        return self
+
+    def _read_again(self, length: int) -> None:
+        size = os.fstat(self._descriptor).st_size
+        complete = size == floe.sealed_size(length)
+        segments = floe.shape_of(size).segments - 1 if complete else max(0, size - floe.HEADER_BYTES) // _SEGMENT
+        for position in range(segments):
+            try:
+                self._take_back(self._open_segment(position, final=False))
+            except floe.Forged:
+                complete = False
+                break
+            self._segments += 1
+        if complete:
+            try:
+                self._take_back(self._open_segment(self._segments, final=True))
+                self.finished, self._final_bytes = True, length - self._segments * _PLAIN
+                os.fsync(self._descriptor)
+                return
+            except floe.Forged:
+                pass
+        self._cut()
+        tail = _read_tail(self._folder, self._object_id, self._key, self._segments)
+        self._take_back(tail)
+        self._pending += tail
+
+    def _take_back(self, plaintext: bytes) -> None:
+        self._hash.update(plaintext)
+        if len(self.head) < SNIFF_BYTES:
+            self.head += plaintext[: SNIFF_BYTES - len(self.head)]
+
+    def _open_segment(self, position: int, *, final: bool) -> bytes:
+        segment = _pread_segment(self._descriptor, position)
+        return self._cipher.decrypt_segment(segment, position=position, final=final)
+
+    def _cut(self) -> None:
+        end = floe.HEADER_BYTES + self._segments * _SEGMENT
+        os.ftruncate(self._descriptor, end)
+        os.lseek(self._descriptor, end, os.SEEK_SET)
+        os.fsync(self._descriptor)
+
+    @property
+    def offset(self) -> int:
+        """Plaintext bytes taken so far."""
+        return self._segments * _PLAIN + (self._final_bytes if self.finished else len(self._pending))
+
+    def write(self, parts: Iterable[bytes]) -> None:
+        """Take bytes. Not durable before `checkpoint()` or `finish()` returns."""
+        for part in parts:
+            self._hash.update(part)
+            if len(self.head) < SNIFF_BYTES:
+                self.head += part[: SNIFF_BYTES - len(self.head)]
+            view, start = memoryview(part), 0
+            while start < len(view):
+                if len(self._pending) == _PLAIN:  # only now is it certain that this segment is not the final one
+                    self._append(final=False)
+                room = min(_PLAIN - len(self._pending), len(view) - start)
+                self._pending += view[start : start + room]
+                start += room
+
+    def _append(self, *, final: bool) -> None:
+        out = _borrow_buffer()
+        size = self._cipher.encrypt_segment_into(self._pending, out, position=self._segments, final=final)
+        at = floe.HEADER_BYTES + self._segments * _SEGMENT
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+        write_all(self._descriptor, memoryview(out)[:size])
+        if final:
+            return
+        self._segments += 1
+        self._pending.clear()
+        if at - self._started_bytes >= _WRITEBACK_BYTES:  # begin writing back now, so that the last flush is short
+            os.posix_fadvise(self._descriptor, self._started_bytes, at - self._started_bytes, os.POSIX_FADV_DONTNEED)
+            self._started_bytes = at
+
+    def checkpoint(self, *, with_tail: bool = True) -> int:
+        """Make what was taken durable and return its offset; without the tail, whole segments only."""
+        offset = self.offset if with_tail else self._segments * _PLAIN
+        if with_tail and self._pending:
+            cipher, header = floe.start_encryption(self._key, _tail_aad(self._object_id, offset))
+            sealed = header + cipher.encrypt_segment(bytes(self._pending), position=0, final=True)
+            write_whole(self._folder / f"tail.{offset}", sealed)
+        os.fdatasync(self._descriptor)
+        for path in self._folder.glob("tail.*"):  # only now are older tails covered
+            if int(path.suffix[1:]) < offset:
+                path.unlink()
+        return offset
+
+    def finish(self) -> str:
+        """Seal the final segment, make everything durable and return the SHA-256 of the plaintext as hex."""
+        if not self.finished:
+            self._append(final=True)
+            self._final_bytes, self.finished = len(self._pending), True
+            self._pending = bytearray()
+            os.fsync(self._descriptor)
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Close the file; what was not checkpointed is lost."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def find_offset(folder: Path, object_id: str, key: bytes, *, length: int, acknowledged: int) -> int:
+    """Return the durable offset of an upload that nobody writes, opening only what lies behind `acknowledged`.
+
+    Raises Damaged when the file is gone or its header is not sound.
+    """
+    try:
+        descriptor = os.open(folder / "object" / DATA, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Damaged("the file of an open upload is gone") from None
+    try:
+        header = os.pread(descriptor, floe.HEADER_BYTES, 0)
+        cipher = floe.start_decryption(key, object_aad(object_id), header)
+        size = os.fstat(descriptor).st_size
+        complete = size == floe.sealed_size(length)
+        last = floe.shape_of(size).segments - 1 if complete else max(0, size - floe.HEADER_BYTES) // _SEGMENT
+        position = min(acknowledged // _PLAIN, last)
+        os.fsync(descriptor)
+        try:
+            while position < last:
+                cipher.decrypt_segment(_pread_segment(descriptor, position), position=position, final=False)
+                position += 1
+            if complete:
+                cipher.decrypt_segment(_pread_segment(descriptor, position), position=position, final=True)
+                return length
+        except floe.Forged:
+            pass  # torn by the crash: the upload goes on before it
+    except floe.Forged as problem:
+        raise Damaged(f"open upload: {problem}") from None
+    finally:
+        os.close(descriptor)
+    return position * _PLAIN + len(_read_tail(folder, object_id, key, position))
+
+
+def _pread_segment(descriptor: int, position: int) -> bytes:
+    return os.pread(descriptor, _SEGMENT, floe.HEADER_BYTES + position * _SEGMENT)
+
+
+def _read_tail(folder: Path, object_id: str, key: bytes, segments: int) -> bytes:
+    """Return the longest sound tail behind so many whole segments; empty when there is none."""
+    first, last = segments * _PLAIN, (segments + 1) * _PLAIN
+    offsets = (int(path.suffix[1:]) for path in folder.glob("tail.*"))
+    for offset in sorted((o for o in offsets if first < o <= last), reverse=True):
+        sealed = (folder / f"tail.{offset}").read_bytes()
+        try:
+            cipher = floe.start_decryption(key, _tail_aad(object_id, offset), sealed[: floe.HEADER_BYTES])
+            plaintext = cipher.decrypt_segment(sealed[floe.HEADER_BYTES :], position=0, final=True)
+        except floe.Forged:
+            continue
+        if len(plaintext) == offset - first:
+            return plaintext
+    return b""
