@@ -21,6 +21,7 @@ STORAGES = (
     "texts",
     "appointments",
     "calls",
+    "statements",
 )
 _LOCK = 7_401_102  # any constant: two processes that start at once migrate one after the other
 

@@ -28,9 +28,9 @@ DECLARATIONS: Mapping[str, str] = {
         "false or that I do not believe is true."
     ),
     "cy": (
-        "Mae’r hyn a ddywedaf yn y datganiad hwn yn wir hyd eithaf fy ngwybodaeth a’m cred. Rwyf yn ei wneud gan wybod, "
-        "os caiff ei ddefnyddio’n dystiolaeth mewn llys, y gallaf gael fy erlyn os wyf wedi dweud ynddo’n fwriadol "
-        "unrhyw beth y gwn ei fod yn anwir neu nad wyf yn credu ei fod yn wir."
+        "Mae’r hyn a ddywedaf yn y datganiad hwn yn wir hyd eithaf fy ngwybodaeth a’m cred. Rwyf yn ei wneud gan "
+        "wybod, os caiff ei ddefnyddio’n dystiolaeth mewn llys, y gallaf gael fy erlyn os wyf wedi dweud ynddo’n "
+        "fwriadol unrhyw beth y gwn ei fod yn anwir neu nad wyf yn credu ei fod yn wir."
     ),
 }
 
@@ -52,13 +52,14 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "taken_by": "Taken by",
         "read_aloud": "Read aloud",
         "reader": (
-            "I read this statement aloud to the witness, who cannot read it, before it was signed. Recorded for {reader}."
+            "I read this statement aloud to the witness, who cannot read it, before it was signed. "
+            "Recorded for {reader}."
         ),
         "how": "How this was signed",
         "how_text": (
             "Signed electronically during a video appointment. The witness opened a personal link on their own device "
-            "({device}) and was let into the call by the officer, who saw them. Agreed word: {word}. Each paragraph was "
-            "confirmed one by one. SHA-256 of exactly what was shown and signed:"
+            "({device}) and was let into the call by the officer, who saw them. Agreed word: {word}. Each paragraph "
+            "was confirmed one by one. SHA-256 of exactly what was shown and signed:"
         ),
         "word_right": "given",
         "word_wrong": "not given as agreed",

@@ -1,0 +1,197 @@
+"""Print a statement: PDF/A-3a and PDF/UA-1 by typst, then signed (PAdES) so that a changed byte shows.
+
+What people wrote goes to typst as data and is never read as markup. Only the fonts that come with typst are used, so
+that every machine prints alike; a character they lack is refused, never printed as a box. Both steps are pure
+computing: call `Printer.print` in a thread.
+"""
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import typst
+from asn1crypto import keys as asn1_keys
+from asn1crypto import x509 as asn1_x509
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign import fields, signers
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from video_server.core.errors import N_, Refusal, Unavailable
+from video_server.core.keys import SigningIdentity
+from video_server.statements.declaration import Declaration, get_words
+from video_server.statements.model import Statement
+from video_server.statements.signature import Signature, draw_svg
+
+STANDARDS: list[Any] = ["a-3a", "ua-1"]
+SIGNATURE_FIELD = "Statement"
+_TEMPLATE = Path(__file__).parent / "statement.typ"
+_NO_GLYPH = re.compile(r'the text `"(.*?)"` could not be displayed', re.DOTALL)
+
+
+class CannotPrint(Refusal):
+    """A character has no glyph; `characters` says which, for the officer."""
+
+    code = "statement_cannot_print"
+    status = 422
+    public = N_("The statement holds a character that cannot be printed, such as an emoji. Write it in words.")
+
+    def __init__(self, characters: str) -> None:
+        super().__init__()
+        self.characters = characters
+
+
+class SigningNotSetUp(Unavailable):
+    """No signing key: the operator sets VIDEO_SIGNING_KEY."""
+
+    code = "signing_not_set_up"
+    public = N_("Statements cannot be signed yet. Tell whoever runs this system that the signing key is missing.")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Who took the statement, and of which incident."""
+
+    officer: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Signing:
+    """How a statement came to be signed.
+
+    signed_on  the date and time in words, local
+    word       "right", "wrong", "none": what came of the agreed word
+    digest     SHA-256 of what was shown
+    """
+
+    signature: Signature
+    signed_at: datetime
+    signed_on: str
+    device: str
+    word: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Prints and signs for one force. Without an identity it only prints."""
+
+    force: str
+    identity: SigningIdentity | None
+    declarations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def marks_demo(self) -> bool:
+        """Say whether the page must say DEMO."""
+        return self.identity is None or self.identity.is_demo
+
+    def print(self, statement: Statement, declaration: Declaration, taken: Taken, signing: Signing) -> bytes:
+        """Return the signed PDF. Raises CannotPrint, SigningNotSetUp."""
+        if self.identity is None:
+            raise SigningNotSetUp
+        page = self.render(statement, declaration, taken, signing)
+        return sign_pdf(page, self.identity, name=self.force, at=signing.signed_at)
+
+    def render(self, statement: Statement, declaration: Declaration, taken: Taken, signing: Signing) -> bytes:
+        """Return the PDF before it is signed. Raises CannotPrint."""
+        data = _collect(statement, declaration, taken, signing)
+        data |= {"force": self.force, "demo": self.marks_demo}
+        return render_pdf(data, at=signing.signed_at)
+
+    def try_out(self, statement: Statement, declaration: Declaration, taken: Taken, *, now: datetime) -> None:
+        """Raise CannotPrint, or SigningNotSetUp, before the witness reads what could not be printed in the end."""
+        if self.identity is None:
+            raise SigningNotSetUp
+        stroke = ((0.0, 0.0, 0, 0.5), (1.0, 1.0, 1, 0.5))
+        unsigned = Signing(Signature(2, 2, (stroke,)), now, "", "", "none", "")
+        self.render(statement, declaration, taken, unsigned)
+
+
+def _collect(statement: Statement, declaration: Declaration, taken: Taken, signing: Signing) -> dict[str, Any]:
+    words, heading, signature = get_words(statement.language), statement.heading, signing.signature
+    how = words["how_text"].format(device=signing.device, word=words[f"word_{signing.word}"])
+    return {
+        "words": words,
+        "language": statement.language,
+        "title": f"{words['title']} {taken.reference} {statement.number}",
+        "name": heading.name,
+        "age": words["over_18"] if heading.age is None else str(heading.age),
+        "reference": taken.reference,
+        "number": str(statement.number),
+        "declaration": declaration.text,
+        "provision": declaration.provision,
+        "paragraphs": [paragraph.text for paragraph in statement.paragraphs],
+        "exhibits": [{"mark": one.mark, "description": one.description} for one in statement.exhibits],
+        "reader": words["reader"].format(reader=heading.reader_name) if heading.reader_name else "",
+        "typed": signature.typed,
+        "drawing": "" if signature.typed else draw_svg(signature),
+        "signature_alt": f"{words['signature']}: {heading.name}",
+        "signed_at": signing.signed_on,
+        "taken_by": taken.officer,
+        "how": how,
+        "digest": signing.digest,
+    }
+
+
+@cache
+def _template() -> bytes:
+    return _TEMPLATE.read_bytes()
+
+
+def render_pdf(data: Mapping[str, Any], *, at: datetime) -> bytes:
+    """Typeset; `at` is the date written into the file. Raises CannotPrint."""
+    try:
+        return typst.compile(
+            _template(),
+            sys_inputs={"data": json.dumps(data, ensure_ascii=False)},
+            pdf_standards=STANDARDS,
+            ignore_system_fonts=True,
+            timestamp=int(at.timestamp()),
+        )
+    except typst.TypstError as problem:
+        missing = _NO_GLYPH.search(problem.message)
+        if missing is None:
+            raise RuntimeError("the statement's template does not compile") from None  # its message may hold the text
+        raise CannotPrint(missing.group(1)) from None
+
+
+def sign_pdf(page: bytes, identity: SigningIdentity, *, name: str, at: datetime) -> bytes:
+    """Return the PDF with a signature over the whole file (PAdES baseline B), invisible on the page."""
+    registry = SimpleCertificateStore()  # type: ignore[no-untyped-call]
+    registry.register_multiple(asn1_x509.Certificate.load(one) for one in identity.chain_der)
+    signer = signers.SimpleSigner(
+        signing_cert=asn1_x509.Certificate.load(identity.certificate_der),
+        signing_key=asn1_keys.PrivateKeyInfo.load(identity.key_der),
+        cert_registry=registry,
+    )
+    meta = signers.PdfSignatureMetadata(
+        field_name=SIGNATURE_FIELD,
+        md_algorithm="sha256",
+        subfilter=fields.SigSeedSubFilter.PADES,
+        name=name,
+        certify=True,
+        docmdp_permissions=fields.MDPPerm.NO_CHANGES,
+    )
+    out = io.BytesIO()
+    writer = IncrementalPdfFileWriter(io.BytesIO(page), strict=True)
+    _Signer(meta, signer, at=at).sign_pdf(writer, output=out)
+    return out.getvalue()
+
+
+class _Signer(signers.PdfSigner):
+    """pyHanko's signer, told the time: left alone it would read the wall clock."""
+
+    def __init__(self, meta: signers.PdfSignatureMetadata, signer: signers.Signer, *, at: datetime) -> None:
+        super().__init__(meta, signer)
+        self._at = at
+
+    def init_signing_session(self, *args: Any, **named: Any) -> Any:
+        session = super().init_signing_session(*args, **named)
+        session.system_time = self._at
+        return session
