@@ -35,6 +35,13 @@ class Relay:
             await asyncio.sleep(TICK_SECONDS)
             self.engine.tick(now=monotonic())
 
+    def jump(self, seconds) -> None:
+        """Look at everybody as if `seconds` had passed without a stall."""
+        now = monotonic() + seconds
+        self.engine._ticked_at = now
+        self.engine._liveness_due = 0.0
+        self.engine.tick(now=now)
+
     async def join(self, name, *, admitted=True, echo=False, epoch=1, room="r") -> RawPeer:
         peer = RawPeer(self.monkeypatch)
         self.peers.append(peer)
@@ -266,26 +273,32 @@ async def test_a_shared_screen_takes_a_slot_and_gives_it_back_when_it_stops(rela
     await until(lambda: b.got(1, "video"), "the screen arrives in a slot of its own")
     screens = [slot for slot in relay.told("slots", "b")[-1].data["slots"] if slot["screen"]]
     assert screens == [{"slot": 1, "participant": "a", "audio": False, "video": True, "screen": True}]
-    relay.engine._liveness_due = 0.0
-    relay.engine.tick(now=monotonic() + 6)
+    relay.jump(6)
     assert not [slot for slot in relay.told("slots", "b")[-1].data["slots"] if slot["screen"]]
 
 
 async def test_silence_hearing_and_going_are_told(relay):
     a = await relay.join("a")
-    later = monotonic() + 2.5
     relay.ticking.cancel()
-    relay.engine.tick(now=later)
+    relay.jump(2.5)
     assert [event.participant for event in relay.told("silent")] == ["a"]
     await a.send("audio", b"back")
     await until(lambda: relay.told("media", "a"), "it arrived")
-    relay.engine._liveness_due = 0.0
-    relay.engine.tick(now=monotonic())
+    relay.jump(0)
     assert [event.participant for event in relay.told("heard")] == ["a"]
-    relay.engine._liveness_due = 0.0
-    relay.engine.tick(now=monotonic() + 31)
+    relay.jump(31)
     assert relay.told("gone", "a")[0].data == {"reason": "silent"}
     assert relay.engine.handle(Status())["participants"] == 0
+
+
+async def test_a_stall_of_our_own_is_nobodys_silence(relay):
+    await relay.join("a")
+    relay.ticking.cancel()
+    relay.engine.tick(now=monotonic())
+    relay.engine.tick(now=monotonic() + 3)
+    assert relay.told("silent") == []
+    relay.engine.tick(now=monotonic() + 3.3)
+    assert len(relay.told("silent")) == 1
 
 
 async def test_an_idle_participant_is_probed_and_so_not_taken_for_silent(relay):

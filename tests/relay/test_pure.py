@@ -207,7 +207,7 @@ def test_silence_is_told_once_then_heard_then_gone():
 def test_who_never_connects_is_gone_after_thirty_seconds_without_being_silent_first():
     liveness = Liveness(now=100.0)
     assert liveness.observe(0.0, now=129.9) is None
-    assert liveness.observe(0.0, now=130.0) is Change.GONE
+    assert liveness.observe(129.0, now=130.0) is Change.GONE, "knocking is not connecting"
 
 
 def test_who_hangs_up_is_silent_at_once_and_not_heard_again():

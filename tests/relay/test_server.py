@@ -11,7 +11,9 @@ import pytest
 from tests.relay.harness import RelayProcess, connect, until
 from tests.relay.raw_peer import RawPeer
 from video_server.core.errors import CannotStart
+from video_server.relay import server as server_module
 from video_server.relay.client import RelayClient, RelayLost, RelayRefused
+from video_server.relay.protocol import Join
 from video_server.relay.server import RelaySettings, _bind_control
 
 
@@ -113,6 +115,19 @@ async def test_forwarding_goes_on_while_nobody_controls(relay, monkeypatch):
     await again.close()
     for peer in (a, b):
         await peer.close()
+
+
+async def test_rooms_that_nobody_controls_for_long_are_closed(tmp_path, monkeypatch):
+    server = server_module._Server(RelaySettings(tmp_path / "s"), ("127.0.0.1",))
+    offer = await RawPeer(monkeypatch).offer()
+    server.engine.handle(Join("r", 1, "p", offer, True))
+    ticking = asyncio.create_task(server.tick_for_ever())
+    await asyncio.sleep(0.2)
+    assert server.engine.rooms.rooms, "closed too early"
+    monkeypatch.setattr(server_module, "ORPHANED_AFTER_SECONDS", 0.0)
+    await until(lambda: not server.engine.rooms.rooms, "closed")
+    ticking.cancel()
+    await server.engine.close()
 
 
 async def test_a_killed_relay_is_noticed_and_a_new_one_takes_its_socket(relay, tmp_path):

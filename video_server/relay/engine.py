@@ -22,6 +22,7 @@ SCREEN_IDLE_SECONDS = 5.0
 """A screen that sent nothing for so long is no longer shared; a still one sends about once a second."""
 
 _LIVENESS_SECONDS = 0.25
+_STALL_SECONDS = 1.0
 _log = get_logger(__name__)
 
 
@@ -46,6 +47,7 @@ class Engine:
         self._peers: dict[tuple[str, str], Peer] = {}
         self._liveness: dict[tuple[str, str], Liveness] = {}
         self._liveness_due = 0.0
+        self._ticked_at = 0.0
         self._closing: set[Any] = set()
         self.forwarder = Forwarder(
             self.port,
@@ -303,6 +305,10 @@ class Engine:
     def tick(self, *, now: float) -> None:
         """Do what is due; to be called every feedback.TICK_SECONDS."""
         self.feedback.tick(self._peers.values(), now=now)
+        if now - self._ticked_at > _STALL_SECONDS:
+            # The loop was held up: what arrived meanwhile is still unread, so nobody may be called silent yet.
+            self._liveness_due = now + _LIVENESS_SECONDS
+        self._ticked_at = now
         if now >= self._liveness_due:
             self._liveness_due = now + _LIVENESS_SECONDS
             self._watch(now=now)

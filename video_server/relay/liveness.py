@@ -31,7 +31,8 @@ class Liveness:
 
         heard_at   the last authenticated packet; 0.0 when there was none yet
         """
-        quiet = now - max(heard_at, self.since)
+        # Checks alone prove nothing: who cannot bring DTLS up is no participant however often it knocks.
+        quiet = now - (max(heard_at, self.since) if self.connected else self.since)
         if quiet >= GONE_AFTER_SECONDS:
             return Change.GONE
         if not self.connected:
