@@ -12,7 +12,9 @@ from typing import Any, cast
 
 import structlog
 
-_PHONE = re.compile(r"(?<![\w.:-])(?:\+44|0044|0)\d[\d ]{7,11}\d(?![\w.:-])")
+_PHONE = re.compile(
+    r"(?:(?:\+|%2B|\b00)44|(?<![\w.])(?<!\d[:-])0)\d?[\d ]{7,11}\d(?!\w)(?!\.\d)", re.IGNORECASE
+)  # instants, addresses and ids stay readable
 _TOKEN = re.compile(r"(/(?:j|track)/)[^/\s\"']+")
 _FORBIDDEN_KEYS = frozenset(
     {"phone", "mobile", "number", "token", "password", "name", "body", "text", "cookie", "sdp", "offer", "answer"}
