@@ -238,7 +238,8 @@ async def record_progress(
     its_own = texts.c.provider_id == provider_id
     if text_id is not None:
         its_own = or_(its_own, and_(texts.c.id == text_id, texts.c.provider_id.is_(None)))
-    found: str | None = await db.scalar(select(texts.c.id).where(its_own, _BEFORE[progress]))
+    known_first = texts.c.provider_id.is_(None)
+    found: str | None = await db.scalar(select(texts.c.id).where(its_own, _BEFORE[progress]).order_by(known_first))
     if found is None:
         return None
     changed = await db.execute(
