@@ -13,6 +13,7 @@ from video_server.appointments.model import CANCEL_REASONS, MOVE_REASONS, Slot, 
 from video_server.appointments.service import SlotNotOffered, SlotTaken, VideoNotOffered
 from video_server.audit import service as audit
 from video_server.core import keys
+from video_server.core.database import Connection
 from video_server.desk import forms as desk_forms
 from video_server.desk import lines
 from video_server.desk.home import MAY_DESK
@@ -68,7 +69,7 @@ async def book(request: web.Request) -> web.Response:
 
 def _explain(refusal: Exception, values: Mapping[str, str]) -> dict[str, Any]:
     """Return problems, status and the nearest times for a booking that was refused."""
-    field = "day" if values.get("slot") == "other" else "slot"
+    field = "day" if values.get("slot", "other") == "other" else "slot"
     if isinstance(refusal, forms.FormInvalid):
         return {"problems": refusal.problems, "status": refusal.status}
     assert isinstance(refusal, NotATime | SlotNotOffered | SlotTaken)
@@ -121,6 +122,7 @@ async def show(request: web.Request) -> web.Response:
         victim = await incidents.get_person(db, appointment.person_id)
         officer = await accounts.find_staff(db, appointment.officer_id)
         sent = await lines.texts_of(db, appointment)
+        link = None if victim.safe_contact.may_text else await _write_link(request, db, appointment.id)
         await audit.record(
             db,
             actor=f"staff:{request[access.STAFF].id}",
@@ -139,10 +141,20 @@ async def show(request: web.Request) -> web.Response:
         state=lines.STATES[appointment.state],
         outcome=lines.outcome_words(appointment),
         texts=sent,
+        link=link,
         room_opens_at=room_opens_at(appointment, force),
         may_change=appointment.state is State.BOOKED,
         is_fresh=appointment.state is State.BOOKED and appointment.ends_at > now,
     )
+
+
+async def _write_link(request: web.Request, db: Connection, appointment_id: str) -> str | None:
+    """Return the address of the link, for somebody who must not be texted and gets it in another way."""
+    link_id = await appointments.find_link_of(db, appointment_id)
+    if link_id is None:
+        return None
+    app = request.app
+    return await appointments.link_url(db, link_id, key_ring=app[app_keys.KEYS], public_url=app[app_keys.PUBLIC_URL])
 
 
 @routes.get("/desk/appointments/{id:[0-9a-f]{32}}/move", name="desk.move")

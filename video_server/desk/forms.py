@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from video_server.appointments.local_time import NotATime, parse_clock, parse_local
 from video_server.appointments.model import is_cancel_reason, is_move_reason
@@ -172,6 +172,12 @@ class BookForm(forms.Form):
     day: Annotated[str, Field(max_length=20)] = ""
     clock: Annotated[str, Field(max_length=20)] = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _typed_is_chosen(cls, values: dict[str, str]) -> dict[str, str]:
+        """Who typed a day without choosing anything means "another time"."""
+        return {"slot": "other"} | values if "day" in values else values
+
     def starts_at(self, zone: ZoneInfo) -> datetime:
         """Return the chosen instant, aware UTC. Raises NotATime and its kin."""
         if self.slot == "other":
@@ -183,11 +189,6 @@ class BookForm(forms.Form):
         if chosen.tzinfo is None:
             raise NotATime
         return chosen.astimezone(UTC)
-
-    @property
-    def field(self) -> str:
-        """Return the field that a problem with the time belongs to."""
-        return "day" if self.slot == "other" else "slot"
 
 
 def _move_reason(code: str) -> str:

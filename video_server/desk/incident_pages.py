@@ -91,7 +91,7 @@ async def show(request: web.Request) -> web.Response:
         victim=victim,
         mobile=mobile.say_mobile(victim.mobile),
         assessment=assessment,
-        reasons=[eligibility.REASONS[code] for code in eligibility.offer_problems(assessment)],
+        reasons=[eligibility.REASONS[code] for code in eligibility.video_problems(assessment.eligibility)],
         appointments=found,
         booked=any(line.appointment.state is State.BOOKED and line.appointment.ends_at > now for line in found),
         states=lines.STATES,

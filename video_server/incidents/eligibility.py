@@ -38,7 +38,6 @@ class Assessment:
 IMMEDIATE_THREAT = "immediate_threat"
 
 REASONS = {
-    IMMEDIATE_THREAT: N_("There is an immediate threat: send an officer."),
     "offender_present": N_("The offender may be present."),
     "no_safe_place": N_("They have no safe and private place to take the call."),
     "no_adult": N_("They are under 18 and no parent or guardian will be with them."),
