@@ -8,6 +8,7 @@ from aiohttp import web
 from video_server.accounts import views as accounts_views
 from video_server.appointments import views as appointments_views
 from video_server.booth import actions as booth_actions
+from video_server.booth import statement as booth_statement
 from video_server.booth import views as booth_views
 from video_server.booth import ws as booth_ws
 from video_server.calls.relays import RELAYS, Relays
@@ -19,8 +20,10 @@ from video_server.core.database import Database
 from video_server.core.events import Bus
 from video_server.core.keys import KeyRing
 from video_server.desk import views as desk_views
+from video_server.phone import statement as phone_statement
 from video_server.phone import views as phone_views
 from video_server.phone import ws as phone_ws
+from video_server.statements.printing import PRINTER, Printer
 from video_server.texts import views as texts_views
 from video_server.web import app_keys, guards, health, middleware, pages, proxy, sockets, static
 
@@ -35,9 +38,11 @@ ROUTES: Sequence[Iterable[web.AbstractRouteDef]] = (
     desk_views.routes,
     phone_views.routes,
     phone_ws.routes,
+    phone_statement.routes,
     booth_views.routes,
     booth_actions.routes,
     booth_ws.routes,
+    booth_statement.routes,
 )
 
 
@@ -58,6 +63,7 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[pages.ENVIRONMENT] = pages.make_environment(force, demo=settings.demo)
     app[sockets.SOCKETS] = weakref.WeakSet()
     app[health.CHECKS] = {"relay": lambda app: app[RELAYS].check()}
+    app[PRINTER] = Printer(force.name, settings.signing_identity(now=clock()), force.declarations)
     app[RELAYS] = Relays(settings.relay_control, database, clock)
     app[SEATS] = Seats(database, clock)
     for table in ROUTES:

@@ -1,16 +1,18 @@
 """Settings: environment variables `VIDEO_…`, or one file of the same names. Unknown names stop the start."""
 
 import os
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from video_server.core.errors import CannotStart
 from video_server.core.force import Force
+from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
 
 PREFIX = "VIDEO_"
 
@@ -51,8 +53,27 @@ class Settings(BaseSettings):
     diary_closes: time = Field(time(21, 30), description="End of the last appointment of a day, local time")
     appointment_minutes: int = Field(45, ge=15, le=240, multiple_of=15, description="Length of an appointment")
     notice_minutes: int = Field(15, ge=0, description="How soon an appointment may start")
+    room_opens_minutes: int = Field(
+        30, ge=0, le=1440, description="How long before its start an appointment's page lets people in"
+    )
     book_ahead_days: int = Field(14, ge=1, le=90, description="How far ahead slots are offered")
     reminders_hours: tuple[int, ...] = Field((24, 1), description="JSON list: hours before an appointment to remind")
+
+    signing_key: Path | None = Field(
+        None,
+        description="PKCS#12 or PEM file with the key and certificate that sign statements; the demo makes its own",
+    )
+    signing_password: SecretStr = Field(SecretStr(""), description="Password of the signing key's file")
+    declarations: dict[Literal["en", "cy"], str] = Field(
+        {}, description="JSON: the force's own wording of the witness's declaration by language, en and cy"
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError("no such time zone; use a name such as Europe/London")
+        return name
 
     def force(self) -> Force:
         """Return the force's own values."""
@@ -66,9 +87,20 @@ class Settings(BaseSettings):
             diary_closes=self.diary_closes,
             appointment_length=timedelta(minutes=self.appointment_minutes),
             notice=timedelta(minutes=self.notice_minutes),
+            room_opens_before=timedelta(minutes=self.room_opens_minutes),
             book_ahead=timedelta(days=self.book_ahead_days),
             reminders=tuple(timedelta(hours=hours) for hours in self.reminders_hours),
+            declarations={str(code): text for code, text in self.declarations.items()},
         )
+
+    def signing_identity(self, *, now: datetime) -> SigningIdentity | None:
+        """Return what signs statements; None outside the demo while no key is set: statements cannot be signed then.
+
+        Raises   CannotStart
+        """
+        if self.signing_key is not None:
+            return load_signing_identity(self.signing_key, password=self.signing_password.get_secret_value())
+        return load_demo_signing_identity(self.keys_folder, now=now) if self.demo else None
 
     @property
     def database_url(self) -> str:
@@ -85,6 +117,7 @@ class Settings(BaseSettings):
         """Return the origin people reach, without a trailing slash."""
         scheme = "https" if self.tls else "http"
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
+        host = f"[{host}]" if ":" in host else host
         return self.public_url.rstrip("/") or f"{scheme}://{host}:{self.port}"
 
     @property
@@ -106,6 +139,9 @@ def load(file: Path | None = None, **given: object) -> Settings:
         raise CannotStart(f"The settings file {file} was not found.")
     try:
         return Settings(_env_file=file, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type,call-arg]
+    except SettingsError as problem:  # what should be JSON is not; the message names the field, not its value
+        field = str(problem).partition('"')[2].partition('"')[0]
+        raise CannotStart(f"Settings cannot be used: {PREFIX}{field.upper()} must be JSON, such as [1, 2].") from None
     except ValidationError as problem:
         faults = "; ".join(
             f"{PREFIX}{'.'.join(map(str, fault['loc'])).upper().removeprefix(PREFIX)}: {fault['msg']}"

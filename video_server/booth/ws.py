@@ -10,7 +10,9 @@ from video_server.calls import devices, service
 from video_server.calls.model import Participant, RoomView
 from video_server.calls.model import Role as RoomRole
 from video_server.calls.seats import Seat
+from video_server.core.database import Connection
 from video_server.incidents import service as incidents
+from video_server.statements import drawing as statements
 from video_server.web import app_keys, sockets
 
 routes = web.RouteTableDef()
@@ -36,6 +38,9 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
     def draw(view: RoomView, me: Participant) -> dict[str, object]:
         return state.draw(view, me, appointment=appointment, reference=incident.reference, now=clock())
 
+    async def more(db: Connection, me: Participant) -> dict[str, object]:
+        return {"statement": await statements.mark_for_officer(db, me.appointment_id)}
+
     socket, page = await sockets.open_socket(request)
-    await Seat(request.app, socket, page, draw).run(person)
+    await Seat(request.app, socket, page, draw, more=more).run(person)
     return socket

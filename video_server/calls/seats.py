@@ -7,7 +7,7 @@ the process dies the page comes back, takes a new seat, and everything follows a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from video_server.calls.model import Participant, RoomView, State
 from video_server.calls.relays import RELAYS, NoRelay, Relays
 from video_server.core import keys
 from video_server.core.clock import Clock
-from video_server.core.database import Database
+from video_server.core.database import Connection, Database
 from video_server.core.errors import Refusal
 from video_server.core.events import Bus
 from video_server.core.log import get_logger
@@ -38,6 +38,9 @@ _RESTART = 1012
 
 Draw = Callable[[RoomView, Participant], Mapping[str, Any]]
 """Make the snapshot a page is shown."""
+
+More = Callable[[Connection, Participant], Awaitable[Mapping[str, Any]]]
+"""Read what slices above this one add to the snapshot, in the same consistent look."""
 
 
 class Seats:
@@ -84,10 +87,19 @@ SEATS = web.AppKey("seats", Seats)
 class Seat:
     """One page's seat. `run()` lasts as long as the page's socket."""
 
-    def __init__(self, app: web.Application, socket: web.WebSocketResponse, page: PageSocket, draw: Draw) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        socket: web.WebSocketResponse,
+        page: PageSocket,
+        draw: Draw,
+        *,
+        more: More | None = None,
+    ) -> None:
         self._socket = socket
         self._page = page
         self._draw = draw
+        self._more = more
         self._id = keys.new_id()
         self._database = app[app_keys.DATABASE]
         self._clock = app[app_keys.CLOCK]
@@ -190,7 +202,8 @@ class Seat:
         """Read the rows and make the page and the relay follow them."""
         async with self._database.read() as db:
             view = await service.view(db, self._person.appointment_id)
-        person = view.by_id(self._person.id)
+            person = view.by_id(self._person.id)
+            more = await self._more(db, person) if self._more is not None and person is not None else {}
         if person is None:
             return
         if person.socket != self._id:
@@ -200,7 +213,7 @@ class Seat:
         async with self._turn:
             self._adopt(view)
             await self._follow_at_relay(person)
-        shown = self._draw(view, person)
+        shown = {**self._draw(view, person), **more}
         if shown != self._shown:
             self._shown = shown
             await self._page.send({"type": "state", "state": {**shown, "now": self._clock().isoformat()}})

@@ -1,5 +1,6 @@
 """What one police force says of itself: names, numbers, hours, wordings. Data, with documented defaults."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ class Force:
 
     neutral_site   where "Exit this page" leads: a site nobody wonders about
     phone          what a victim rings when something fails
+    declarations   language to the force's own wording of a witness's declaration, in place of ours
     """
 
     name: str = "Anytown Police"
@@ -28,3 +30,4 @@ class Force:
     book_ahead: timedelta = timedelta(days=14)
     reminders: tuple[timedelta, ...] = (timedelta(hours=24), timedelta(hours=1))
     colour: str = "#1b365d"
+    declarations: Mapping[str, str] = field(default_factory=dict)

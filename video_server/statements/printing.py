@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import typst
+from aiohttp import web
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1_x509
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -111,6 +112,9 @@ class Printer:
         stroke = ((0.0, 0.0, 0, 0.5), (1.0, 1.0, 1, 0.5))
         unsigned = Signing(Signature(2, 2, (stroke,)), now, "", "", "none", "")
         self.render(statement, declaration, taken, unsigned)
+
+
+PRINTER = web.AppKey("printer", Printer)
 
 
 def _collect(statement: Statement, declaration: Declaration, taken: Taken, signing: Signing) -> dict[str, Any]:

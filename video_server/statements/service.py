@@ -1,7 +1,8 @@
 """What people do with a statement: begin, write, show, offer, answer, sign, fetch a copy.
 
-Offering and signing print in between and open their own transactions; every other deed works in the caller's. Each leaves an event on topic "room", so that both pages look
-again, and an entry in the audit that holds numbers and codes only, never a word of the text.
+Offering and signing print in between and open their own transactions; every other deed works in the caller's. Each
+leaves an event on topic "room", so that both pages look again, and an entry in the audit that holds numbers and codes
+only, never a word of the text.
 """
 
 import asyncio

@@ -1,0 +1,82 @@
+"""What the pages are told of statements: a mark in the room's snapshot, and the whole when they ask for it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from video_server.core.database import Connection
+from video_server.statements import model, service, storage
+from video_server.statements.back_page import BackPage
+from video_server.statements.model import State, Statement
+from video_server.statements.service import View
+
+
+async def mark_for_person(db: Connection, appointment_id: str) -> dict[str, Any] | None:
+    """Return what changes whenever the person's page must ask for the statement again; None: nothing to show."""
+    shown = await service.find_shown(db, appointment_id)
+    return None if shown is None else await _mark(db, shown)
+
+
+async def mark_for_officer(db: Connection, appointment_id: str) -> dict[str, Any] | None:
+    """Return what changes whenever the officer's page must ask again; None: no statement was begun."""
+    statements = await service.list_for(db, appointment_id)
+    return None if not statements else await _mark(db, statements[-1])
+
+
+async def _mark(db: Connection, statement: Statement) -> dict[str, Any]:
+    answers = await storage.list_answers(db, statement.id)
+    return {
+        "id": statement.id,
+        "state": statement.state.value,
+        "version": statement.version,
+        "live": statement.live,
+        "answers": sorted(f"{key[:8]}:{said}" for key, said in answers.items()),
+    }
+
+
+def for_person(view: View, statements: Sequence[Statement]) -> dict[str, Any]:
+    """Return all that the person reads. `digest` names exactly this and comes back with the signature."""
+    return {**_both(view), "copies": [one.number for one in statements if one.state is State.SIGNED]}
+
+
+def for_officer(view: View, statements: Sequence[Statement], back: BackPage) -> dict[str, Any]:
+    """Return the officer's side: the draft as typed, what was confirmed, the back page."""
+    statement = view.statement
+    return {
+        **_both(view),
+        "text": statement.text,
+        "text_version": statement.text_version,
+        "live": statement.live,
+        "unlisted": list(model.unlisted_marks(statement)),
+        "back_page": {**back.model_dump(mode="json"), "unanswered": list(back.unanswered)},
+        "all": [{"id": one.id, "number": one.number, "state": one.state.value} for one in statements],
+    }
+
+
+def _both(view: View) -> dict[str, Any]:
+    statement = view.statement
+    return {
+        "id": statement.id,
+        "number": statement.number,
+        "state": statement.state.value,
+        "version": statement.version,
+        "digest": view.digest,
+        "reference": view.reference,
+        "name": statement.heading.name,
+        "age": statement.heading.age,
+        "reader": statement.heading.reader_name,
+        "language": statement.language,
+        "paragraphs": [
+            {
+                "number": one.number,
+                "text": one.text,
+                "key": one.key,
+                "answer": view.answers[one.key].value if one.key in view.answers else None,
+            }
+            for one in statement.paragraphs
+        ],
+        "confirmed": view.confirmed,
+        "exhibits": [{"mark": one.mark, "description": one.description} for one in statement.exhibits],
+        "declaration": {"text": view.declaration.text, "provision": view.declaration.provision},
+        "signed_at": statement.signed_at.isoformat() if statement.signed_at else None,
+        "sealed_at": statement.sealed_at.isoformat() if statement.sealed_at else None,
+    }
