@@ -4,7 +4,7 @@
 // people come and go. It watches what arrives, four times a second. Silence of the path for SILENT_MS starts the way
 // back: first a new path for the same connection (ICE restart), then a fresh connection, until it flows again.
 //
-// Events: "connected", "flowing" {video}, "broken" {since}, "recovered", "level" {local, remote}, "slots", "failed" {code}
+// Events: "connected", "flowing" {video}, "broken" {since}, "recovered", "level" {local, remote, sounds}, "slots", "failed" {code}
 
 const LOOK_MS = 250;
 const SILENT_MS = 1500;
@@ -211,7 +211,7 @@ export class Call extends EventTarget {
     if (!connection || this.isOver) return;
     const seen = read(await connection.getStats(), connection);
     if (this.connection !== connection) return;
-    this.tell("level", { local: seen.local, remote: seen.remote });
+    this.tell("level", { local: seen.local, remote: seen.remote, sounds: seen.sounds });
     const now = Date.now();
     if (seen.packets !== this.packets) {
       this.packets = seen.packets;
@@ -324,6 +324,8 @@ function read(report, connection) {
   const remote = Array(receiving.length >> 1).fill(0);
   /** @type {number[]} */
   const frames = Array(receiving.length >> 1).fill(0);
+  /** Sound packets by slot: a muted player leaves levels at 0. @type {number[]} */
+  const sounds = Array(receiving.length >> 1).fill(0);
   let local = 0;
   let packets = 0;
   report.forEach((one) => {
@@ -331,10 +333,12 @@ function read(report, connection) {
     if (one.type === "media-source" && one.kind === "audio") local = one.audioLevel ?? 0;
     if (one.type !== "inbound-rtp") return;
     const slot = slotOf.get(one.mid) ?? 0;
-    if (one.kind === "audio") remote[slot] = one.audioLevel ?? 0;
-    else frames[slot] = one.framesDecoded ?? 0;
+    if (one.kind === "audio") {
+      remote[slot] = one.audioLevel ?? 0;
+      sounds[slot] = one.packetsReceived ?? 0;
+    } else frames[slot] = one.framesDecoded ?? 0;
   });
-  return { packets, local, remote, frames };
+  return { packets, local, remote, sounds, frames };
 }
 
 /** Whether trying again cannot help: the session or the room is at its end. @param {any} problem */

@@ -51,6 +51,7 @@ export class Check {
     /** @type {import("../js/media.js").Call | null} */
     this.call = null;
     this.heardAt = 0;
+    this.sounds = 0;
     this.timer = 0;
     this.turn = 0;
     this.player = /** @type {HTMLVideoElement} */ (section.querySelector("[data-echo]"));
@@ -108,6 +109,7 @@ export class Check {
     const stream = /** @type {MediaStream} */ (this.stream);
     this.show("result");
     this.heardAt = 0;
+    this.sounds = 0;
     this.player.srcObject = stream;
     this.player.hidden = !this.withCamera;
     this.one("[data-no-picture]").hidden = this.withCamera;
@@ -147,12 +149,16 @@ export class Check {
     this.setResult("network", this.words.network_ok, true);
   }
 
-  /** @param {{local: number, remote: number[]}} level what left the microphone, and what came back */
+  /**
+   * The echo is played without sound (it would howl), so its loudness is unknown: heard is who speaks while sound comes back.
+   * @param {{local: number, sounds: number[]}} level
+   */
   showLevel(level) {
-    const back = level.remote[0] ?? 0;
-    this.meter.value = Math.min(1, Math.sqrt(Math.max(back, level.local)));
+    this.meter.value = Math.min(1, Math.sqrt(level.local));
     const now = Date.now();
-    if (back > HEARD) this.heardAt = now;
+    const comesBack = level.sounds[0] > this.sounds;
+    this.sounds = level.sounds[0];
+    if (comesBack && level.local > HEARD) this.heardAt = now;
     const heard = this.heardAt > 0 && now - this.heardAt < UNHEARD_AFTER_MS;
     this.setResult("sound", heard ? this.words.sound_ok : this.words.sound_none, heard);
   }
