@@ -297,3 +297,32 @@ def test_a_publisher_that_begins_anew_is_believed_after_two_packets_in_a_row():
     assert source.take(30_000, 0, now=1.0) == DROP
     assert source.take(30_001, 0, now=1.0) == 0
     assert source.take(30_002, 0, now=1.0) == 0
+
+
+def test_what_a_source_sent_before_it_came_to_a_slot_is_not_sent_late_into_it():
+    wire = Wire()
+    source = make_source()
+    for n in (10, 12):
+        wire.arrive(source, n, 0, b"before", now=1.0)
+    connect(source, *wire.outputs)
+    wire.arrive(source, 13, 0, b"first", now=1.0)
+    wire.arrive(source, 11, 0, b"too late", now=1.0)
+    assert [parse(packet).payload for packet in wire.sent] == [b"first"]
+
+
+def test_a_stream_goes_on_without_a_gap_when_its_publisher_begins_anew():
+    wire = Wire()
+    source = make_source()
+    connect(source, *wire.outputs)
+    for step, sequence in enumerate([100, 101, 30_000, 30_001, 30_002]):
+        wire.arrive(source, sequence, 90 * step, bytes([step]), now=1.0)
+    sent = [parse(packet) for packet in wire.sent]
+    assert [packet.payload[0] for packet in sent] == [0, 1, 3, 4]
+    assert [packet.sequence - sent[0].sequence for packet in sent] == [0, 1, 2, 3]
+
+
+def test_a_gap_over_the_wrap_counts_as_a_wrap():
+    source = make_source()
+    source.take(65530, 0, now=1.0)
+    assert source.take(4, 0, now=1.0) == 9
+    assert source.extend(4) == 65536 + 4
