@@ -25,7 +25,7 @@ OFFICER = "smith"
 STAFF = (
     (OFFICER, "PC Smith", "1234", (Role.OFFICER,)),
     ("handler", "Alex Jones", "5678", (Role.CALL_HANDLER,)),
-    ("supervisor", "Sgt Patel", "77", (Role.SUPERVISOR, Role.OFFICER, Role.CALL_HANDLER)),
+    ("supervisor", "Sgt Patel", "77", (Role.SUPERVISOR, Role.CALL_HANDLER)),
 )
 VICTIM_MOBILE = "+447700900123"  # Ofcom's range for drama: nobody has it
 _ENOUGH_LEFT = timedelta(minutes=15)

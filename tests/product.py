@@ -1,0 +1,115 @@
+"""The product as an operator starts it: `video-server serve --demo` in a process of its own, on a free port."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.request import urlopen
+
+ANY_HOUR = {  # journeys run at any time of day
+    "VIDEO_DIARY_OPENS": "00:00",
+    "VIDEO_DIARY_CLOSES": "23:45",
+    "VIDEO_APPOINTMENT_MINUTES": "15",
+    "VIDEO_NOTICE_MINUTES": "0",
+    "VIDEO_ROOM_OPENS_MINUTES": "1440",
+}
+
+
+def find_free_port() -> int:
+    """Return a TCP port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(found, what: str, seconds: float = 25.0):
+    """Call `found` until it returns something true, and return that; generous, because machines are slow."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = found()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+@dataclass
+class Product:
+    """A running server; `said` is what it printed, `log` the file its processes log to."""
+
+    data: Path
+    port: int = field(default_factory=find_free_port)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self) -> "Product":
+        """Start and wait until it has said where everything is."""
+        self.log = self.data.parent / f"{self.data.name}.log"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "video_server", "serve", "--demo", "--port", str(self.port), "--data", self.data],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log.open("w"),
+            text=True,
+            env={**os.environ, **ANY_HOUR, **self.environment},
+        )
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if line.lstrip().startswith("Keys"):
+                break
+        self.said = "".join(lines)
+        assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def password_of(self, username: str) -> str:
+        """Return the password that was printed for a demo account."""
+        return re.search(rf"sign in as: {username}\s+password: (\S+)", self.said)[1]
+
+    @property
+    def demo_link(self) -> str:
+        """Return the demo victim's join link."""
+        return re.search(r"http\S+/j/\S+", self.said)[0]
+
+    def children(self, command: str) -> list[int]:
+        """Return the ids of this server's processes that run a subcommand ("web", "relay", "scheduler")."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except (OSError, IndexError):
+                continue  # it ended while we looked
+            if parent == self.process.pid and command.encode() in words:
+                found.append(int(folder.name))
+        return found
+
+    def kill(self, command: str) -> None:
+        """Kill a child as a crash would, and wait until another one has taken its place."""
+        [before] = self.children(command)
+        os.kill(before, signal.SIGKILL)
+        until(lambda: [pid for pid in self.children(command) if pid != before], f"a new {command}")
+
+    def is_ready(self) -> bool:
+        """Say whether every part works."""
+        try:
+            with urlopen(f"{self.url}/readyz", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """Stop as an operator would."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        self.process.stdout.close()
