@@ -93,6 +93,7 @@ class LocalBackend:
     def drop_incoming(self, name: str) -> None:
         """Remove a folder and its lock; an absent one is fine."""
         shutil.rmtree(self.incoming(name), ignore_errors=True)
+        self.clear_wanted(name)
         with contextlib.suppress(FileNotFoundError):
             (self.root / "locks" / name).unlink()
 

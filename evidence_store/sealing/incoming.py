@@ -53,6 +53,7 @@ class Incoming:
     def __init__(self, folder: Path, object_id: str, key: bytes, *, descriptor: int, cipher: floe.Cipher) -> None:
         self._folder, self._object_id, self._key = folder, object_id, key
         self._descriptor, self._cipher = descriptor, cipher
+        self._turn = threading.RLock()  # so that closing never pulls the file away under a worker
         self._hash = new_sha256()
         self._pending = bytearray()
         self._segments = 0
@@ -97,14 +98,14 @@ class Incoming:
         segments = floe.shape_of(size).segments - 1 if complete else max(0, size - floe.HEADER_BYTES) // _SEGMENT
         for position in range(segments):
             try:
-                self._take_back(self._open_segment(position, final=False))
+                self._note(self._open_segment(position, final=False))
             except floe.Forged:
                 complete = False
                 break
             self._segments += 1
         if complete:
             try:
-                self._take_back(self._open_segment(self._segments, final=True))
+                self._note(self._open_segment(self._segments, final=True))
                 self.finished, self._final_bytes = True, length - self._segments * _PLAIN
                 os.fsync(self._descriptor)
                 return
@@ -112,10 +113,10 @@ class Incoming:
                 pass
         self._cut()
         tail = _read_tail(self._folder, self._object_id, self._key, self._segments)
-        self._take_back(tail)
+        self._note(tail)
         self._pending += tail
 
-    def _take_back(self, plaintext: bytes) -> None:
+    def _note(self, plaintext: bytes) -> None:
         self._hash.update(plaintext)
         if len(self.head) < SNIFF_BYTES:
             self.head += plaintext[: SNIFF_BYTES - len(self.head)]
@@ -137,17 +138,16 @@ class Incoming:
 
     def write(self, parts: Iterable[bytes]) -> None:
         """Take bytes. Not durable before `checkpoint()` or `finish()` returns."""
-        for part in parts:
-            self._hash.update(part)
-            if len(self.head) < SNIFF_BYTES:
-                self.head += part[: SNIFF_BYTES - len(self.head)]
-            view, start = memoryview(part), 0
-            while start < len(view):
-                if len(self._pending) == _PLAIN:  # only now is it certain that this segment is not the final one
-                    self._append(final=False)
-                room = min(_PLAIN - len(self._pending), len(view) - start)
-                self._pending += view[start : start + room]
-                start += room
+        with self._turn:
+            for part in parts:
+                self._note(part)
+                view, start = memoryview(part), 0
+                while start < len(view):
+                    if len(self._pending) == _PLAIN:  # only now is it certain that this segment is not the final one
+                        self._append(final=False)
+                    room = min(_PLAIN - len(self._pending), len(view) - start)
+                    self._pending += view[start : start + room]
+                    start += room
 
     def _append(self, *, final: bool) -> None:
         out = _borrow_buffer()
@@ -165,31 +165,34 @@ class Incoming:
 
     def checkpoint(self, *, with_tail: bool = True) -> int:
         """Make what was taken durable and return its offset; without the tail, whole segments only."""
-        offset = self.offset if with_tail else self._segments * _PLAIN
-        if with_tail and self._pending:
-            cipher, header = floe.start_encryption(self._key, _tail_aad(self._object_id, offset))
-            sealed = header + cipher.encrypt_segment(bytes(self._pending), position=0, final=True)
-            write_whole(self._folder / f"tail.{offset}", sealed)
-        os.fdatasync(self._descriptor)
-        for path in self._folder.glob("tail.*"):  # only now are older tails covered
-            if int(path.suffix[1:]) < offset:
-                path.unlink()
-        return offset
+        with self._turn:
+            offset = self.offset if with_tail else self._segments * _PLAIN
+            if with_tail and self._pending:
+                cipher, header = floe.start_encryption(self._key, _tail_aad(self._object_id, offset))
+                sealed = header + cipher.encrypt_segment(bytes(self._pending), position=0, final=True)
+                write_whole(self._folder / f"tail.{offset}", sealed)
+            os.fdatasync(self._descriptor)
+            for path in self._folder.glob("tail.*"):  # only now are older tails covered
+                if int(path.suffix[1:]) < offset:
+                    path.unlink()
+            return offset
 
     def finish(self) -> str:
         """Seal the final segment, make everything durable and return the SHA-256 of the plaintext as hex."""
-        if not self.finished:
-            self._append(final=True)
-            self._final_bytes, self.finished = len(self._pending), True
-            self._pending = bytearray()
-            os.fsync(self._descriptor)
-        return self._hash.hexdigest()
+        with self._turn:
+            if not self.finished:
+                self._append(final=True)
+                self._final_bytes, self.finished = len(self._pending), True
+                self._pending = bytearray()
+                os.fsync(self._descriptor)
+            return self._hash.hexdigest()
 
     def close(self) -> None:
         """Close the file; what was not checkpointed is lost."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        with self._turn:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
 
 def find_offset(folder: Path, object_id: str, key: bytes, *, length: int, acknowledged: int) -> int:

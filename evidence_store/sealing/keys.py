@@ -1,12 +1,12 @@
 """The key folder: what lies in it, who needs it, and how it is made.
 
-    sealing.pub     public; wraps the key of every sealed object        every node
-    opening.key     private half; the only thing that opens evidence    nodes that read; back it up apart, keep it apart
-    grant.key       signs grants and events; shared with the web server every node, and the web server's key folder
-    bearer.key      signs the bearers of running uploads                every node
-    token.key       signs API tokens                                    every node
-    ledger.key      seals the head of the ledger                        every node
-    ingest/         one private key per running upload, destroyed when the upload is sealed
+sealing.pub     public; wraps the key of every sealed object        every node
+opening.key     private half; the only thing that opens evidence    nodes that read; back it up apart, keep it apart
+grant.key       signs grants and events; shared with the web server every node, and the web server's key folder
+bearer.key      signs the bearers of running uploads                every node
+token.key       signs API tokens                                    every node
+ledger.key      seals the head of the ledger                        every node
+ingest/         one private key per running upload, destroyed when the upload is sealed
 """
 
 import os

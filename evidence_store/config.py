@@ -1,0 +1,86 @@
+"""Settings: environment variables `EVIDENCE_…`, or one file of the same names. Unknown names stop the start."""
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from evidence_store.errors import CannotStart
+
+PREFIX = "EVIDENCE_"
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default; the README's table is checked against this."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data: Path = Field(Path("evidence"), description="Folder for objects, uploads and the SQLite database")
+    keys: Path = Field(Path("evidence-keys"), description="Folder for keys; never inside the data folder")
+    listen: str = Field("127.0.0.1:8090", description="unix:/path/of/socket, or address:port (loopback without TLS)")
+    tls: Path | None = Field(None, description="Folder with cert.pem and key.pem; needed off loopback")
+    database: str = Field("", description="Database URL; default: a SQLite file in the data folder")
+    notify_url: str = Field(
+        "", description="Where events are POSTed, the web server's /evidence-events; empty: nowhere"
+    )
+    notify_ca: Path | None = Field(None, description="CA certificate that the event receiver's must lead to")
+    max_bytes: int = Field(20_000_000_000, ge=1, description="Largest object")
+    max_open_uploads: int = Field(2000, ge=1, description="Uploads open at one time, all incidents together")
+    digest_minutes: float = Field(10, ge=0, description="How long a complete upload waits for the sender's digest")
+    abandoned_days: float = Field(7, gt=0, description="After how long without a byte an unfinished upload is dropped")
+    idle_seconds: float = Field(60, gt=0, description="How long a sender may be silent before its connection is ended")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged")
+
+    @property
+    def database_url(self) -> str:
+        """Return the database URL, the embedded default when none is set."""
+        return self.database or f"sqlite+aiosqlite:///{(self.data / 'evidence.sqlite').absolute()}"
+
+
+def load(file: Path | None = None, **given: object) -> Settings:
+    """Read settings from the environment, a file of NAME=value lines, and `given` (which win).
+
+    Raises CannotStart, naming every unknown or wrong setting at once.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise CannotStart(f"Unknown settings: {', '.join(unknown)}. The README lists those that exist.")
+    if file is not None and not file.is_file():
+        raise CannotStart(f"The settings file {file} was not found.")
+    try:
+        settings = Settings(_env_file=file, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type,call-arg]
+    except ValidationError as problem:
+        faults = "; ".join(
+            f"{PREFIX}{'.'.join(map(str, fault['loc'])).upper().removeprefix(PREFIX)}: {fault['msg']}"
+            for fault in problem.errors()
+        )
+        raise CannotStart(f"Settings cannot be used: {faults}.") from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if settings.keys.absolute().is_relative_to(settings.data.absolute()):
+        raise CannotStart("EVIDENCE_KEYS lies inside EVIDENCE_DATA: one stolen folder would open everything. Move it.")
+    if not settings.listen.startswith("unix:"):
+        host, _, port = settings.listen.rpartition(":")
+        if not port.isdigit():
+            raise CannotStart("EVIDENCE_LISTEN must be unix:/path, or address:port.")
+        if settings.tls is None and not _is_loopback(host):
+            raise CannotStart("EVIDENCE_LISTEN is not loopback: set EVIDENCE_TLS, or listen on a Unix socket.")
+    if settings.notify_url:
+        url = urlsplit(settings.notify_url)
+        if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
+            raise CannotStart("EVIDENCE_NOTIFY_URL must be https (http only to this machine).")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,137 @@
+"""The store's values. Times are aware UTC; digests are SHA-256 as hex; ids are 32 hex digits."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from evidence_store.errors import BadRequest
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class UploadState(StrEnum):
+    """Where an upload stands. After SEALED its object carries on."""
+
+    OPEN = "open"
+    SEALED = "sealed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+class ObjectState(StrEnum):
+    """Where an object stands. SEALING is complete and durable, but not yet in its place or in the ledger."""
+
+    SEALING = "sealing"
+    RECEIVED = "received"
+    QUARANTINED = "quarantined"
+
+
+class ClientDigest(StrEnum):
+    """What the sender said about the digest of what it sent."""
+
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    NOT_GIVEN = "not given"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One upload: it becomes the object of the same id. `sha256` is known once every byte is there."""
+
+    id: str
+    incident: str
+    reference: str
+    filename: str
+    media_type: str
+    kinds: tuple[str, ...]
+    length: int
+    offset: int
+    sha256: str | None
+    state: UploadState
+    created_at: datetime
+    touched_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object. `staging` names the folder under incoming/ while it is SEALING."""
+
+    id: str
+    incident: str
+    kind: str
+    media_type: str
+    filename: str
+    reference: str
+    size_bytes: int
+    sha256: str
+    client_digest: ClientDigest
+    state: ObjectState
+    verdict: ObjectState
+    source: str
+    staging: str
+    sequence: int | None
+    received_at: datetime
+    sealed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger; `hash` covers everything else and the previous line's hash."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    purpose: str
+    action: str
+    object: str
+    digest: str
+    details: str
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """News for the web server; `body` is sent as it stands at every try."""
+
+    id: str
+    body: str
+    attempts: int
+    next_at: datetime
+
+
+def parse_id(text: str) -> str:
+    """Return an object or upload id. Raises BadRequest."""
+    return _parse(_ID, text, "An id is 32 lower-case hex digits.")
+
+
+def parse_incident(text: str) -> str:
+    """Return an incident reference (letters, digits and . _ : / -, at most 64). Raises BadRequest."""
+    return _parse(_NAME, text, "An incident is 1 to 64 letters, digits or . _ : / -")
+
+
+def parse_kind(text: str) -> str:
+    """Return the kind of evidence an object is, such as `statement`. Raises BadRequest."""
+    return _parse(_KIND, text, "A kind is 1 to 40 lower-case letters, digits, _ or -")
+
+
+def parse_sha256(text: str) -> str:
+    """Return a SHA-256 in lower-case hex. Raises BadRequest."""
+    return _parse(_SHA256, text.lower(), "A SHA-256 is 64 hex digits.")
+
+
+def clean_filename(text: str) -> str:
+    """Return a name fit to be shown and offered for saving: no path, no control characters, at most 200 characters."""
+    name = "".join(c for c in text if c.isprintable()).replace("\\", "/").rsplit("/", 1)[-1].strip(" .")
+    return name[:200] or "unnamed"
+
+
+def _parse(pattern: re.Pattern[str], text: str, help_text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise BadRequest(help_text)
+    return text

@@ -1,0 +1,187 @@
+"""Sealed objects: taken in one piece, put in their place, found, opened."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from aiohttp import StreamReader
+
+from evidence_store import kinds, storage
+from evidence_store.backend import KEY, Lock, write_whole
+from evidence_store.errors import (
+    BadRequest,
+    Conflict,
+    Damaged,
+    DamagedHere,
+    DigestMismatch,
+    NoOpeningKey,
+    TooLarge,
+    Unavailable,
+)
+from evidence_store.intake import End, take
+from evidence_store.model import ClientDigest, ObjectState, StoredObject
+from evidence_store.sealing import keys as key_files
+from evidence_store.sealing import signing
+from evidence_store.sealing.incoming import Incoming
+from evidence_store.sealing.reading import SealedObject
+from evidence_store.store import Store, verdict_word
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a system says about the object it is about to send in one piece."""
+
+    id: str
+    incident: str
+    kind: str
+    media_type: str
+    filename: str
+    sha256: str
+    actor: str
+    size_bytes: int | None
+
+
+async def put(store: Store, offer: Offer, stream: StreamReader) -> tuple[StoredObject, bool]:
+    """Take, seal and keep an object; return it and whether it is new. Durable when this returns.
+
+    The same id with the same digest is the same object, however often it is sent. Raises Conflict when the id stands
+    for other bytes, DigestMismatch, WrongKind, TooLarge; then nothing is stored.
+    """
+    declared = kinds.declared_kind(offer.media_type, "", kinds.CODES)
+    known = await _find_same(store, offer)
+    if known is not None:
+        return known, False
+    if offer.size_bytes is not None and offer.size_bytes > store.settings.max_bytes:
+        raise TooLarge(f"At most {store.settings.max_bytes} bytes are allowed.")
+    name = f"put-{signing.new_id()}"
+    async with _staged(store, name):
+        media_type = declared.media_types[0]
+
+        def check_head(head: bytes) -> None:
+            nonlocal media_type
+            media_type = kinds.recognise(head, media_type, kinds.CODES)
+
+        key = signing.new_key()
+        incoming = await store.run(_create, store, name, offer.id, key)
+        try:
+            end = await take(
+                store, stream, incoming, length=store.settings.max_bytes, exact=False, check_head=check_head
+            )
+            if end is End.BEYOND:
+                raise TooLarge(f"At most {store.settings.max_bytes} bytes are allowed.")
+            if end is not End.DONE or offer.size_bytes not in {None, incoming.offset}:
+                raise BadRequest(f"The body was not complete: {end.value}.")
+            sha256 = await store.run(incoming.finish)
+            size_bytes = incoming.offset
+        finally:
+            await store.run(incoming.close)
+        if sha256 != offer.sha256:
+            raise DigestMismatch
+        await store.run(seal_key, store, name, offer.id, key)
+        now = store.clock()
+        stored = StoredObject(
+            id=offer.id, incident=offer.incident, kind=offer.kind, media_type=media_type, filename=offer.filename,
+            reference=offer.actor[:64], size_bytes=size_bytes, sha256=sha256, client_digest=ClientDigest.EQUAL,
+            state=ObjectState.SEALING, verdict=ObjectState.RECEIVED, source="put", staging=name, sequence=None,
+            received_at=now, sealed_at=None,
+        )  # fmt: skip
+        async with store.database.begin() as db:
+            won = await storage.insert_object(db, stored)
+        if won:
+            return await settle(store, stored, actor=offer.actor), True
+    known = await _find_same(store, offer)
+    if known is None:
+        raise Unavailable
+    return known, False
+
+
+async def _find_same(store: Store, offer: Offer) -> StoredObject | None:
+    async with store.database.read() as db:
+        known = await storage.find_object(db, offer.id)
+        if known is None and await storage.find_upload(db, offer.id) is not None:
+            raise Conflict("This id belongs to an upload.")
+    if known is None:
+        return None
+    if known.sha256 != offer.sha256 or known.incident != offer.incident:
+        raise Conflict("This id stands for another object.")
+    return await settle(store, known, actor=offer.actor)
+
+
+@asynccontextmanager
+async def _staged(store: Store, name: str) -> AsyncIterator[None]:
+    """Hold the lock of a folder under incoming/, so that no sweeper takes it for a leftover; clear it afterwards."""
+    lock: Lock = await store.run(store.backend.lock, name)
+    try:
+        yield
+    finally:
+        async with store.database.read() as db:
+            needed = name in await storage.list_stagings(db)
+        if not needed:
+            await store.run(store.backend.drop_incoming, name)
+        lock.release()
+
+
+def _create(store: Store, name: str, object_id: str, key: bytes) -> Incoming:
+    return Incoming.create(store.backend.create_incoming(name), object_id, key)
+
+
+def seal_key(store: Store, name: str, object_id: str, key: bytes) -> None:
+    """Lay the key, wrapped to the sealing key, beside the object's bytes; flushed."""
+    write_whole(store.backend.incoming(name) / "object" / KEY, store.keys.sealing.wrap(object_id, "sealed", key))
+
+
+async def settle(store: Store, stored: StoredObject, *, actor: str) -> StoredObject:
+    """Put a durable object in its place and in the ledger, tell the web server, destroy the ingest key.
+
+    Each step may have been done before a crash, or by another process at this moment; doing it twice is harmless.
+    """
+    if stored.state is not ObjectState.SEALING:
+        return stored
+    try:
+        await store.run(store.backend.publish, stored.staging, stored.id)
+    except (FileNotFoundError, FileExistsError) as problem:
+        async with store.database.read() as db:
+            current = await storage.find_object(db, stored.id)
+        if current is not None and current.state is not ObjectState.SEALING:
+            return current
+        raise Damaged(f"object {stored.id} cannot be put in its place ({type(problem).__name__})") from None
+    async with store.database.begin() as db:
+        current = await storage.find_object(db, stored.id)
+        if current is not None and current.state is ObjectState.SEALING:
+            sequence = await store.record(
+                db, actor=actor, action=verdict_word(stored), object_id=stored.id, digest=stored.sha256,
+                incident=stored.incident, size_bytes=stored.size_bytes, media_type=stored.media_type,
+                kind=stored.kind, client_digest=stored.client_digest.value,
+            )  # fmt: skip
+            await storage.seal_object(db, stored, sequence=sequence, now=store.clock())
+            await store.tell(db, verdict_word(stored), stored.id, stored.incident)
+        current = await storage.find_object(db, stored.id)
+    store.news.set()
+    await store.run(key_files.destroy_secret, store.keys.ingest / f"{stored.id}.key")
+    await store.run(store.backend.drop_incoming, stored.staging)
+    return current or replace(stored, state=stored.verdict)
+
+
+@asynccontextmanager
+async def opened(store: Store, stored: StoredObject, *, actor: str) -> AsyncIterator[SealedObject]:
+    """Open an object for reading. Raises NoOpeningKey; DamagedHere (and says so in the ledger) when it was touched."""
+    if store.keys.opening is None:
+        raise NoOpeningKey
+    folder = store.backend.object_folder(stored.id)
+    try:
+        sealed = await store.run(SealedObject, folder, stored.id, store.keys.opening, size_bytes=stored.size_bytes)
+    except Damaged as problem:
+        await record_damage(store, stored, actor=actor, what=str(problem))
+        raise DamagedHere from problem
+    try:
+        yield sealed
+    finally:
+        with contextlib.suppress(OSError):
+            sealed.close()
+
+
+async def record_damage(store: Store, stored: StoredObject, *, actor: str, what: str) -> None:
+    """Note in the ledger that an object is not what was written."""
+    async with store.database.begin() as db:
+        await store.record(db, actor=actor, action="damaged", object_id=stored.id, digest=stored.sha256, what=what)

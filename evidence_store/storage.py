@@ -1,0 +1,216 @@
+"""Tables and all SQL but the ledger's."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Row, String, Table, Text, func, insert, select, update
+
+from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
+from evidence_store.model import ClientDigest, Event, ObjectState, StoredObject, Upload, UploadState
+
+_UPLOADS = Table(
+    "uploads",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("incident", String(64), nullable=False),
+    Column("reference", String(64), nullable=False),
+    Column("filename", String(200), nullable=False),
+    Column("media_type", String(60), nullable=False),
+    Column("kinds", Text, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("sha256", String(64)),
+    Column("state", String(12), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("touched_at", UtcDateTime, nullable=False),
+    Column("completed_at", UtcDateTime),
+)
+_OBJECTS = Table(
+    "objects",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("incident", String(64), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("media_type", String(60), nullable=False),
+    Column("filename", String(200), nullable=False),
+    Column("reference", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("client_digest", String(12), nullable=False),
+    Column("state", String(12), nullable=False, index=True),
+    Column("verdict", String(12), nullable=False),
+    Column("source", String(12), nullable=False),
+    Column("staging", String(64), nullable=False),
+    Column("sequence", BigInteger, unique=True),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("sealed_at", UtcDateTime),
+    Index("ix_objects_incident_sequence", "incident", "sequence"),
+)
+_EVENTS = Table(
+    "events",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("delivered_at", UtcDateTime, index=True),
+)
+
+
+# --- uploads
+
+
+async def insert_upload(db: Connection, upload: Upload) -> bool:
+    """Add a new upload; False when its id is taken."""
+    values = asdict(upload) | {"kinds": json.dumps(upload.kinds), "state": upload.state.value}
+    try:
+        async with db.begin_nested():
+            await db.execute(insert(_UPLOADS).values(values))
+    except IntegrityError:
+        return False
+    return True
+
+
+async def find_upload(db: Connection, upload_id: str) -> Upload | None:
+    """Return the upload, or None."""
+    row = (await db.execute(select(_UPLOADS).where(_UPLOADS.c.id == upload_id))).first()
+    return _upload(row) if row else None
+
+
+async def count_open_uploads(db: Connection) -> int:
+    """Return how many uploads are open."""
+    counted = select(func.count()).select_from(_UPLOADS).where(_UPLOADS.c.state == UploadState.OPEN.value)
+    return int((await db.execute(counted)).scalar_one())
+
+
+async def advance_upload(
+    db: Connection, upload_id: str, *, offset: int, sha256: str | None, media_type: str | None, now: datetime
+) -> None:
+    """Move the acknowledged offset forward, never back; with `sha256` every byte is there."""
+    values: dict[str, Any] = {"offset": offset, "touched_at": now}
+    if sha256 is not None:
+        values |= {"sha256": sha256, "completed_at": func.coalesce(_UPLOADS.c.completed_at, now)}
+    if media_type is not None:
+        values["media_type"] = media_type
+    fits = (_UPLOADS.c.id == upload_id) & (_UPLOADS.c.offset <= offset)
+    await db.execute(update(_UPLOADS).where(fits).values(values))
+
+
+async def close_upload(db: Connection, upload_id: str, state: UploadState, *, now: datetime) -> bool:
+    """Turn an open upload into something else; False when somebody else did."""
+    open_one = (_UPLOADS.c.id == upload_id) & (_UPLOADS.c.state == UploadState.OPEN.value)
+    done = await db.execute(update(_UPLOADS).where(open_one).values(state=state.value, touched_at=now))
+    return done.rowcount == 1
+
+
+async def list_due_uploads(db: Connection, *, complete_before: datetime, idle_before: datetime) -> Sequence[Upload]:
+    """Return open uploads that are complete and waited for their digest, or were abandoned."""
+    complete = (_UPLOADS.c.offset == _UPLOADS.c.length) & (
+        func.coalesce(_UPLOADS.c.completed_at, _UPLOADS.c.touched_at) <= complete_before
+    )
+    is_open = _UPLOADS.c.state == UploadState.OPEN.value
+    due = select(_UPLOADS).where(is_open & (complete | (_UPLOADS.c.touched_at <= idle_before))).limit(100)
+    return [_upload(row) for row in await db.execute(due)]
+
+
+async def list_uploads_in(db: Connection, ids: Collection[str]) -> dict[str, UploadState]:
+    """Return the states of those of these uploads that exist."""
+    rows = await db.execute(select(_UPLOADS.c.id, _UPLOADS.c.state).where(_UPLOADS.c.id.in_(ids)))
+    return {row.id: UploadState(row.state) for row in rows}
+
+
+def _upload(row: Row[Any]) -> Upload:
+    values = row._asdict()
+    return Upload(**values | {"kinds": tuple(json.loads(values["kinds"])), "state": UploadState(values["state"])})
+
+
+# --- objects
+
+
+async def insert_object(db: Connection, stored: StoredObject) -> bool:
+    """Add a new object; False when its id is taken. This row decides which of several writers won."""
+    values = asdict(stored)
+    for name in ("client_digest", "state", "verdict"):
+        values[name] = values[name].value
+    try:
+        async with db.begin_nested():
+            await db.execute(insert(_OBJECTS).values(values))
+    except IntegrityError:
+        return False
+    return True
+
+
+async def find_object(db: Connection, object_id: str) -> StoredObject | None:
+    """Return the object, or None."""
+    row = (await db.execute(select(_OBJECTS).where(_OBJECTS.c.id == object_id))).first()
+    return _object(row) if row else None
+
+
+async def seal_object(db: Connection, stored: StoredObject, *, sequence: int, now: datetime) -> bool:
+    """Give a SEALING object its verdict and its place in the ledger; False when somebody else did."""
+    mine = (_OBJECTS.c.id == stored.id) & (_OBJECTS.c.state == ObjectState.SEALING.value)
+    values = {"state": stored.verdict.value, "sequence": sequence, "sealed_at": now, "staging": ""}
+    return (await db.execute(update(_OBJECTS).where(mine).values(values))).rowcount == 1
+
+
+async def list_sealing(db: Connection) -> Sequence[StoredObject]:
+    """Return objects that are durable and not yet in their place."""
+    rows = await db.execute(select(_OBJECTS).where(_OBJECTS.c.state == ObjectState.SEALING.value).limit(1000))
+    return [_object(row) for row in rows]
+
+
+async def list_objects(db: Connection, *, incident: str | None, after: int, limit: int) -> Sequence[StoredObject]:
+    """Return sealed objects in the order they were sealed, behind the cursor `after`."""
+    chosen = select(_OBJECTS).where(_OBJECTS.c.sequence > after)
+    if incident is not None:
+        chosen = chosen.where(_OBJECTS.c.incident == incident)
+    return [_object(row) for row in await db.execute(chosen.order_by(_OBJECTS.c.sequence).limit(limit))]
+
+
+async def list_stagings(db: Connection) -> set[str]:
+    """Return the folders under incoming/ that SEALING objects still need."""
+    rows = await db.execute(select(_OBJECTS.c.staging).where(_OBJECTS.c.state == ObjectState.SEALING.value))
+    return set(rows.scalars())
+
+
+def _object(row: Row[Any]) -> StoredObject:
+    values = row._asdict()
+    states = {name: ObjectState(values[name]) for name in ("state", "verdict")}
+    return StoredObject(**values | states | {"client_digest": ClientDigest(values["client_digest"])})
+
+
+# --- events
+
+
+async def insert_event(db: Connection, *, event_id: str, body: str, now: datetime) -> None:
+    """Queue news for the web server, in the transaction of what happened."""
+    await db.execute(insert(_EVENTS).values(id=event_id, body=body, attempts=0, made_at=now, next_at=now))
+
+
+async def list_due_events(db: Connection, *, now: datetime, limit: int) -> Sequence[Event]:
+    """Return undelivered events whose turn it is, oldest first."""
+    due = _EVENTS.c.delivered_at.is_(None) & (_EVENTS.c.next_at <= now)
+    rows = await db.execute(select(_EVENTS).where(due).order_by(_EVENTS.c.made_at, _EVENTS.c.id).limit(limit))
+    return [Event(row.id, row.body, row.attempts, row.next_at) for row in rows]
+
+
+async def claim_event(db: Connection, event: Event, *, next_at: datetime) -> bool:
+    """Take an event for one try; False when another process has it."""
+    mine = (_EVENTS.c.id == event.id) & (_EVENTS.c.attempts == event.attempts) & _EVENTS.c.delivered_at.is_(None)
+    taken = await db.execute(update(_EVENTS).where(mine).values(attempts=event.attempts + 1, next_at=next_at))
+    return taken.rowcount == 1
+
+
+async def set_event_delivered(db: Connection, event_id: str, *, now: datetime) -> None:
+    """Note that the web server has taken the news."""
+    await db.execute(update(_EVENTS).where(_EVENTS.c.id == event_id).values(delivered_at=now))
+
+
+async def count_waiting_events(db: Connection) -> int:
+    """Return how many events are not delivered."""
+    waiting = select(func.count()).select_from(_EVENTS).where(_EVENTS.c.delivered_at.is_(None))
+    return int((await db.execute(waiting)).scalar_one())

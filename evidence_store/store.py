@@ -1,0 +1,69 @@
+"""What a running store consists of; handed to every function that does something."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from evidence_store import ledger
+from evidence_store.backend import LocalBackend
+from evidence_store.clock import Clock
+from evidence_store.config import Settings
+from evidence_store.database import Connection, Database
+from evidence_store.model import ObjectState, StoredObject
+from evidence_store.sealing import signing
+from evidence_store.sealing.keys import Keys
+from evidence_store.storage import insert_event
+
+P = ParamSpec("P")
+T = TypeVar("T")
+WORKERS = 4
+
+
+@dataclass
+class Store:
+    """Database, folder, keys, clock, worker threads of one process."""
+
+    settings: Settings
+    database: Database
+    backend: LocalBackend
+    keys: Keys
+    clock: Clock
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do blocking work (files, hashing, sealing) in a worker thread."""
+        return await self.start(work, *args, **kwargs)
+
+    def start(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Begin blocking work and return its future."""
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._workers, lambda: work(*args, **kwargs))
+
+    async def record(self, db: Connection, *, actor: str, action: str, object_id: str, digest: str = "",
+                     purpose: str = "", **details: Any) -> int:  # fmt: skip
+        """Append a line to the ledger in the caller's transaction and return its sequence."""
+        return await ledger.append(
+            db, self.keys.ledger, at=self.clock(), actor=actor, action=action, object_id=object_id, digest=digest,
+            purpose=purpose, details=details,
+        )  # fmt: skip
+
+    async def tell(self, db: Connection, kind: str, object_id: str, incident: str) -> None:
+        """Queue news for the web server in the caller's transaction."""
+        now = self.clock()
+        event_id = signing.new_id()
+        at = now.isoformat()
+        body = {"id": event_id, "type": kind, "object": object_id, "incident": incident, "at": at}
+        await insert_event(db, event_id=event_id, body=ledger.canonical_json(body), now=now)
+
+    async def close(self) -> None:
+        """Let the workers finish and close the database."""
+        self._workers.shutdown(wait=True)
+        await self.database.dispose()
+
+
+def verdict_word(stored: StoredObject) -> str:
+    """Return the word for the ledger and for events."""
+    return "quarantined" if stored.verdict is ObjectState.QUARANTINED else "received"
