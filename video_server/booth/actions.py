@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from video_server.accounts import access as staff_access
 from video_server.appointments import service as appointments
-from video_server.appointments.model import OUTCOMES
+from video_server.appointments.model import OUTCOMES, Appointment
 from video_server.booth import access, views
 from video_server.booth.views import booth_staff
 from video_server.calls import service as calls
@@ -95,7 +95,10 @@ async def end(request: web.Request) -> web.Response:
     values = await _read_values(request)
     outcome = values.get("outcome")
     if outcome not in [code for code, _ in OUTCOMES]:
-        raise ChooseOutcome
+        if pages.wants_json(request):
+            await _check_access(request)
+            raise ChooseOutcome
+        return await views.render_call(request, problem=pages.say(ChooseOutcome()), status=ChooseOutcome.status)
     now = request.app[app_keys.CLOCK]()
     appointment_id = request.match_info["appointment"]
     try:
@@ -135,7 +138,12 @@ async def take_over(request: web.Request) -> web.Response:
     return _answer(request, "booth.call", appointment=appointment.id)
 
 
-async def _access(db: Connection, request: web.Request) -> Any:
+async def _check_access(request: web.Request) -> None:
+    async with request.app[app_keys.DATABASE].read() as db:
+        await _access(db, request)
+
+
+async def _access(db: Connection, request: web.Request) -> Appointment:
     return await access.access_appointment(db, request[staff_access.STAFF], request.match_info["appointment"])
 
 

@@ -68,18 +68,24 @@ async def show_cover(request: web.Request) -> web.Response:
 @booth_staff
 async def show_call(request: web.Request) -> web.Response:
     """Show the call's page; 303 to the summary once it has ended; 403 with the way to take over a colleague's."""
-    person, force = request[staff_access.STAFF], request.app[app_keys.FORCE]
-    now = request.app[app_keys.CLOCK]()
+    try:
+        return await render_call(request)
+    except access.NotYours as refusal:
+        if pages.wants_json(request):
+            raise
+        async with request.app[app_keys.DATABASE].read() as db:
+            [row] = await reading.read_rows(db, [refusal.appointment], now=request.app[app_keys.CLOCK]())
+        is_open = refusal.appointment.state == State.BOOKED
+        return pages.render(request, "booth/take_over.html", row=row, is_open=is_open, status=403)
+
+
+async def render_call(request: web.Request, *, problem: str | None = None, status: int = 200) -> web.Response:
+    """Render the call's page, with a sentence at the outcomes when the end was refused."""
+    force, now = request.app[app_keys.FORCE], request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].read() as db:
-        try:
-            appointment = await access.access_appointment(db, person, request.match_info["appointment"])
-        except access.NotYours as refusal:
-            if pages.wants_json(request):
-                raise
-            rows = await reading.read_rows(db, [refusal.appointment], now=now)
-            return pages.render(
-                request, "booth/take_over.html", row=rows[0], open=refusal.appointment.state == State.BOOKED, status=403
-            )
+        appointment = await access.access_appointment(
+            db, request[staff_access.STAFF], request.match_info["appointment"]
+        )
         if appointment.state != State.BOOKED:
             raise pages.see_other(request, "booth.summary", appointment=appointment.id)
         values = await reading.read_case(db, appointment)
@@ -89,10 +95,10 @@ async def show_call(request: web.Request) -> web.Response:
         "booth/call.html",
         **values,
         config=_config(request, appointment, values["person"]["name"], note, now=now, force=force),
-        note={"text": note.text, "version": note.version, "saved_at": note.saved_at},
-        outcomes=_outcomes(),
-        most_characters=calls.NOTE_CHARACTERS,
-        problem=None,
+        note=note,
+        outcomes=[{"value": code, "text": words} for code, words in reading.outcome_words()],
+        problem=problem,
+        status=status,
     )
 
 
@@ -178,11 +184,6 @@ async def _diary(request: web.Request) -> dict[str, Any]:
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
     return {"appointment": row["id"], "reference": row["reference"], "name": row["name"]}
-
-
-def _outcomes() -> list[dict[str, str]]:
-    """Return the outcomes as the radio list wants them."""
-    return [{"value": code, "text": words} for code, words in reading.outcome_words()]
 
 
 def _config(
