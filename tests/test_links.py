@@ -55,7 +55,7 @@ async def test_an_ended_call_keeps_its_page(database, key_ring, booked):
 
 async def test_a_cancelled_appointment_ends_its_link_and_its_sessions(database, key_ring, booked):
     appointment, token = booked
-    session, secret, _ = await trade(database, key_ring, token, at("13:40"))
+    _, secret, _ = await trade(database, key_ring, token, at("13:40"))
     async with database.begin() as db:
         await service.cancel(db, appointment.id, by="system:test", reason="person_asked", now=at("13:50"))
         assert (await sessions.find_session(db, links.digest(secret))).ended_at == at("13:50")
