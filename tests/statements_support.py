@@ -1,0 +1,193 @@
+"""What the tests of statements share: an appointment in a call, a signature, a store on a disk."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evidence_store.errors import Conflict, DigestMismatch, Unreachable
+from video_server.appointments import service as appointments
+from video_server.appointments.model import Appointment
+from video_server.calls import service as calls
+from video_server.calls.model import Participant, Role, Watched
+from video_server.core import keys
+from video_server.core.database import Database
+from video_server.core.force import Force
+from video_server.core.keys import KeyRing
+from video_server.incidents import service as incidents
+from video_server.incidents.eligibility import Eligibility
+from video_server.incidents.model import SafeContact, Wording
+from video_server.statements import service
+from video_server.statements.model import Answer, Statement
+from video_server.statements.printing import Printer
+from video_server.statements.signature import Signature
+from video_server.web import sessions
+
+FORCE = Force()
+TEXT = "I live at 1 The Street.\n\nOn Monday my bicycle was taken.\n\nI took the photo JB/1."
+
+
+def drawn(points: int = 60) -> Signature:
+    """Return a wave of one stroke."""
+    return Signature(300, 120, (tuple((20 + i * 4.0, 60 + 30 * math.sin(i / 5), i * 16, 0.5) for i in range(points)),))
+
+
+def drawn_json() -> dict[str, Any]:
+    """Return the same as a page posts it."""
+    signature = drawn()
+    strokes = [[list(point) for point in stroke] for stroke in signature.strokes]
+    return {"width": signature.width, "height": signature.height, "strokes": strokes}
+
+
+async def book(
+    database: Database, key_ring: KeyRing, *, officer_id: str, now: Any, name: str = "Jo Bloggs", language: str = "en"
+) -> Appointment:
+    """Book an appointment that starts now."""
+    async with database.begin() as db:
+        incident = await incidents.record_incident(
+            db,
+            offence_type="burglary",
+            victim_name=name,
+            victim_mobile="+447700900123",
+            language=language,
+            safe_contact=SafeContact(True, Wording.PLAIN, None, None),
+            eligibility=Eligibility(True, True, True, True),
+            by=officer_id,
+            now=now,
+        )
+        return await appointments.book(
+            db,
+            incident=incident,
+            person_id=incident.victim_id,
+            starts_at=now,
+            officer_id=officer_id,
+            by=officer_id,
+            now=now,
+            force=FORCE,
+            key_ring=key_ring,
+            allow_any_time=True,
+        )
+
+
+async def let_in(database: Database, appointment: Appointment, *, now: Any) -> tuple[Participant, str]:
+    """Let one session of the link arrive, wait and be admitted; return its participant and its cookie's secret."""
+    async with database.begin() as db:
+        session, secret = await sessions.open_session(db, "phone", appointment.id, now=now)
+        person = await calls.arrive(
+            db, appointment, session_id=session.id, role=Role.VICTIM, device="iPhone, Safari", now=now
+        )
+        await calls.answer_safety(db, appointment, session_id=session.id, safe_place=True, watched=Watched.NO, now=now)
+        await calls.start_waiting(db, person.id, now=now)
+        return await calls.admit(db, appointment, person.id, by=appointment.officer_id, now=now), secret
+
+
+@dataclass
+class Desk:
+    """An officer and a witness in a call, and what they do."""
+
+    database: Database
+    appointment: Appointment
+    witness: Participant
+    printer: Printer
+    clock: Any
+
+    async def begin(self) -> Statement:
+        async with self.database.begin() as db:
+            return await service.begin(db, self.appointment, by=self.appointment.officer_id, now=self.clock())
+
+    async def write(self, statement: Statement, text: str) -> Statement:
+        async with self.database.begin() as db:
+            return await service.save_text(
+                db,
+                self.appointment.id,
+                statement.id,
+                text=text,
+                text_version=statement.text_version,
+                by=self.appointment.officer_id,
+                now=self.clock(),
+            )
+
+    async def offer(self, statement: Statement) -> Statement:
+        return await service.offer(
+            self.database,
+            self.appointment.id,
+            statement.id,
+            printer=self.printer,
+            by=self.appointment.officer_id,
+            now=self.clock(),
+        )
+
+    async def view(self, statement: Statement) -> service.View:
+        async with self.database.read() as db:
+            current = await service.get(db, self.appointment.id, statement.id)
+            return await service.view(db, current, printer=self.printer)
+
+    async def confirm_all(self, statement: Statement) -> service.View:
+        seen = await self.view(statement)
+        for paragraph in seen.statement.paragraphs:
+            async with self.database.begin() as db:
+                seen = await service.answer(
+                    db,
+                    self.witness,
+                    statement.id,
+                    paragraph=paragraph.key,
+                    said=Answer.RIGHT,
+                    printer=self.printer,
+                    now=self.clock(),
+                )
+        return seen
+
+    async def ready(self, text: str = TEXT) -> service.View:
+        """Return a statement that only lacks the signature."""
+        return await self.confirm_all(await self.offer(await self.write(await self.begin(), text)))
+
+    async def sign(
+        self, seen: service.View, *, database: Database | None = None, signature: Signature | None = None, **other: Any
+    ) -> Statement:
+        given = {"shown_digest": seen.digest, "declared": True, **other}
+        return await service.sign(
+            database or self.database,
+            self.witness,
+            seen.statement.id,
+            signature=signature or drawn(),
+            printer=self.printer,
+            force=FORCE,
+            now=self.clock(),
+            **given,
+        )
+
+
+class FolderStore:
+    """A store on a disk: create-once under an id, durable before it answers. `down` makes it unreachable."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.down = False
+        self.puts = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    async def put_object(
+        self, object_id: str, content: bytes, *, incident: str, kind: str, media_type: str, sha256: str
+    ) -> None:
+        self.puts += 1
+        if self.down:
+            raise Unreachable
+        if keys.digest_bytes(content) != sha256:
+            raise DigestMismatch
+        path, part = self.folder / object_id, self.folder / f"{object_id}.{os.getpid()}.{self.puts}.part"
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            if path.read_bytes() != content:
+                raise Conflict from None
+        finally:
+            part.unlink()
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.folder.iterdir() if path.suffix != ".part"}

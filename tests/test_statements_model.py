@@ -1,0 +1,228 @@
+"""What a statement may become, as pure decisions: states, paragraphs, confirmation, exhibits, signatures."""
+
+import json
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from video_server.statements import model
+from video_server.statements.back_page import BackPage, Contact, PersonalStatement
+from video_server.statements.declaration import DECLARATIONS, WORDS, get_declaration
+from video_server.statements.model import Answer, Deed, Exhibit, Heading, State, Statement
+from video_server.statements.signature import (
+    MOST_POINTS,
+    BadSignature,
+    NoSignature,
+    draw_svg,
+    read_signature,
+)
+
+NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
+DRAFT = Statement(
+    id="a" * 32,
+    appointment_id="b" * 32,
+    number=1,
+    state=State.DRAFT,
+    version=1,
+    text_version=1,
+    text="One.\n\nTwo.",
+    heading=Heading("Jo Bloggs"),
+    exhibits=(),
+    language="en",
+    live=False,
+    taken_by="c" * 32,
+    begun_at=NOW,
+    saved_at=NOW,
+    offered_at=None,
+    signed_at=None,
+    sealed_at=None,
+)
+ENGLISH = get_declaration("en", {})
+
+
+def digest_of(statement: Statement) -> str:
+    return model.write_shown(statement, ENGLISH, reference="AP-7F4K-92QD")
+
+
+def confirmed(statement: Statement) -> dict[str, Answer]:
+    return {one.key: Answer.RIGHT for one in statement.paragraphs}
+
+
+@given(st.lists(st.sampled_from(Deed)))
+def test_whatever_is_tried_a_signed_text_never_changes_and_signed_needs_the_seal(deeds):
+    state, done = State.DRAFT, []
+    for deed in deeds:
+        try:
+            after = model.move(state, deed)
+        except model.NotNow:
+            continue
+        if state not in model.OPEN:
+            assert deed is Deed.SEAL
+        done.append(deed)
+        state = after
+    assert (state is State.SIGNED) == (Deed.SEAL in done)
+    if state in {State.SEALING, State.SIGNED}:
+        assert done.count(Deed.SIGN) == 1
+        assert Deed.OFFER in done
+
+
+@given(st.text())
+def test_cleaned_text_is_stable_and_splitting_loses_no_visible_character(text):
+    cleaned = model.clean(text)
+    assert model.clean(cleaned) == cleaned
+    assert "".join("".join(model.split_paragraphs(cleaned)).split()) == "".join(cleaned.split())
+
+
+def test_characters_that_would_turn_the_reading_direction_are_dropped():
+    assert model.clean("I saw \u202eeno on\u202c one\r\nthere\x00") == "I saw eno on one\nthere"
+
+
+def test_a_confirmation_follows_the_text_and_not_its_number():
+    before = DRAFT
+    after = replace(before, text="New first.\n\nOne.\n\nTwo, changed.")
+    answers = confirmed(before)
+    assert [answers.get(one.key) for one in after.paragraphs] == [None, Answer.RIGHT, None]
+
+
+def test_two_paragraphs_of_the_same_words_are_confirmed_each_on_its_own():
+    first, second = replace(DRAFT, text="Yes.\n\nYes.").paragraphs
+    assert first.key != second.key
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"text": "One.\n\nTwo!"}, id="a character of the text"),
+        pytest.param({"text": "One. Two."}, id="paragraphs joined"),
+        pytest.param({"heading": Heading("Joe Bloggs")}, id="the name"),
+        pytest.param({"heading": Heading("Jo Bloggs", 17)}, id="the age"),
+        pytest.param({"heading": Heading("Jo Bloggs", None, "PC Smith")}, id="who reads it aloud"),
+        pytest.param({"exhibits": (Exhibit("JB/1", "A photo"),)}, id="an exhibit"),
+        pytest.param({"language": "cy"}, id="the language"),
+    ],
+)
+def test_the_digest_tells_any_change_of_what_is_shown(changed):
+    assert digest_of(replace(DRAFT, **changed)) != digest_of(DRAFT)
+
+
+def test_the_digest_covers_the_declaration_and_what_is_shown_can_be_read_back():
+    own = get_declaration("en", {"en": "All of it is true."})
+    assert model.write_shown(DRAFT, own, reference="R") != model.write_shown(DRAFT, ENGLISH, reference="R")
+    assert json.loads(digest_of(DRAFT))["paragraphs"] == ["One.", "Two."]
+
+
+def test_a_statement_is_signed_only_as_shown_confirmed_and_declared():
+    offered = replace(DRAFT, state=State.READ)
+    fine = {"digest": "d", "shown_digest": "d", "answers": confirmed(offered), "declared": True}
+    model.check_sign(offered, **fine)
+    with pytest.raises(model.TextChanged):
+        model.check_sign(offered, **{**fine, "shown_digest": "e"})
+    first, second = offered.paragraphs
+    for answers in ({}, {first.key: Answer.RIGHT}, {first.key: Answer.RIGHT, second.key: Answer.WRONG}):
+        with pytest.raises(model.NotConfirmed):
+            model.check_sign(offered, **{**fine, "answers": answers})
+    with pytest.raises(model.NotDeclared):
+        model.check_sign(offered, **{**fine, "declared": False})
+    for state in (State.DRAFT, State.SEALING, State.SIGNED):
+        with pytest.raises(model.NotNow):
+            model.check_sign(replace(offered, state=state), **fine)
+
+
+def test_an_empty_or_nameless_draft_is_not_offered():
+    with pytest.raises(model.NothingWritten):
+        model.check_offer(replace(DRAFT, text=" \n\n "))
+    with pytest.raises(model.NoName):
+        model.check_offer(replace(DRAFT, heading=Heading("")))
+
+
+@pytest.mark.parametrize("age", [0, 18, -1, 200])
+def test_an_age_is_kept_only_under_18(age):
+    with pytest.raises(model.BadHeading):
+        model.make_heading("Jo", age, "")
+
+
+def test_marks_in_the_text_that_no_exhibit_carries_are_named_once():
+    statement = replace(DRAFT, text="I took JB/1, JB/2 and JB/2.", exhibits=(Exhibit("JB/1", "A photo"),))
+    assert model.unlisted_marks(statement) == ("JB/2",)
+
+
+@pytest.mark.parametrize("mark", ["", "1/JB", "JB-1", "JB/1; DROP", "ABCDE/1", "JB/1234"])
+def test_a_mark_is_initials_and_a_number(mark):
+    with pytest.raises(model.BadExhibit):
+        model.make_exhibit(mark, "A photo")
+
+
+def test_a_mark_is_written_in_capitals_and_described_anew_instead_of_twice():
+    first = model.make_exhibit(" jb/1 ", "A photo")
+    again = model.make_exhibit("JB/1", "A photo of the door")
+    assert model.add_exhibit([first], again) == (Exhibit("JB/1", "A photo of the door"),)
+
+
+def test_the_declaration_is_there_in_both_languages_and_a_force_may_replace_it():
+    assert set(DECLARATIONS) == set(WORDS) == {"en", "cy"}
+    assert set(WORDS["en"]) == set(WORDS["cy"])
+    assert get_declaration("cy", {}).text != get_declaration("en", {}).text
+    assert "9(2)(b)" in get_declaration("cy", {}).provision
+    assert get_declaration("en", {"en": "Ours."}).text == "Ours."
+    assert get_declaration("xx", {}) == get_declaration("en", {})
+
+
+def test_a_signature_keeps_every_point_with_its_time_and_pressure():
+    read = read_signature(
+        {"width": 300, "height": 100, "strokes": [[[1, 2, 0, 0.5], [3.005, 4, 16, 1], [5, 6, 32, 0]]]}
+    )
+    assert read.strokes == (((1, 2, 0, 0.5), (3.0, 4, 16, 1), (5, 6, 32, 0)),)
+    assert 'd="M1 2L3 4 5 6"' in draw_svg(read)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {"width": 300, "height": 100, "strokes": "x"},
+        {"width": 0, "height": 0, "strokes": []},
+        {"width": 300, "height": 100, "strokes": [[[1, 2, 3]]]},
+        {"width": 300, "height": 100, "strokes": [[["<svg>", 2, 3, 0]]]},
+        {"width": 300, "height": 100, "strokes": [[[math.nan, 2, 3, 0]] * 5]},
+        {"width": 300, "height": 100, "strokes": [[[math.inf, 2, 3, 0]] * 5]},
+        {"width": 300, "height": 100, "strokes": [[[1, 2, 3, 0]] * (MOST_POINTS + 1)]},
+        {"width": 1e9, "height": 100, "strokes": []},
+        {"typed": 5},
+        {"typed": "x" * 500},
+    ],
+)
+def test_what_is_no_signature_is_refused(value):
+    with pytest.raises(BadSignature):
+        read_signature(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"width": 300, "height": 100, "strokes": []},
+        {"width": 9, "height": 9, "strokes": [[[1, 1, 1, 1]]]},
+        {"typed": " "},
+    ],
+)
+def test_an_empty_box_is_no_signature(value):
+    with pytest.raises(NoSignature):
+        read_signature(value)
+
+
+def test_dates_to_avoid_are_either_given_or_explicitly_none():
+    with pytest.raises(ValueError, match="none"):
+        BackPage(no_dates=True, dates_to_avoid=("2026-04-01",))
+    assert "dates" in BackPage().unanswered
+    full = BackPage(
+        contact=Contact.MOBILE,
+        no_dates=True,
+        no_needs=True,
+        consents=dict.fromkeys(("victim_support", "witness_care", "medical_records", "civil_proceedings"), False),
+        personal_statement=PersonalStatement.DECLINED,
+    )
+    assert full.unanswered == ()
