@@ -49,7 +49,7 @@ async def read_values(request: web.Request) -> dict[str, str]:
         raise NotText from problem
     if any(not isinstance(value, str) for value in posted.values()):
         raise NotText
-    if any("\x00" in str(value) for value in posted.values()):
+    if any(mark in str(value) for value in posted.values() for mark in ("\x00", "\ufffd")):  # U+FFFD: was not UTF-8
         raise NotText
     return {name: str(value) for name, value in posted.items()}
 

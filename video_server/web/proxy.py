@@ -20,8 +20,6 @@ def nearest_address(forwarded_for: str) -> str | None:
 async def forwarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Take X-Forwarded-For and X-Forwarded-Proto at their word. Installed only with VIDEO_BEHIND_PROXY."""
     address = nearest_address(",".join(request.headers.getall("X-Forwarded-For", [])))
-    if address is not None:
-        request = request.clone(remote=address)
-    if request.headers.get("X-Forwarded-Proto", "").lower() == "https":
-        request = request.clone(scheme="https")
+    scheme = "https" if request.headers.get("X-Forwarded-Proto", "").lower() == "https" else request.scheme
+    request = request.clone(remote=address or request.remote or "", scheme=scheme)  # one clone: a second forgets these
     return await handler(request)

@@ -29,8 +29,11 @@ def find_file(path: str) -> Path | None:
     if path in _LIBRARIES:
         return ROOT / _LIBRARIES[path]
     folder = (ROOT / "static").resolve()
-    file = (folder / path).resolve()
-    return file if file.is_relative_to(folder) and file.is_file() and file.suffix in _TYPES else None
+    try:
+        file = (folder / path).resolve()
+        return file if file.is_relative_to(folder) and file.is_file() and file.suffix in _TYPES else None
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL
+        return None
 
 
 @routes.get("/static/{build}/{path:.+}", name="static")
