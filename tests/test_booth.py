@@ -394,7 +394,7 @@ async def test_the_fragment_is_sent_only_when_it_changed_and_escapes_names(add_s
     [("unsafe", "Do not ring back. Do not send a text."), ("exited", "Do not ring back: somebody may be looking")],
 )
 async def test_an_alert_stands_on_the_diary_until_somebody_says_they_have_seen_it(
-    add_staff, sign_in, book, guest, database, how, words
+    add_staff, sign_in, book, guest, database, clock, how, words
 ):
     smith = await add_staff("smith", Role.OFFICER)
     appointment, other = await book(smith), await book(smith, hours=1)
@@ -403,6 +403,10 @@ async def test_an_alert_stands_on_the_diary_until_somebody_says_they_have_seen_i
         [alert] = (await calls.view(db, appointment.id)).alerts
     client = await sign_in("smith")
     assert words in await (await client.get("/booth")).text()
+    assert words not in await (await client.get("/booth?day=2026-03-03")).text()
+    clock.move(days=1)
+    client = await sign_in("smith")
+    assert words in await (await client.get("/booth")).text()  # nobody has seen it, so it is still there tomorrow
     elsewhere = await client.post(path_of(other, f"alerts/{alert.id}/dismiss"), json={})
     assert (elsewhere.status, (await elsewhere.json())["error"]) == (404, "not_found")
     answer = await client.post(path_of(appointment, f"alerts/{alert.id}/dismiss"), allow_redirects=False)

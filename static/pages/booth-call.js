@@ -192,7 +192,7 @@ async function admit(person, others) {
   const problem = get("admit-problem", HTMLElement);
   const reasons = [];
   if (person.word === "wrong") reasons.push(words.say("admitWrong"));
-  if (others > 0) reasons.push(words.say("admitOthers", { count: others }));
+  if (others > 0) reasons.push(words.say("admitOthers"));
   if (reasons.length && !(await ask(reasons.join(" "), words.say("admitAnyway")))) return;
   const answer = await post(`${config.here}/admit`, { participant: person.id });
   show(problem, answer.ok ? "" : answer.said || words.say("offline"));

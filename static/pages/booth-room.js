@@ -185,6 +185,7 @@ export class RoomDrawing {
     show(find(item, ".app-wait__word", HTMLElement), asked ? say(wordKey) : "");
     const button = find(item, ".app-wait__admit", HTMLButtonElement);
     button.hidden = person.state !== "waiting" || room.ended !== null;
+    button.classList.toggle("govuk-button--secondary", person.word === "wrong");
     write(button, say("admit"));
     const label = say("admitWhom", { device });
     if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);

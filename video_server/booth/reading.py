@@ -32,20 +32,20 @@ async def read_rows(db: Connection, listed: Sequence[Appointment], *, now: datet
     """Return plain values for each appointment's line."""
     participants = await calls.list_participants(db, [one.id for one in listed])
     officers = await read_names(db, {one.officer_id for one in listed})
+    cases = await incidents.list_cases(db, {one.incident_id for one in listed})
     words = dict(outcome_words())
     rows = []
     for one in listed:
+        case = cases[one.incident_id]
         line = diary.read_line(one, [p for p in participants if p.appointment_id == one.id], now=now)
-        incident = await incidents.get_incident(db, one.incident_id)
-        person = await incidents.get_person(db, one.person_id)
         rows.append(
             {
                 "id": one.id,
                 "starts_at": one.starts_at,
                 "ends_at": one.ends_at,
-                "reference": incident.reference,
-                "offence": i18n.gettext(offences.label_of(incident.offence_type)),
-                "name": person.name,
+                "reference": case.incident.reference,
+                "offence": i18n.gettext(offences.label_of(case.incident.offence_type)),
+                "name": case.victim.name,
                 "officer_id": one.officer_id,
                 "officer": officers.get(one.officer_id, ""),
                 "standing": line.standing.value,

@@ -1,12 +1,13 @@
 """The officer's pages: the diary, one appointment's call, its summary, taking a colleague's place."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 
 from video_server.accounts import access as staff_access
-from video_server.accounts.model import Role
+from video_server.accounts.model import Role, Staff
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment, State
 from video_server.audit import service as audit
@@ -14,6 +15,7 @@ from video_server.booth import access, deeds, diary, reading
 from video_server.calls import model as calls_model
 from video_server.calls import service as calls
 from video_server.core import keys
+from video_server.core.database import Connection
 from video_server.core.errors import N_, Refusal
 from video_server.core.force import Force
 from video_server.web import app_keys, i18n, pages
@@ -22,6 +24,8 @@ routes = web.RouteTableDef()
 
 FURTHEST = timedelta(days=370)
 """How far from today the diary turns its pages."""
+ALERTS_STAY_DAYS = 7
+"""Today's diary shows alerts of so many days before, until somebody has seen them."""
 
 booth_staff = staff_access.staff(Role.OFFICER, Role.SUPERVISOR)
 
@@ -156,30 +160,39 @@ def _read_day(request: web.Request, *, now: datetime) -> date:
 
 
 async def _diary(request: web.Request) -> dict[str, Any]:
-    """Read all that one day of the diary shows: an officer's own and covered appointments, a supervisor's all."""
+    """Read all that one day of the diary shows. Today also shows alerts of the last days that nobody has seen."""
     person, force = request[staff_access.STAFF], request.app[app_keys.FORCE]
     now = request.app[app_keys.CLOCK]()
     day = _read_day(request, now=now)
-    everybody = person.holds(Role.SUPERVISOR)
+    days = reading.turn_days(day, now=now, force=force)
+    before = range(1, ALERTS_STAY_DAYS + 1) if days["is_today"] else ()
     async with request.app[app_keys.DATABASE].read() as db:
-        listed = await appointments.list_day(db, officer_id=None, day=day, force=force)
-        if not everybody:
-            covered = await access.taken_over(db, person, [one.id for one in listed])
-            listed = [one for one in listed if one.officer_id == person.id or one.id in covered]
-        alerts = diary.open_alerts(await calls.list_open_alerts(db, [one.id for one in listed]))
+        listed = await _visible(db, person, day, force=force)
+        earlier = [one for n in before for one in await _visible(db, person, day - timedelta(days=n), force=force)]
+        alerts = diary.open_alerts(await calls.list_open_alerts(db, [one.id for one in (*listed, *earlier)]))
+        alarmed = {alert.appointment_id for alert in alerts}
         rows = await reading.read_rows(db, listed, now=now)
-    by_id = {row["id"]: row for row in rows}
+        more = await reading.read_rows(db, [one for one in earlier if one.id in alarmed], now=now)
+    by_id = {row["id"]: row for row in (*rows, *more)}
     return {
-        **reading.turn_days(day, now=now, force=force),
+        **days,
         "rows": rows,
-        "me": person.id,
-        "everybody": everybody,
+        "everybody": person.holds(Role.SUPERVISOR),
         "waiting": sum(row["standing"] == diary.Standing.WAITING for row in rows),
         "alerts": [
             {"id": alert.id, "kind": alert.kind.value, "at": alert.at, **_named(by_id[alert.appointment_id])}
             for alert in alerts
         ],
     }
+
+
+async def _visible(db: Connection, person: Staff, day: date, *, force: Force) -> Sequence[Appointment]:
+    """Return a day's appointments that this person may see: own and taken over, a supervisor all."""
+    listed = await appointments.list_day(db, officer_id=None, day=day, force=force)
+    if person.holds(Role.SUPERVISOR):
+        return listed
+    covered = await access.taken_over(db, person, [one.id for one in listed])
+    return [one for one in listed if one.officer_id == person.id or one.id in covered]
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
