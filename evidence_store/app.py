@@ -1,0 +1,169 @@
+"""The application: routes, the answer to every refusal, what runs beside the requests, start and end."""
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from evidence_store import app_keys, clock, ledger, objects, storage, views_api, views_service, views_tus
+from evidence_store.access import Handler
+from evidence_store.backend import LocalBackend
+from evidence_store.clock import Clock
+from evidence_store.config import Settings
+from evidence_store.database import Database
+from evidence_store.errors import CannotStart, Damaged, Refusal, StoreError
+from evidence_store.log import get_logger
+from evidence_store.notify import Notifier
+from evidence_store.reads import ReadLog
+from evidence_store.sealing.keys import Keys
+from evidence_store.store import Store
+from evidence_store.uploads import Uploads
+
+log = get_logger(__name__)
+_SWEEP_SECONDS = 5.0
+
+
+def open_store(settings: Settings, keys: Keys, *, now: Clock = clock.utc_now) -> Store:
+    """Return a store on the settings' folder, which is made and tried. Raises CannotStart."""
+    backend = LocalBackend(settings.data)
+    try:
+        backend.prepare()
+    except OSError as problem:
+        raise CannotStart(f"The data folder {settings.data} cannot be used ({problem.strerror}).") from None
+    return Store(settings, Database(settings.database_url), backend, keys, now)
+
+
+async def prepare(store: Store) -> None:
+    """Make the tables and begin the ledger, where they are missing."""
+    await store.database.create_tables()
+    async with store.database.begin() as db:
+        await ledger.prepare(db, store.keys.ledger)
+
+
+def make_app(store: Store) -> web.Application:
+    """Return the application of one process."""
+    app = web.Application(middlewares=[_answer_refusals], client_max_size=1 << 16)
+    app[app_keys.STORE] = store
+    app[app_keys.UPLOADS] = Uploads(store)
+    app[app_keys.NOTIFIER] = Notifier(store)
+    app[app_keys.READS] = ReadLog(store)
+    for views in (views_tus, views_api, views_service):
+        app.add_routes(views.routes)
+    app.on_response_prepare.append(_harden)
+    app.cleanup_ctx.append(_run_beside)
+    return app
+
+
+async def _run_beside(app: web.Application) -> AsyncIterator[None]:
+    """Finish what a crash interrupted, then sweep and notify until the end."""
+    store = app[app_keys.STORE]
+    await prepare(store)
+    await _finish_sealing(store)
+    tasks = [asyncio.create_task(_sweep(app)), asyncio.create_task(app[app_keys.NOTIFIER].run())]
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await store.close()
+
+
+async def _finish_sealing(store: Store) -> None:
+    async with store.database.read() as db:
+        waiting = await storage.list_sealing(db)
+    for stored in waiting:
+        try:
+            await objects.settle(store, stored, actor="system:start")
+        except Damaged as problem:  # one broken object must not keep the others from being received
+            log.error("object_not_settled", object=stored.id, problem=str(problem))
+
+
+async def _sweep(app: web.Application) -> None:
+    store = app[app_keys.STORE]
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        try:
+            await _finish_sealing(store)
+            await app[app_keys.UPLOADS].sweep()
+        except Exception:
+            log.exception("sweep_failed")
+
+
+@web.middleware
+async def _answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    started = clock.monotonic()
+    try:
+        response = await handler(request)
+    except Refusal as refusal:
+        response = problem_response(refusal.status, refusal.code, refusal.title, refusal.detail)
+        if refusal.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+    except web.HTTPException as refusal:
+        response = problem_response(refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason, "")
+    except StoreError as problem:
+        log.error("request_failed", problem=str(problem))
+        response = problem_response(500, "failed", "The store failed. Nothing was acknowledged.", "")
+    except Exception:
+        log.exception("request_failed")
+        response = problem_response(500, "failed", "The store failed. Nothing was acknowledged.", "")
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "unknown"
+    views_service.REQUESTS.labels(route, request.method, response.status).inc()
+    views_service.SECONDS.labels(route).observe(clock.monotonic() - started)
+    return response
+
+
+def problem_response(status: int, code: str, title: str, detail: str) -> web.Response:
+    """Return a refusal as problem+json (RFC 9457)."""
+    body = {
+        "type": f"urn:evidence-store:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    return web.json_response(body, status=status, content_type="application/problem+json")
+
+
+async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    if request.path.startswith("/evidence/files/"):
+        response.headers.setdefault("Tus-Resumable", "1.0.0")
+
+
+@contextlib.asynccontextmanager
+async def running(app: web.Application, settings: Settings) -> AsyncIterator[str]:
+    """Listen where the settings say; give the address. Raises CannotStart."""
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=10, read_bufsize=1 << 18)
+    await runner.setup()
+    context = None
+    try:
+        if settings.tls is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(settings.tls / "cert.pem", settings.tls / "key.pem")
+        if settings.listen.startswith("unix:"):
+            path = settings.listen.removeprefix("unix:")
+            site: web.BaseSite = web.UnixSite(runner, path, ssl_context=context)
+        else:
+            host, _, port = settings.listen.rpartition(":")
+            site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context)
+        await site.start()
+        if isinstance(site, web.UnixSite):
+            os.chmod(settings.listen.removeprefix("unix:"), 0o600)
+    except OSError as problem:
+        await runner.cleanup()
+        raise CannotStart(f"The store cannot listen on {settings.listen} ({problem.strerror}).") from None
+    try:
+        if isinstance(site, web.TCPSite):
+            host, port_used = runner.addresses[0][:2]
+            yield f"{host}:{port_used}"
+        else:
+            yield settings.listen
+    finally:
+        await runner.cleanup()

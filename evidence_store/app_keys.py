@@ -1,0 +1,15 @@
+"""Typed names of what handlers find on the application and on a request."""
+
+from aiohttp import web
+
+from evidence_store.notify import Notifier
+from evidence_store.reads import ReadLog
+from evidence_store.store import Store
+from evidence_store.tokens import Token
+from evidence_store.uploads import Uploads
+
+STORE = web.AppKey("store", Store)
+UPLOADS = web.AppKey("uploads", Uploads)
+NOTIFIER = web.AppKey("notifier", Notifier)
+READS = web.AppKey("reads", ReadLog)
+TOKEN = web.RequestKey("token", Token)

@@ -1,0 +1,146 @@
+"""The command `evidence-store`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evidence_store import clock, log
+from evidence_store.app import make_app, open_store, prepare, running
+from evidence_store.config import Settings, load
+from evidence_store.errors import BadRequest, CannotStart
+from evidence_store.model import parse_incident
+from evidence_store.sealing.keys import load_keys, make_keys
+from evidence_store.tokens import Scope, make_token
+from evidence_store.verify import Report, verify
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+File = Annotated[Path | None, typer.Option("--settings", help="File of EVIDENCE_NAME=value lines")]
+Data = Annotated[Path | None, typer.Option(help="Folder for objects and database")]
+KeysFolder = Annotated[Path | None, typer.Option("--keys", help="Folder for keys")]
+
+
+@cli.command()
+def init(
+    settings: File = None,
+    keys: KeysFolder = None,
+    share: Annotated[Path | None, typer.Option(help="The web server's key folder, for the shared grant.key")] = None,
+) -> None:
+    """Make the keys that are missing; harmless when all are there."""
+    given = load(settings, keys=keys)
+    make_keys(given.keys, share=share)
+    typer.echo(f"Keys are in {given.keys}. Back up opening.key apart: without it nothing sealed can be opened.")
+
+
+@cli.command()
+def serve(
+    settings: File = None,
+    data: Data = None,
+    keys: KeysFolder = None,
+    listen: Annotated[str | None, typer.Option(help="unix:/path, or address:port")] = None,
+    parent_pipe: Annotated[bool, typer.Option(help="End when standard input closes")] = False,
+) -> None:
+    """Run the store until it is told to end."""
+    given = load(settings, data=data, keys=keys, listen=listen)
+    log.configure("evidence-store", level=given.log_level)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.install()
+    asyncio.run(_serve(given, parent_pipe=parent_pipe))
+
+
+async def _serve(settings: Settings, *, parent_pipe: bool) -> None:
+    store = open_store(settings, load_keys(settings.keys))
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    if parent_pipe:
+        loop.add_reader(sys.stdin.fileno(), _watch_pipe, ended)
+    async with running(make_app(store), settings) as address:
+        log.get_logger(__name__).info("listening", address=address)
+        await ended.wait()
+
+
+def _watch_pipe(ended: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        ended.set()
+
+
+@cli.command()
+def token(
+    scope: Annotated[list[Scope], typer.Option(help="May be given several times")],
+    settings: File = None,
+    keys: KeysFolder = None,
+    incident: Annotated[str | None, typer.Option(help="Only this incident")] = None,
+    name: Annotated[str, typer.Option(help="Who holds it; stands in the ledger")] = "system",
+    days: Annotated[float, typer.Option(min=0.001, max=3660, help="How long it is valid")] = 365,
+) -> None:
+    """Print an API token."""
+    given = load(settings, keys=keys)
+    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 40:
+        raise CannotStart("A token's name is letters, digits, - and _, at most 40.")
+    if incident is not None:
+        try:
+            parse_incident(incident)
+        except BadRequest as problem:
+            raise CannotStart(str(problem)) from None
+    made = make_token(
+        load_keys(given.keys).token,
+        scopes=scope,
+        name=name,
+        incident=incident,
+        lasts=timedelta(days=days),
+        now=clock.utc_now(),
+    )
+    typer.echo(made)
+
+
+@cli.command(name="verify")
+def verify_command(
+    settings: File = None,
+    data: Data = None,
+    keys: KeysFolder = None,
+    contents: Annotated[bool, typer.Option(help="Read and hash every object again")] = True,
+) -> None:
+    """Read ledger and objects again and say what holds; exit code 1 when something does not."""
+    given = load(settings, data=data, keys=keys)
+    report = asyncio.run(_verify(given, contents=contents))
+    for fault in report.faults:
+        typer.echo(f"✗ {fault}")
+    typer.echo(
+        f"{report.ledger_lines} ledger lines and {report.objects} objects ({report.bytes_read} bytes) were checked: "
+        + ("everything holds." if report.holds else f"{len(report.faults)} faults.")
+    )
+    raise typer.Exit(0 if report.holds else 1)
+
+
+async def _verify(settings: Settings, *, contents: bool) -> Report:
+    store = open_store(settings, load_keys(settings.keys))
+    try:
+        await prepare(store)
+        return await verify(store, read_contents=contents)
+    finally:
+        await store.close()
+
+
+def main() -> None:
+    """Run the command; what cannot start says why in one sentence."""
+    try:
+        cli()
+    except CannotStart as problem:
+        typer.echo(str(problem), err=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

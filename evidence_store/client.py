@@ -1,0 +1,222 @@
+"""Speaking to the store from another program: aiohttp and the standard library only.
+
+    async with StoreClient("http://127.0.0.1:8090", token) as store:
+        await store.put_object(object_id, pdf, incident="AP-7F4K-92QD", kind="statement", media_type="application/pdf")
+
+A refusal of the store is raised as the same class from `evidence_store.errors`; a store that does not answer raises
+Unreachable: then it is not known whether the request was carried out, and putting the same object again is safe.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from evidence_store.errors import Refusal, Unreachable, from_problem
+from evidence_store.grants import GRANT_LASTS, make_grant
+from evidence_store.sealing import signing
+
+__all__ = [
+    "GRANT_LASTS",
+    "SIGNATURE_HEADER",
+    "Content",
+    "Event",
+    "EventNotGenuine",
+    "ObjectPage",
+    "StoreClient",
+    "StoredObject",
+    "make_grant",
+    "new_object_id",
+    "verify_event",
+]
+
+SIGNATURE_HEADER = "Evidence-Signature"
+new_object_id = signing.new_id
+_PIECE_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What the store says of one object."""
+
+    id: str
+    incident: str
+    kind: str
+    media_type: str
+    filename: str
+    reference: str
+    size_bytes: int
+    sha256: str
+    client_digest: str
+    state: str
+    source: str
+    received_at: datetime
+    sealed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ObjectPage:
+    """Some objects; `next` goes into `after` for those that follow, None when these were the last."""
+
+    objects: tuple[StoredObject, ...]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Content:
+    """An object's bytes on their way: `headers` are the store's, `pieces` may be read once."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True)
+class Event:
+    """News from the store. The same id may come twice: after a crash it is sent again."""
+
+    id: str
+    type: str
+    object: str
+    incident: str
+    at: datetime
+
+
+class EventNotGenuine(Exception):
+    """The signature does not belong to this body, or the body is no event."""
+
+
+def verify_event(key: bytes, body: bytes, header: str) -> Event:
+    """Return what a notification says. `header` is SIGNATURE_HEADER's value. Raises EventNotGenuine."""
+    if not signing.is_event_genuine(key, body, header):
+        raise EventNotGenuine
+    try:
+        said = json.loads(body)
+        at = datetime.fromisoformat(said["at"])
+        return Event(id=said["id"], type=said["type"], object=said["object"], incident=said["incident"], at=at)
+    except (ValueError, KeyError, TypeError):
+        raise EventNotGenuine from None
+
+
+class StoreClient:
+    """A connection to one store. `where` is http(s)://host:port, or unix:/path/of/socket."""
+
+    def __init__(self, where: str, token: str, *, timeout_seconds: float = 60) -> None:
+        self._where, self._token = where, token
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=timeout_seconds)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "StoreClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def put_object(
+        self,
+        object_id: str,
+        data: bytes,
+        *,
+        incident: str,
+        kind: str,
+        media_type: str,
+        filename: str = "",
+    ) -> StoredObject:
+        """Seal an object; durable when this returns. Again with the same bytes is the same object.
+
+        Raises Conflict when the id stands for other bytes.
+        """
+        headers = {
+            "Evidence-Incident": incident,
+            "Evidence-Kind": kind,
+            "Evidence-Sha256": signing.sha256_hex(data),
+            "Content-Type": media_type,
+        }
+        if filename:
+            headers["Evidence-Filename"] = quote(filename, safe="")
+        async with self._request("PUT", f"/evidence/v1/objects/{object_id}", headers=headers, data=data) as answer:
+            return _stored(await answer.json())
+
+    async def get_metadata(self, object_id: str) -> StoredObject:
+        """Return what the store says of an object. Raises NotFound."""
+        async with self._request("GET", f"/evidence/v1/objects/{object_id}") as answer:
+            return _stored(await answer.json())
+
+    async def list_objects(self, incident: str, *, after: str = "0") -> ObjectPage:
+        """Return an incident's objects in the order they were sealed, at most a hundred."""
+        query = {"incident": incident, "after": after}
+        async with self._request("GET", "/evidence/v1/objects", params=query) as answer:
+            page = await answer.json()
+        return ObjectPage(tuple(map(_stored, page["objects"])), page["next"])
+
+    @asynccontextmanager
+    async def open_content(
+        self, object_id: str, *, byte_range: str | None = None, purpose: str = ""
+    ) -> AsyncIterator[Content]:
+        """Open an object's bytes, whole or `byte_range` (a Range header's value, such as `bytes=0-99`).
+
+        `purpose` stands in the ledger beside the reader. Raises NotFound, Quarantined, RangeRefused, DamagedHere.
+        """
+        headers = {"Evidence-Purpose": purpose} if purpose else {}
+        if byte_range is not None:
+            headers["Range"] = byte_range
+        async with self._request("GET", f"/evidence/v1/objects/{object_id}/content", headers=headers) as answer:
+            yield Content(answer.status, answer.headers, answer.content.iter_chunked(_PIECE_BYTES))
+
+    async def ready(self) -> list[str]:
+        """Return what keeps the store from working; empty when it is ready. Raises Unreachable."""
+        try:
+            async with self._open().get("/readyz") as answer:
+                return list((await answer.json())["problems"])
+        except (aiohttp.ClientError, OSError, TimeoutError) as problem:
+            raise Unreachable(type(problem).__name__) from problem
+
+    @asynccontextmanager
+    async def _request(self, method: str, path: str, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Authorization": f"Bearer {self._token}"} | more.pop("headers", {})
+        try:
+            async with self._open().request(method, path, headers=headers, allow_redirects=False, **more) as answer:
+                if answer.status >= 300:
+                    raise await _refusal(answer)
+                yield answer
+        except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as problem:
+            raise Unreachable(type(problem).__name__) from problem
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            path = self._where.removeprefix("unix:")
+            connector = aiohttp.UnixConnector(path) if path != self._where else aiohttp.TCPConnector()
+            base = "http://store" if path != self._where else self._where
+            self._session = aiohttp.ClientSession(
+                base, connector=connector, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._session
+
+
+async def _refusal(answer: aiohttp.ClientResponse) -> Refusal:
+    try:
+        said = await answer.json(content_type=None)
+        return from_problem(answer.status, str(said["code"]), str(said["detail"] or said["title"]))
+    except (ValueError, KeyError, TypeError):
+        return from_problem(answer.status, "", answer.reason or "")
+
+
+def _stored(said: dict[str, Any]) -> StoredObject:
+    times = {"received_at": datetime.fromisoformat(said["received_at"])}
+    sealed_at = datetime.fromisoformat(said["sealed_at"]) if said["sealed_at"] else None
+    return StoredObject(**said | times | {"sealed_at": sealed_at})

@@ -1,0 +1,176 @@
+"""The OpenAPI 3.1 document, from the models that the handlers use; a test compares its paths with the routes."""
+
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from evidence_store import schemas
+
+_MODELS: list[type[BaseModel]] = [
+    schemas.Metadata,
+    schemas.ObjectList,
+    schemas.LedgerPage,
+    schemas.GrantRequest,
+    schemas.GrantAnswer,
+    schemas.DigestRequest,
+    schemas.DigestAnswer,
+    schemas.BearerAnswer,
+    schemas.Problem,
+    schemas.Health,
+]
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}
+_AFTER = {"name": "after", "in": "query", "schema": {"type": "string"}, "description": "`next` of an earlier answer"}
+_INCIDENT = {"name": "incident", "in": "query", "schema": {"type": "string"}}
+
+
+def _in_header(name: str, *, required: bool = True, description: str = "") -> dict[str, Any]:
+    found = {"name": name, "in": "header", "required": required, "schema": {"type": "string"}}
+    return found | ({"description": description} if description else {})
+
+
+_TUS = _in_header("Tus-Resumable", description="1.0.0")
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+
+
+def _says(text: str, model: type[BaseModel] | None = None) -> dict[str, Any]:
+    return {"description": text} | ({"content": _json(model)} if model else {})
+
+
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_PUT_HEADERS = [
+    _in_header("Evidence-Incident"),
+    _in_header("Evidence-Kind", description="such as statement"),
+    _in_header("Evidence-Sha256", description="64 hex digits"),
+    _in_header("Evidence-Filename", required=False, description="percent-encoded UTF-8"),
+]
+
+
+def _operation(
+    summary: str,
+    guard: str,
+    answers: dict[str, Any],
+    *,
+    parameters: list[dict[str, Any]] | None = None,
+    body: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    problem = {
+        "description": "A refusal",
+        "content": {"application/problem+json": _json(schemas.Problem)["application/json"]},
+    }
+    found: dict[str, Any] = {"summary": summary, "responses": answers | {"default": problem}}
+    kind, _, scope = guard.partition(":")
+    found["security"] = [] if kind == "public" else [{kind: [scope] if scope else []}]
+    if parameters:
+        found["parameters"] = parameters
+    if body:
+        found["requestBody"] = {"required": True, "content": body}
+    return found
+
+
+_OPTIONS = _operation("Say what is spoken", "public", {"204": _says("tus version, extensions, limit")})
+_PATHS: dict[str, dict[str, Any]] = {
+    "/evidence/files/": {
+        "options": _OPTIONS,
+        "post": _operation(
+            "Open an upload (tus creation)",
+            "grant",
+            {"201": _says("Location and Upload-Bearer in the headers")},
+            parameters=[_TUS, _in_header("Upload-Length"), _in_header("Upload-Metadata", required=False)],
+        ),
+    },
+    "/evidence/files/{id}": {
+        "options": _OPTIONS | {"parameters": [_ID]},
+        "head": _operation("Where it stands", "bearer", {"200": _says("Upload-Offset")}, parameters=[_ID, _TUS]),
+        "patch": _operation(
+            "Send the next bytes",
+            "bearer",
+            {"204": _says("Upload-Offset; every byte before it is durable")},
+            parameters=[_ID, _TUS, _in_header("Upload-Offset")],
+            body={"application/offset+octet-stream": _BYTES["application/octet-stream"]},
+        ),
+    },
+    "/evidence/files/{id}/bearer": {
+        "post": _operation("Renew", "grant", {"200": _says("A bearer", schemas.BearerAnswer)}, parameters=[_ID])
+    },
+    "/evidence/files/{id}/digest": {
+        "post": _operation(
+            "Give the sender's digest and seal",
+            "bearer",
+            {"200": _says("Received, or quarantined when it differs", schemas.DigestAnswer)},
+            parameters=[_ID],
+            body=_json(schemas.DigestRequest),
+        )
+    },
+    "/evidence/v1/objects": {
+        "get": _operation(
+            "List objects", "token:read", {"200": _says("Some", schemas.ObjectList)}, parameters=[_INCIDENT, _AFTER]
+        )
+    },
+    "/evidence/v1/objects/{id}": {
+        "get": _operation("Metadata", "token:read", {"200": _says("It", schemas.Metadata)}, parameters=[_ID]),
+        "put": _operation(
+            "Seal an object in one piece",
+            "token:seal",
+            {"201": _says("Sealed now", schemas.Metadata), "200": _says("Sealed before", schemas.Metadata)},
+            parameters=[_ID, *_PUT_HEADERS],
+            body=_BYTES,
+        ),
+    },
+    "/evidence/v1/objects/{id}/content": {
+        "get": _operation(
+            "Read the original",
+            "token:read",
+            {
+                "200": {"description": "All of it", "content": _BYTES},
+                "206": {"description": "A range of it", "content": _BYTES},
+                "304": _says("Unchanged"),
+            },
+            parameters=[
+                _ID,
+                _in_header("Range", required=False),
+                _in_header("Evidence-Purpose", required=False, description="why; stands in the ledger"),
+            ],
+        )
+    },
+    "/evidence/v1/ledger": {
+        "get": _operation(
+            "The ledger", "token:ledger", {"200": _says("Lines", schemas.LedgerPage)}, parameters=[_AFTER]
+        )
+    },
+    "/evidence/v1/grants": {
+        "post": _operation(
+            "Make a grant",
+            "token:upload-grant",
+            {"201": _says("A grant", schemas.GrantAnswer)},
+            body=_json(schemas.GrantRequest),
+        )
+    },
+    "/evidence/v1/openapi.json": {"get": _operation("This document", "public", {"200": _says("OpenAPI 3.1")})},
+    "/healthz": {"get": _operation("Alive", "public", {"200": _says("Yes", schemas.Health)})},
+    "/readyz": {"get": _operation("Ready", "public", {"200": _says("Yes", schemas.Health)})},
+    "/metrics": {"get": _operation("Figures for Prometheus", "public", {"200": _says("Text")})},
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the whole document."""
+    _, definitions = models_json_schema(
+        [(model, "serialization") for model in _MODELS], ref_template="#/components/schemas/{model}"
+    )
+    schemes = {
+        "token": {"type": "http", "scheme": "bearer", "description": "made by `evidence-store token`"},
+        "bearer": {"type": "http", "scheme": "bearer", "description": "Upload-Bearer of one upload"},
+        "grant": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`Grant …`"},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Evidence store", "version": "1"},
+        "paths": _PATHS,
+        "components": {"schemas": definitions["$defs"], "securitySchemes": schemes},
+    }

@@ -1,0 +1,128 @@
+"""The JSON that the storage API speaks; the OpenAPI document is generated from these same models."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from evidence_store.grants import GRANT_LASTS
+from evidence_store.model import Entry, StoredObject
+
+SHA256 = r"^[0-9a-fA-F]{64}$"
+
+
+class Metadata(BaseModel):
+    """One object."""
+
+    id: str = Field(description="32 hex digits")
+    incident: str
+    kind: str = Field(description="'upload' for what people send; systems name their own, such as 'statement'")
+    media_type: str
+    filename: str = Field(description="As the sender named it, cleaned; never trust its ending")
+    reference: str = Field(description="Who it came from, in the web server's own words")
+    size_bytes: int
+    sha256: str
+    client_digest: Literal["equal", "different", "not given"]
+    state: Literal["sealing", "received", "quarantined"]
+    source: Literal["upload", "put"]
+    received_at: datetime
+    sealed_at: datetime | None
+
+    @classmethod
+    def of(cls, stored: StoredObject) -> "Metadata":
+        """Return what may be told of an object."""
+        return cls.model_validate({name: getattr(stored, name) for name in cls.model_fields})
+
+
+class ObjectList(BaseModel):
+    """Some objects, in the order they were sealed."""
+
+    objects: list[Metadata]
+    next: str | None = Field(description="Pass as `after` for those that follow; null when these were the last")
+
+
+class LedgerEntry(BaseModel):
+    """One line of the ledger."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    purpose: str
+    action: str
+    object: str
+    digest: str
+    details: str = Field(description="Canonical JSON, exactly as hashed")
+    previous_hash: str
+    hash: str
+
+    @classmethod
+    def of(cls, entry: Entry) -> "LedgerEntry":
+        """Return a line as it is told."""
+        return cls.model_validate({name: getattr(entry, name) for name in cls.model_fields})
+
+
+class LedgerPage(BaseModel):
+    """Some lines, in order, and where the ledger stands."""
+
+    entries: list[LedgerEntry]
+    head_sequence: int
+    head_hash: str
+    next: str | None
+
+
+class GrantRequest(BaseModel):
+    """What a system asks a grant for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    incident: str = Field(max_length=64)
+    reference: str = Field("", max_length=64)
+    max_bytes: int = Field(ge=1)
+    kinds: list[str] = Field(min_length=1, max_length=40, description="Codes, groups or media types")
+    seconds: int = Field(int(GRANT_LASTS.total_seconds()), ge=1, le=900)
+
+
+class GrantAnswer(BaseModel):
+    """A grant, for the header `Authorization: Grant …`."""
+
+    grant: str
+    expires_at: datetime
+
+
+class DigestRequest(BaseModel):
+    """The sender's own digest of what it sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sha256: str = Field(pattern=SHA256)
+
+
+class DigestAnswer(BaseModel):
+    """What became of an upload. `quarantined` when the digests differ: kept, and to be looked into."""
+
+    id: str
+    state: Literal["received", "quarantined"]
+    sha256: str
+
+
+class BearerAnswer(BaseModel):
+    """A renewed bearer."""
+
+    bearer: str
+
+
+class Problem(BaseModel):
+    """Every refusal (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+class Health(BaseModel):
+    """Whether the process lives, or can work."""
+
+    status: Literal["ok", "failing"]
+    problems: list[str] = []

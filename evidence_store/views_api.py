@@ -1,0 +1,219 @@
+"""The storage API: put, list, look, read, ledger, grants."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import quote, unquote
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from evidence_store import access, app_keys, grants, ledger, objects, storage
+from evidence_store.errors import BadRequest, Damaged, DamagedHere, Forbidden, NotFound, Quarantined
+from evidence_store.model import (
+    ObjectState,
+    StoredObject,
+    clean_filename,
+    parse_id,
+    parse_incident,
+    parse_kind,
+    parse_sha256,
+)
+from evidence_store.ranges import parse_range
+from evidence_store.schemas import GrantAnswer, GrantRequest, LedgerEntry, LedgerPage, Metadata, ObjectList
+from evidence_store.sealing.reading import SealedObject
+from evidence_store.tokens import Scope
+from evidence_store.views_tus import read_json
+
+routes = web.RouteTableDef()
+_PAGE = 100
+_MAX_PURPOSE_CHARS = 120
+CONTENT_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, no-store",
+    "Accept-Ranges": "bytes",
+}
+
+
+@routes.put("/evidence/v1/objects/{id}", name="objects.put")
+@access.token(Scope.SEAL)
+async def put(request: web.Request) -> web.Response:
+    """Seal one object sent in one piece; durable and in the ledger when the answer comes."""
+    token = request[app_keys.TOKEN]
+    offer = objects.Offer(
+        id=parse_id(request.match_info["id"]),
+        incident=parse_incident(_header(request, "Evidence-Incident")),
+        kind=parse_kind(_header(request, "Evidence-Kind")),
+        media_type=_header(request, "Content-Type"),
+        filename=clean_filename(unquote(request.headers.get("Evidence-Filename", ""))[:1000]),
+        sha256=parse_sha256(_header(request, "Evidence-Sha256")),
+        actor=token.actor,
+        size_bytes=request.content_length,
+    )
+    if not token.sees(offer.incident):
+        raise Forbidden("The token is for another incident.")
+    try:
+        stored, is_new = await objects.put(request.app[app_keys.STORE], offer, request.content)
+    finally:
+        if not request.content.at_eof():
+            request.protocol.force_close()
+    return _json(Metadata.of(stored), status=201 if is_new else 200)
+
+
+@routes.get("/evidence/v1/objects", name="objects.list")
+@access.token(Scope.READ)
+async def list_objects(request: web.Request) -> web.Response:
+    """List objects, oldest first; a token for one incident lists that one."""
+    token = request[app_keys.TOKEN]
+    incident = request.query.get("incident")
+    if incident is not None and not token.sees(parse_incident(incident)):
+        raise Forbidden("The token is for another incident.")
+    after = _cursor(request)
+    async with request.app[app_keys.STORE].database.read() as db:
+        found = await storage.list_objects(db, incident=incident or token.incident, after=after, limit=_PAGE + 1)
+    page = found[:_PAGE]
+    following = str(page[-1].sequence) if len(found) > _PAGE else None
+    return _json(ObjectList(objects=[Metadata.of(stored) for stored in page], next=following))
+
+
+@routes.get("/evidence/v1/objects/{id}", name="objects.show", allow_head=False)
+@access.token(Scope.READ)
+async def show(request: web.Request) -> web.Response:
+    """Return one object's metadata."""
+    return _json(Metadata.of(await _get_visible(request)))
+
+
+@routes.get("/evidence/v1/objects/{id}/content", name="objects.content", allow_head=False)
+@access.token(Scope.READ)
+async def content(request: web.Request) -> web.StreamResponse:
+    """Give out the original bytes, whole or one range. Recorded in the ledger before the first byte leaves."""
+    token = request[app_keys.TOKEN]
+    stored = await _get_visible(request)
+    if stored.state is ObjectState.SEALING:
+        raise NotFound("The object is being sealed. Try again in a moment.")
+    if stored.state is ObjectState.QUARANTINED and Scope.QUARANTINE not in token.scopes:
+        raise Quarantined
+    etag = f'"{stored.sha256}"'
+    if request.headers.get("If-None-Match") == etag:
+        return web.Response(status=304, headers={"ETag": etag})
+    ranged = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
+    span = parse_range(ranged, stored.size_bytes)
+    purpose = request.headers.get("Evidence-Purpose", "")[:_MAX_PURPOSE_CHARS]
+    async with objects.opened(request.app[app_keys.STORE], stored, actor=token.actor) as sealed:
+        await request.app[app_keys.READS].record(stored, actor=token.actor, purpose=purpose)
+        return await _send(_Sending(request, stored, sealed, token.actor), span, etag)
+
+
+@dataclass
+class _Sending:
+    """What is being given out, and to whom."""
+
+    request: web.Request
+    stored: StoredObject
+    sealed: SealedObject
+    actor: str
+
+
+async def _send(sending: _Sending, span: tuple[int, int] | None, etag: str) -> web.StreamResponse:
+    stored, store = sending.stored, sending.request.app[app_keys.STORE]
+    start, stop = span or (0, stored.size_bytes)
+    response = web.StreamResponse(status=206 if span else 200, headers=CONTENT_HEADERS | {"ETag": etag})
+    response.content_type = stored.media_type
+    if stored.media_type == "text/plain":
+        response.charset = "utf-8"
+    response.content_length = stop - start
+    response.headers["Content-Disposition"] = disposition(stored.filename)
+    if span:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size_bytes}"
+    try:
+        piece = await store.run(sending.sealed.read, start, stop)
+        await response.prepare(sending.request)
+        while True:
+            await response.write(piece)
+            start += len(piece)
+            if start >= stop:
+                break
+            piece = await store.run(sending.sealed.read, start, stop)
+    except Damaged as problem:
+        await objects.record_damage(store, stored, actor=sending.actor, what=str(problem))
+        if not response.prepared:
+            raise DamagedHere from problem
+        sending.request.protocol.force_close()  # the reader sees a body cut short, never wrong bytes
+        return response
+    await response.write_eof()
+    return response
+
+
+def disposition(filename: str) -> str:
+    """Return Content-Disposition: always an attachment, the name in both forms (RFC 6266)."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename) or "unnamed"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+@routes.get("/evidence/v1/ledger", name="ledger.list", allow_head=False)
+@access.token(Scope.LEDGER)
+async def list_ledger(request: web.Request) -> web.Response:
+    """Return lines of the ledger, in order; needs a token for every incident."""
+    if request[app_keys.TOKEN].incident is not None:
+        raise Forbidden("The ledger covers every incident; this token covers one.")
+    async with request.app[app_keys.STORE].database.read() as db:
+        head_sequence, head_hash, _ = await ledger.read_head(db)
+        entries = await ledger.list_entries(db, after=_cursor(request), limit=_PAGE)
+    more = bool(entries) and entries[-1].sequence < head_sequence
+    page = LedgerPage(
+        entries=[LedgerEntry.of(entry) for entry in entries],
+        head_sequence=head_sequence,
+        head_hash=head_hash,
+        next=str(entries[-1].sequence) if more else None,
+    )
+    return _json(page)
+
+
+@routes.post("/evidence/v1/grants", name="grants.create")
+@access.token(Scope.UPLOAD_GRANT)
+async def create_grant(request: web.Request) -> web.Response:
+    """Make a grant for a system that does not hold the grant key."""
+    token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
+    asked = await read_json(request, GrantRequest)
+    if not token.sees(parse_incident(asked.incident)):
+        raise Forbidden("The token is for another incident.")
+    expires_at = store.clock() + timedelta(seconds=asked.seconds)
+    try:
+        grant = grants.make_grant(
+            store.keys.grant,
+            incident=asked.incident,
+            reference=asked.reference,
+            max_bytes=asked.max_bytes,
+            kinds=asked.kinds,
+            expires_at=expires_at,
+        )
+    except ValueError as problem:
+        raise BadRequest(str(problem)) from None
+    return _json(GrantAnswer(grant=grant, expires_at=expires_at), status=201)
+
+
+async def _get_visible(request: web.Request) -> StoredObject:
+    async with request.app[app_keys.STORE].database.read() as db:
+        stored = await storage.find_object(db, parse_id(request.match_info["id"]))
+    if stored is None or not request[app_keys.TOKEN].sees(stored.incident):
+        raise NotFound
+    return stored
+
+
+def _header(request: web.Request, name: str) -> str:
+    value = request.headers.get(name, "")
+    if not value:
+        raise BadRequest(f"The header {name} is required.")
+    return value
+
+
+def _cursor(request: web.Request) -> int:
+    text = request.query.get("after", "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadRequest("`after` is the `next` of an earlier answer.")
+    return int(text)
+
+
+def _json(model: BaseModel, *, status: int = 200) -> web.Response:
+    return web.Response(text=model.model_dump_json(), status=status, content_type="application/json")

@@ -1,0 +1,64 @@
+"""For operators and tools: health, metrics, the OpenAPI document."""
+
+import os
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from evidence_store import access, app_keys, ledger, storage
+from evidence_store.openapi import document
+from evidence_store.schemas import Health
+
+routes = web.RouteTableDef()
+REGISTRY = CollectorRegistry()
+REQUESTS = Counter("evidence_requests_total", "Requests answered", ["route", "method", "status"], registry=REGISTRY)
+SECONDS = Histogram("evidence_request_seconds", "How long requests took", ["route"], registry=REGISTRY)
+BYTES_IN = Counter("evidence_received_bytes_total", "Bytes taken from senders", registry=REGISTRY)
+_OPEN = Gauge("evidence_open_uploads", "Uploads open", registry=REGISTRY)
+_WAITING = Gauge("evidence_waiting_events", "Events the web server has not taken", registry=REGISTRY)
+_LEDGER = Gauge("evidence_ledger_lines", "Lines in the ledger", registry=REGISTRY)
+_MIN_FREE_BYTES = 1 << 30
+
+
+@routes.get("/healthz", name="service.health")
+@access.public
+async def health(_request: web.Request) -> web.Response:
+    """Say that the process lives."""
+    return web.json_response(Health(status="ok").model_dump())
+
+
+@routes.get("/readyz", name="service.ready")
+@access.public
+async def ready(request: web.Request) -> web.Response:
+    """Say whether evidence can be taken now: database, ledger, disk."""
+    store = request.app[app_keys.STORE]
+    problems = []
+    try:
+        async with store.database.read() as db:
+            if not ledger.is_head_sealed(store.keys.ledger, await ledger.read_head(db)):
+                problems.append("The ledger's head was not written by this store: run 'evidence-store verify'.")
+    except Exception:  # noqa: BLE001 — whatever it is, the store is not ready
+        problems.append("The database does not answer.")
+    disk = os.statvfs(store.backend.root)
+    if disk.f_bavail * disk.f_frsize < _MIN_FREE_BYTES:
+        problems.append("Less than 1 GiB of disk is free.")
+    answer = Health(status="failing" if problems else "ok", problems=problems)
+    return web.json_response(answer.model_dump(), status=503 if problems else 200)
+
+
+@routes.get("/metrics", name="service.metrics")
+@access.public
+async def metrics(request: web.Request) -> web.Response:
+    """Return figures for Prometheus; the forwarder does not pass this path."""
+    async with request.app[app_keys.STORE].database.read() as db:
+        _OPEN.set(await storage.count_open_uploads(db))
+        _WAITING.set(await storage.count_waiting_events(db))
+        _LEDGER.set((await ledger.read_head(db))[0])
+    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+@routes.get("/evidence/v1/openapi.json", name="service.openapi")
+@access.public
+async def openapi(_request: web.Request) -> web.Response:
+    """Return the API's description."""
+    return web.json_response(document())
