@@ -230,10 +230,8 @@ def _password(*, ask: bool) -> str:
 
 
 def _with_database(config: Path | None, act: "Callable[[Database], Awaitable[T]]") -> T:
-    from sqlalchemy.exc import SQLAlchemyError
-
     from video_server.config import load
-    from video_server.core.database import Database
+    from video_server.core.database import Database, DatabaseFault
 
     url = load(config).database_url
 
@@ -248,5 +246,5 @@ def _with_database(config: Path | None, act: "Callable[[Database], Awaitable[T]]
         return asyncio.run(run())
     except Refusal as refusal:
         raise CannotStart(refusal.public) from None
-    except SQLAlchemyError:
+    except DatabaseFault:
         raise CannotStart("The database cannot be used: has 'video-server prepare' or 'serve' been run?") from None

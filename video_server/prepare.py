@@ -1,12 +1,8 @@
 """Before anything serves: the database has its newest tables, the keys are there."""
 
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import inspect
-from sqlalchemy.exc import SQLAlchemyError
-
 from video_server import checks, migrations
 from video_server.config import Settings
-from video_server.core.database import Database
+from video_server.core.database import Database, DatabaseFault
 from video_server.core.errors import CannotStart
 from video_server.core.keys import KeyRing, load_keys
 
@@ -18,27 +14,15 @@ async def prepare(settings: Settings) -> KeyRing:
     Raises CannotStart
     """
     try:
-        fresh = await _is_empty(settings.database_url)
+        fresh = await migrations.is_empty(settings.database_url)
         await migrations.upgrade(settings.database_url)
         await _create_tables_until_the_first_migration_exists(settings.database_url)
-    except (OSError, SQLAlchemyError) as problem:
+    except (OSError, DatabaseFault) as problem:
         said = str(getattr(problem, "orig", None) or problem).partition("\n")[0].rstrip(".")
         raise CannotStart(f"The database cannot be used: {said}.") from None
     if settings.demo:
         _mark_demo(settings)
     return load_keys(settings.keys_folder, create=fresh or settings.demo)
-
-
-async def _is_empty(url: str) -> bool:
-    def look(connection: SyncConnection) -> bool:
-        return not inspect(connection).has_table("events")
-
-    database = Database(url)
-    try:
-        async with database.read() as db:
-            return await db.run_sync(look)
-    finally:
-        await database.dispose()
 
 
 async def _create_tables_until_the_first_migration_exists(url: str) -> None:

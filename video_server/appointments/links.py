@@ -1,6 +1,5 @@
 """The join link: find what it leads to (never changes anything), trade it for a session (a POST), write it again."""
 
-import hmac
 import re
 from datetime import datetime
 
@@ -60,7 +59,7 @@ async def find_link(db: Connection, token: str, *, now: datetime, force: Force, 
     if found is None:
         return UNKNOWN
     appointment, generation, voided = found
-    if not hmac.compare_digest(keys.link_token(appointment.id, generation), token):
+    if not keys.is_link_token(token, appointment.id, generation):
         return UNKNOWN
     return LinkView(link_state(appointment, voided=voided, now=now, force=force), appointment)
 

@@ -20,14 +20,17 @@ sys.modules["sqlite3"] = pysqlite3
 
 from sqlalchemy import DateTime, Dialect, MetaData, event  # noqa: E402
 from sqlalchemy.engine import make_url  # noqa: E402
-from sqlalchemy.exc import IntegrityError  # noqa: E402
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine  # noqa: E402
 from sqlalchemy.types import TypeDecorator  # noqa: E402
 
-__all__ = ["METADATA", "Connection", "Database", "IntegrityError", "UtcDateTime", "read_data_version"]
+__all__ = ["METADATA", "Connection", "Database", "DatabaseFault", "IntegrityError", "UtcDateTime", "read_data_version"]
 
 Connection = AsyncConnection
 """An open transaction, as `begin()` and `read()` hand it out."""
+
+DatabaseFault = SQLAlchemyError
+"""Base of whatever the database refuses or fails at."""
 
 METADATA = MetaData(
     naming_convention={

@@ -37,6 +37,11 @@ async def forget_old(db: Connection, *, now: datetime) -> int:
     return await storage.delete_events_before(db, now - timedelta(days=KEEP_DAYS))
 
 
+async def newest(db: Connection) -> int:
+    """Return the id of the newest event, 0 when there is none."""
+    return await storage.latest_event_id(db)
+
+
 class Bus:
     """Calls subscribers, in this process's event loop, for every event that any process commits."""
 

@@ -41,6 +41,10 @@ class KeyRing:
         digest = hmac.new(self.link, message, hashlib.sha256).digest()[:_TOKEN_BYTES]
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
+    def is_link_token(self, token: str, appointment_id: str, generation: int) -> bool:
+        """Say whether this is the appointment's token, in a time that tells nothing."""
+        return hmac.compare_digest(self.link_token(appointment_id, generation).encode(), token.encode())
+
 
 def load_keys(folder: Path, *, create: bool) -> KeyRing:
     """Read the key folder; with `create`, make what is missing (mode 0600, flushed to disk).
@@ -95,6 +99,11 @@ def new_id() -> str:
 def new_secret() -> str:
     """Return a new 256-bit secret for a cookie or a password, base64url."""
     return secrets.token_urlsafe(32)
+
+
+def new_mark() -> str:
+    """Return a short random mark for one request or fault; it guards nothing."""
+    return secrets.token_hex(4)
 
 
 def new_code(length: int) -> str:

@@ -3,11 +3,14 @@
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from alembic import command
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import MetaData, func, select
+from sqlalchemy import MetaData, func, inspect, select
 
 from video_server.core.database import METADATA, Database
 
@@ -49,6 +52,42 @@ async def upgrade(url: str, revision: str = "head") -> None:
 async def downgrade(url: str, revision: str = "base") -> None:
     """Take the database back to a revision, in one transaction."""
     await _run(url, lambda config: command.downgrade(config, revision))
+
+
+async def write_migration(url: str, message: str) -> None:
+    """Write a new version file from the difference between the database at `url` and the tables (`make migration`)."""
+    await _run(url, lambda config: command.revision(config, message, autogenerate=True, rev_id=_next_revision()))
+
+
+async def find_differences(url: str) -> list[Any]:
+    """Return what the tables have and a migrated database lacks, or the other way round; empty when they agree."""
+    found: list[Any] = []
+
+    def look(connection: SyncConnection) -> None:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        found.extend(compare_metadata(context, all_tables()))
+
+    database = Database(url)
+    try:
+        async with database.read() as db:
+            await db.run_sync(look)
+    finally:
+        await database.dispose()
+    return found
+
+
+def _next_revision() -> str:
+    return f"{len(list((Path(__file__).parent / 'versions').glob('[0-9]*.py'))) + 1:04}"
+
+
+async def is_empty(url: str) -> bool:
+    """Say whether the database holds no table of ours: a first start."""
+    database = Database(url)
+    try:
+        async with database.read() as db:
+            return not await db.run_sync(lambda connection: inspect(connection).has_table("events"))
+    finally:
+        await database.dispose()
 
 
 async def _run(url: str, act: Callable[[Config], None]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from video_server.core import storage
+from video_server.core import events
 from video_server.core.log import get_logger
 from video_server.web import app_keys, guards
 
@@ -52,4 +52,4 @@ async def metrics(_request: web.Request) -> web.Response:
 async def check_database(app: web.Application) -> None:
     """Raise when the database cannot be read."""
     async with app[app_keys.DATABASE].read() as db:
-        await storage.latest_event_id(db)
+        await events.newest(db)

@@ -1,10 +1,9 @@
 """Around every request: language, cross-site check, security headers, refusals told as a page or JSON."""
 
-import secrets
-
 import structlog
 from aiohttp import web
 
+from video_server.core import keys
 from video_server.core.errors import N_, Forbidden, NotFound, Refusal, TooMany
 from video_server.core.log import get_logger
 from video_server.web import app_keys, i18n, origins, pages
@@ -30,7 +29,7 @@ _HTTP_REFUSALS: dict[int, type[Refusal]] = {403: Forbidden, 404: NotFound, 405: 
 @web.middleware
 async def headers(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Make the nonce before, set the headers after; sockets and streams have sent theirs already."""
-    request[pages.NONCE] = secrets.token_urlsafe(16)
+    request[pages.NONCE] = keys.new_secret()
     response = await handler(request)
     if not response.prepared:
         set_headers(request, response)
@@ -101,7 +100,7 @@ async def cross_site(request: web.Request, handler: Handler) -> web.StreamRespon
 @web.middleware
 async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn a refusal into words, and a fault into an apology with a reference that stands in the log."""
-    with structlog.contextvars.bound_contextvars(request=secrets.token_hex(4)):
+    with structlog.contextvars.bound_contextvars(request=keys.new_mark()):
         try:
             return await handler(request)
         except Refusal as refusal:
@@ -114,7 +113,7 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
         except ConnectionResetError:
             raise  # the other side has left; there is nobody to answer
         except Exception:
-            reference = secrets.token_hex(4)
+            reference = keys.new_mark()
             log.exception("request_failed", route=_route_of(request), fault=reference)
             return pages.render_problem(request, code="fault", reference=reference, status=500)
 
