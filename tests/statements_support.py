@@ -4,9 +4,10 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from evidence_store.errors import Conflict, DigestMismatch, Unreachable
+from evidence_store.errors import Conflict, Unreachable
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.calls import service as calls
@@ -168,13 +169,11 @@ class FolderStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     async def put_object(
-        self, object_id: str, content: bytes, *, incident: str, kind: str, media_type: str, sha256: str
-    ) -> None:
+        self, object_id: str, content: bytes, *, incident: str, kind: str, media_type: str, filename: str = ""
+    ) -> SimpleNamespace:
         self.puts += 1
         if self.down:
             raise Unreachable
-        if keys.digest_bytes(content) != sha256:
-            raise DigestMismatch
         path, part = self.folder / object_id, self.folder / f"{object_id}.{os.getpid()}.{self.puts}.part"
         with part.open("wb") as file:
             file.write(content)
@@ -187,6 +186,7 @@ class FolderStore:
                 raise Conflict from None
         finally:
             part.unlink()
+        return SimpleNamespace(id=object_id, sha256=keys.digest_bytes(content))
 
     @property
     def objects(self) -> dict[str, bytes]:

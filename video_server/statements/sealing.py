@@ -37,9 +37,9 @@ class Store(Protocol):
     """What is needed of `evidence_store.client.StoreClient`."""
 
     async def put_object(
-        self, object_id: str, content: bytes, *, incident: str, kind: str, media_type: str, sha256: str
+        self, object_id: str, data: bytes, *, incident: str, kind: str, media_type: str, filename: str = ""
     ) -> Any:
-        """Store an object once; returns after the store has acknowledged it, raises StoreError otherwise."""
+        """Store an object once and return what the store says of it (its `sha256`); raise StoreError otherwise."""
 
 
 async def seal_due(database: Database, store: Store, *, clock: Clock, lease: timedelta = LEASE) -> int:
@@ -63,14 +63,16 @@ async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -
     """Put one PDF and write the acknowledgement down; put it back for later when there was none."""
     try:
         async with asyncio.timeout(PUT_SECONDS):
-            await store.put_object(
+            stored = await store.put_object(
                 seal.object_id,
                 seal.pdf,
                 incident=seal.incident,
                 kind=KIND,
                 media_type=MEDIA_TYPE,
-                sha256=seal.sha256,
+                filename=f"statement-{seal.incident}.pdf",
             )
+            if stored.sha256 != seal.sha256:
+                raise ObjectDiffers
     except ObjectDiffers:
         log.error("statement_object_differs", statement=seal.statement_id, object=seal.object_id)
         await _put_back(database, seal, "object_differs", now=clock())
