@@ -16,18 +16,22 @@ import pytest
 from tests.twilio_server import ACCOUNT, SENDER, TOKEN, TwilioServer, twilio_server
 from video_server.accounts.model import Role
 from video_server.appointments import service as appointments
-from video_server.config import Settings
+from video_server.config import Settings, load
+from video_server.core import events
 from video_server.core.clock import utc_now
 from video_server.core.database import Database
+from video_server.core.errors import CannotStart
 from video_server.core.force import Force
 from video_server.incidents import service as incidents
 from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.model import SafeContact, Wording
+from video_server.scheduler import make_gateway, tidy_up
 from video_server.texts import service
 from video_server.texts.gateway import TwilioGateway
 from video_server.texts.model import Text
 from video_server.texts.wording import render_body
 from video_server.texts.worker import send_due
+from video_server.web import sessions
 
 KILLS = 20
 TEXTS_A_LIFE = 6
@@ -238,3 +242,24 @@ async def test_the_scheduler_stops_when_told_even_when_started_with_signals_igno
         scheduler.send_signal(signal.Signals[how])
     assert b"Traceback" not in await scheduler.stderr.read()
     assert await scheduler.wait() == 0
+
+
+async def test_tidying_up_drops_old_wake_ups_and_dead_sessions_and_nothing_else(database, clock):
+    async with database.begin() as db:
+        for topic in ("texts", "tasks"):
+            await events.record(db, topic, "1", now=clock())
+        await sessions.open_session(db, "phone", "1", now=clock())
+    clock.move(days=2, minutes=1)
+    async with database.begin() as db:
+        await events.record(db, "texts", "2", now=clock())
+        await sessions.open_session(db, "phone", "2", now=clock())
+    assert await tidy_up(database, clock=clock) == 2
+    clock.move(days=1, hours=2)
+    assert await tidy_up(database, clock=clock) == 1
+    assert await tidy_up(database, clock=clock) == 0
+
+
+def test_texts_on_a_page_are_for_the_demo_only_and_twilio_needs_its_settings(database, tmp_path):
+    for given in ({"texts": "screen"}, {"texts": "twilio"}, {"texts": "twilio", "twilio_account": ACCOUNT}):
+        with pytest.raises(CannotStart, match="VIDEO_T"):
+            make_gateway(load(data=tmp_path, **given), database)

@@ -75,7 +75,7 @@ async def run(settings: Settings, *, parent_pipe: bool = False, clock: Clock = u
             await stop.wait()
             log.info("scheduler_stopping")
     finally:
-        _end_even_if_stuck()
+        hard_end = _end_even_if_stuck()
         if ticker.running:
             ticker.shutdown(wait=False)
         for turn in turns:
@@ -86,6 +86,7 @@ async def run(settings: Settings, *, parent_pipe: bool = False, clock: Clock = u
         await asyncio.gather(*running, return_exceptions=True)
         await gateway.close()
         await database.dispose()
+        hard_end.cancel()
 
 
 class Turn:
@@ -173,8 +174,9 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     _end_even_if_stuck()
 
 
-def _end_even_if_stuck() -> None:
-    """Leave no process behind when the loop does not come back."""
+def _end_even_if_stuck() -> threading.Timer:
+    """Leave no process behind when the loop does not come back; cancel it when all is closed."""
     timer = threading.Timer(_STUCK_SECONDS, os._exit, (1,))
     timer.daemon = True
     timer.start()
+    return timer

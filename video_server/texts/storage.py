@@ -118,15 +118,16 @@ async def void(db: Connection, subject: str, kinds: Collection[str] | None, *, n
     mine: ColumnElement[bool] = texts.c.subject == subject
     if kinds is not None:
         mine = and_(mine, texts.c.kind.in_(list(kinds)))
-    await db.execute(
-        update(texts)
-        .where(mine, texts.c.unwanted_at.is_(None), _held_or_tried())
-        .values(unwanted_at=now, next_try_at=now)
-    )
     withdrawn = await db.execute(
         update(texts)
         .where(mine, texts.c.state == State.DUE, texts.c.attempts == 0)
         .values(state=State.VOID, settled_at=now)
+    )
+    # Second, so that PostgreSQL sees what a worker claimed while the statement above waited for it.
+    await db.execute(
+        update(texts)
+        .where(mine, texts.c.unwanted_at.is_(None), _held_or_tried())
+        .values(unwanted_at=now, next_try_at=now)
     )
     return withdrawn.rowcount
 
