@@ -19,7 +19,7 @@ from evidence_store.store import Store
 log = get_logger(__name__)
 
 SIGNATURE_HEADER = "Evidence-Signature"
-_TRY_SECONDS = 10
+_TRY_SECONDS = 5
 _LONGEST_PAUSE = timedelta(minutes=5)
 _LOOK_SECONDS = 1.0
 _BATCH = 20
@@ -69,16 +69,21 @@ class Notifier:
         now = self._store.clock()
         async with self._store.database.read() as db:
             due = await storage.list_due_events(db, now=now, limit=_BATCH)
-        sent = 0
+        taken = 0
         for event in due:
-            pause = pause_after(event.attempts) + timedelta(seconds=_TRY_SECONDS)
+            async with self._store.database.begin() as db:  # a claim ends by itself when its holder dies
+                mine = await storage.claim_event(db, event, next_at=now + timedelta(seconds=2 * _TRY_SECONDS))
+            if not mine:
+                continue
+            delivered = await self._send(web, event)
+            now = self._store.clock()
             async with self._store.database.begin() as db:
-                mine = await storage.claim_event(db, event, next_at=now + pause)
-            if mine and await self._send(web, event):
-                async with self._store.database.begin() as db:
-                    await storage.set_event_delivered(db, event.id, now=self._store.clock())
-                sent += 1
-        return sent
+                if delivered:
+                    await storage.set_event_delivered(db, event.id, now=now)
+                else:
+                    await storage.delay_event(db, event.id, next_at=now + pause_after(event.attempts))
+            taken += delivered
+        return taken
 
     async def _send(self, web: aiohttp.ClientSession, event: Event) -> bool:
         body = event.body.encode()

@@ -205,6 +205,11 @@ async def claim_event(db: Connection, event: Event, *, next_at: datetime) -> boo
     return taken.rowcount == 1
 
 
+async def delay_event(db: Connection, event_id: str, *, next_at: datetime) -> None:
+    """Set when an event that was not taken is tried next."""
+    await db.execute(update(_EVENTS).where(_EVENTS.c.id == event_id).values(next_at=next_at))
+
+
 async def set_event_delivered(db: Connection, event_id: str, *, now: datetime) -> None:
     """Note that the web server has taken the news."""
     await db.execute(update(_EVENTS).where(_EVENTS.c.id == event_id).values(delivered_at=now))

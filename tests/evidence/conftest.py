@@ -1,0 +1,224 @@
+"""A store to test: in this process on a clock that the test holds, or as a process of its own that can be killed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from evidence_store.app import make_app, open_store
+from evidence_store.client import make_grant
+from evidence_store.config import Settings, load
+from evidence_store.sealing.keys import Keys, load_keys, make_keys
+from evidence_store.store import Store
+from evidence_store.tokens import Scope, make_token
+from tests.conftest import HeldClock
+
+INCIDENT = "AP-7F4K-92QD"
+SEGMENT = (1 << 20) - 32
+ALL_SCOPES = tuple(Scope)
+
+
+def jpeg(size: int, seed: int = 1) -> bytes:
+    """Bytes that begin like a photo and cannot be guessed."""
+    return b"\xff\xd8\xff\xe0" + random.Random(seed).randbytes(size - 4)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    make_keys(tmp_path / "keys", share=tmp_path / "web")
+    return load_keys(tmp_path / "keys")
+
+
+@pytest.fixture
+def evidence_settings(tmp_path: Path, keys: Keys) -> Settings:
+    return load(None, data=tmp_path / "data", keys=keys.folder, listen="127.0.0.1:0")
+
+
+class Wire:
+    """Plain HTTP against a store in this process."""
+
+    def __init__(self, store: Store, session: ClientSession, clock: HeldClock) -> None:
+        self.store, self.http, self.clock = store, session, clock
+
+    def token(self, *scopes: Scope, incident: str | None = None) -> dict[str, str]:
+        made = make_token(
+            self.store.keys.token, scopes=scopes or ALL_SCOPES, name="test", incident=incident,
+            lasts=timedelta(hours=1), now=self.clock(),
+        )  # fmt: skip
+        return {"Authorization": f"Bearer {made}"}
+
+    def grant(self, **changed: object) -> str:
+        said: dict[str, object] = {
+            "incident": INCIDENT, "reference": "session-1", "max_bytes": 50_000_000, "kinds": ["photo", "video", "txt"],
+            "expires_at": self.clock() + timedelta(minutes=10),
+        }  # fmt: skip
+        key = changed.pop("key", self.store.keys.grant)
+        return make_grant(key, **said | changed)  # type: ignore[arg-type]
+
+    async def create(self, data: bytes, *, grant: str | None = None, name: str = "photo.jpg", kind: str = "image/jpeg",
+                     status: int = 201, **headers: str) -> tuple[str, dict[str, str]]:  # fmt: skip
+        """Open an upload; return its path and the headers that its requests need."""
+        from base64 import b64encode
+
+        metadata = f"filename {b64encode(name.encode()).decode()},filetype {b64encode(kind.encode()).decode()}"
+        given = {
+            "Authorization": f"Grant {grant or self.grant()}", "Tus-Resumable": "1.0.0",
+            "Upload-Length": str(len(data)), "Upload-Metadata": metadata,
+        }  # fmt: skip
+        async with self.http.post("/evidence/files/", headers=given | headers) as answer:
+            assert answer.status == status, await answer.text()
+            if status != 201:
+                return "", {}
+            bearer = answer.headers["Upload-Bearer"]
+            return answer.headers["Location"], {"Authorization": f"Bearer {bearer}", "Tus-Resumable": "1.0.0"}
+
+    async def patch(self, path: str, auth: dict[str, str], offset: int, data: bytes, *, status: int = 204) -> int:
+        given = auth | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
+        async with self.http.patch(path, headers=given, data=data) as answer:
+            assert answer.status == status, await answer.text()
+            return int(answer.headers.get("Upload-Offset", -1))
+
+    async def stand(self, path: str, auth: dict[str, str]) -> int:
+        async with self.http.head(path, headers=auth) as answer:
+            assert answer.status == 200
+            return int(answer.headers["Upload-Offset"])
+
+    async def digest(self, path: str, auth: dict[str, str], value: str, *, status: int = 200) -> dict[str, str]:
+        async with self.http.post(f"{path}/digest", headers=auth, json={"sha256": value}) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json()
+
+    async def upload(self, data: bytes, **given: object) -> str:
+        """Send a file whole; return its object's id."""
+        path, auth = await self.create(data, **given)  # type: ignore[arg-type]
+        await self.patch(path, auth, 0, data)
+        await self.digest(path, auth, sha256(data))
+        return path.rsplit("/", 1)[1]
+
+    async def put(
+        self, object_id: str, data: bytes, *, status: int = 201, kind: str = "image/jpeg", **more: str
+    ) -> dict:
+        given = self.token() | {
+            "Evidence-Incident": INCIDENT, "Evidence-Kind": "photo", "Evidence-Sha256": sha256(data),
+            "Content-Type": kind,
+        }  # fmt: skip
+        async with self.http.put(f"/evidence/v1/objects/{object_id}", headers=given | more, data=data) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json()
+
+    async def metadata(self, object_id: str) -> dict[str, object]:
+        async with self.http.get(f"/evidence/v1/objects/{object_id}", headers=self.token()) as answer:
+            assert answer.status == 200
+            return await answer.json()
+
+
+@pytest.fixture
+async def wire(evidence_settings: Settings, keys: Keys, clock: HeldClock) -> AsyncIterator[Wire]:
+    """A store in this process, its clock held by the test."""
+    store = open_store(evidence_settings, keys, now=clock)
+    server = TestServer(make_app(store))
+    await server.start_server()
+    async with ClientSession(str(server.make_url(""))) as session:
+        yield Wire(store, session, clock)
+    await server.close()
+
+
+class Process:
+    """A store as a process of its own."""
+
+    def __init__(self, folder: Path, start: Callable[[dict[str, str]], int]) -> None:
+        self.folder, self._start, self.pid = folder, start, 0
+        make_keys(folder / "keys")
+        self.keys = load_keys(folder / "keys")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.settings = {
+            "data": str(folder / "data"), "keys": str(folder / "keys"), "listen": self.url.removeprefix("http://"),
+        }  # fmt: skip
+
+    def start(self) -> None:
+        self.pid = self._start(self.settings)
+        for _ in range(1200):
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(f"{self.url}/healthz", timeout=10).ok:
+                    return
+            time.sleep(0.05)
+        raise AssertionError("the store did not start")
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if not self.pid:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+            while True:
+                os.kill(self.pid, 0)
+                time.sleep(0.005)
+        self.pid = 0
+
+    def token(self, *scopes: Scope) -> dict[str, str]:
+        made = make_token(
+            self.keys.token, scopes=scopes or ALL_SCOPES, name="test", incident=None, lasts=timedelta(hours=1),
+            now=datetime.now(UTC),
+        )  # fmt: skip
+        return {"Authorization": f"Bearer {made}"}
+
+    def grant(self) -> str:
+        return make_grant(
+            self.keys.grant, incident=INCIDENT, reference="session-1", max_bytes=1 << 30, kinds=["photo", "video"],
+            expires_at=datetime.now(UTC) + timedelta(minutes=10),
+        )  # fmt: skip
+
+    def verify(self) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "evidence_store.cli", "verify"]
+        where = ["--data", self.settings["data"], "--keys", self.settings["keys"]]
+        return subprocess.run([*command, *where], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def fork_store() -> Iterator[Callable[[dict[str, str]], int]]:
+    """Start real servers by fork from a process that has imported everything."""
+    log = subprocess.DEVNULL if "EVIDENCE_TEST_LOG" not in os.environ else None
+    zygote = subprocess.Popen(
+        [sys.executable, "-m", "tests.evidence.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        text=True, env={k: v for k, v in os.environ.items() if not k.startswith("EVIDENCE_")},
+    )  # fmt: skip
+
+    def start(settings: dict[str, str]) -> int:
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        zygote.stdin.write(json.dumps(settings) + "\n")
+        zygote.stdin.flush()
+        return int(zygote.stdout.readline())
+
+    yield start
+    zygote.kill()
+    zygote.wait()
+
+
+@pytest.fixture
+def process(tmp_path: Path, fork_store: Callable[[dict[str, str]], int]) -> Iterator[Process]:
+    """A running store that can be killed and started again."""
+    store = Process(tmp_path / "store", fork_store)
+    store.start()
+    yield store
+    store.kill()
