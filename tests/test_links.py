@@ -1,13 +1,14 @@
 """The join link: what it leads to at which time, what it never tells, and what a trade gives."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select
 
 from tests import cases
 from tests.cases import FORCE, at
 from video_server.accounts.model import Role
 from video_server.appointments import links, service
 from video_server.core.keys import KeyRing
+from video_server.migrations import all_tables
 from video_server.web import storage as sessions
 
 
@@ -108,8 +109,7 @@ async def test_looking_at_a_link_changes_no_row_however_often(database, key_ring
 
     async def everything():
         async with database.read() as db:
-            names = (await db.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'"))).all()
-            return {name: (await db.execute(text(f'SELECT * FROM "{name}"'))).all() for name in sorted(names)}
+            return {table.name: (await db.execute(select(table))).all() for table in all_tables().sorted_tables}
 
     before = await everything()
     assert before["links"]
@@ -169,6 +169,6 @@ async def test_a_voided_link_is_not_written_again(database, clock, key_ring, boo
 async def test_the_table_keeps_no_token(database, booked):
     _, token = booked
     async with database.read() as db:
-        rows = (await db.execute(text("SELECT * FROM links"))).all()
+        rows = (await db.execute(select(all_tables().tables["links"]))).all()
     assert rows
     assert token not in str(rows)
