@@ -14,7 +14,7 @@ HOST ?= 127.0.0.1
 TLS ?=
 DATA ?= data
 
-.PHONY: run test check bench lock format clean setup setup-dev
+.PHONY: migration run test check bench lock format clean setup setup-dev
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -64,6 +64,12 @@ lock:
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra install pyproject.toml -o requirements.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra install --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	npm install --package-lock-only
+
+# Write a new version file from the tables as they are now: make migration SAYS="Add a column"
+migration: setup-dev
+	@rm -f $(VENV)/migration.sqlite*
+	$(BIN)/python -c "import asyncio, sys; from video_server import migrations as m; url = 'sqlite+aiosqlite:///$(VENV)/migration.sqlite'; asyncio.run(m.upgrade(url)); asyncio.run(m.write_migration(url, sys.argv[1]))" "$(SAYS)"
+	$(BIN)/ruff check -q --fix video_server/migrations && $(BIN)/ruff format -q video_server/migrations
 
 clean:
 	rm -rf $(VENV) node_modules static/dist

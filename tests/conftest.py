@@ -1,14 +1,23 @@
 """What every test may ask for: a database of its own, a clock it holds, the application, signed-in browsers."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from typing import Any
 
+import asyncpg
+import pysqlite3
 import pytest
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
+from tests.postgres import running as running_postgres
+from video_server import migrations
 from video_server.accounts import passwords
 from video_server.accounts import service as accounts
 from video_server.accounts.model import Role, Staff
@@ -16,7 +25,6 @@ from video_server.app import make_app
 from video_server.config import Settings, load
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
-from video_server.migrations import all_tables
 
 PASSWORD = "correct horse battery staple"
 Browser = TestClient
@@ -43,10 +51,61 @@ def clock() -> HeldClock:
     return HeldClock(datetime(2026, 3, 2, 10, 0, tzinfo=UTC))
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite database to copy."""
+    path = tmp_path_factory.mktemp("template") / "video.sqlite"
+    apart(migrations.upgrade(f"sqlite+aiosqlite:///{path}"))
+    connection = pysqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A private PostgreSQL server with a migrated, empty database named `template`."""
+    with running_postgres() as base:
+        apart(on_postgres(base, "CREATE DATABASE template"))
+        apart(migrations.upgrade(f"{base}/template"))
+        yield base
+
+
+def apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread with a loop of its own, whether or not a loop runs here."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
+async def on_postgres(base: str, statement: str) -> None:
+    """Run one statement outside a transaction."""
+    connection = await asyncpg.connect(f"{base}/postgres".replace("+asyncpg", ""))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a migrated, empty database; every test that asks runs on both kinds."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "video.sqlite")
+        yield f"sqlite+aiosqlite:///{tmp_path / 'video.sqlite'}"
+        return
+    base, name = request.getfixturevalue("postgres"), f"test_{next(_numbers)}"
+    apart(on_postgres(base, f"CREATE DATABASE {name} TEMPLATE template"))
+    yield f"{base}/{name}"
+    apart(on_postgres(base, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+_numbers = count(1)
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, database_url: str) -> Settings:
     """Settings of a demo in a folder of its own."""
-    return load(demo=True, data=tmp_path, texts="screen")
+    return load(demo=True, data=tmp_path, texts="screen", database=database_url)
 
 
 @pytest.fixture
@@ -58,8 +117,6 @@ def key_ring(settings: Settings) -> KeyRing:
 async def database(settings: Settings) -> AsyncIterator[Database]:
     """A migrated, empty database."""
     database = Database(settings.database_url)
-    async with database.begin() as db:
-        await db.run_sync(all_tables().create_all)
     yield database
     await database.dispose()
 

@@ -2,7 +2,7 @@
 
 from video_server import checks, migrations
 from video_server.config import Settings
-from video_server.core.database import Database, DatabaseFault
+from video_server.core.database import DatabaseFault
 from video_server.core.errors import CannotStart
 from video_server.core.keys import KeyRing, load_keys
 
@@ -16,25 +16,12 @@ async def prepare(settings: Settings) -> KeyRing:
     try:
         fresh = await migrations.is_empty(settings.database_url)
         await migrations.upgrade(settings.database_url)
-        await _create_tables_until_the_first_migration_exists(settings.database_url)
     except (OSError, DatabaseFault) as problem:
         said = str(getattr(problem, "orig", None) or problem).partition("\n")[0].rstrip(".")
         raise CannotStart(f"The database cannot be used: {said}.") from None
     if settings.demo:
         _mark_demo(settings)
     return load_keys(settings.keys_folder, create=fresh or settings.demo)
-
-
-async def _create_tables_until_the_first_migration_exists(url: str) -> None:
-    """REMOVE with the first migration: until then tables come straight from their definitions."""
-    if any((checks.ROOT / "video_server" / "migrations" / "versions").glob("*.py")):
-        return
-    database = Database(url)
-    try:
-        async with database.begin() as db:
-            await db.run_sync(migrations.all_tables().create_all)
-    finally:
-        await database.dispose()
 
 
 def _mark_demo(settings: Settings) -> None:
