@@ -140,7 +140,14 @@ async def _harden(request: web.Request, response: web.StreamResponse) -> None:
 @contextlib.asynccontextmanager
 async def running(app: web.Application, settings: Settings) -> AsyncIterator[str]:
     """Listen where the settings say; give the address. Raises CannotStart."""
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=10, read_bufsize=1 << 18)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=False,  # bytes of a broken connection are still made durable
+        shutdown_timeout=10,
+        lingering_time=5,  # how long a refused body is read, so that its sender sees the refusal
+        read_bufsize=1 << 18,
+    )
     await runner.setup()
     context = None
     try:

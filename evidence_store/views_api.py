@@ -53,11 +53,7 @@ async def put(request: web.Request) -> web.Response:
     )
     if not token.sees(offer.incident):
         raise Forbidden("The token is for another incident.")
-    try:
-        stored, is_new = await objects.put(request.app[app_keys.STORE], offer, request.content)
-    finally:
-        if not request.content.at_eof():
-            request.protocol.force_close()
+    stored, is_new = await objects.put(request.app[app_keys.STORE], offer, request.content)
     return _json(Metadata.of(stored), status=201 if is_new else 200)
 
 

@@ -58,16 +58,9 @@ async def append(request: web.Request) -> web.Response:
     """Take the next bytes; durable when the answer comes."""
     tus.check_version(request.headers)
     offset = tus.parse_patch(request.headers)
-    try:
-        upload = await request.app[app_keys.UPLOADS].append(
-            parse_id(request.match_info["id"]),
-            offset=offset,
-            body_bytes=request.content_length,
-            stream=request.content,
-        )
-    finally:
-        if not request.content.at_eof():
-            _hang_up(request)
+    upload = await request.app[app_keys.UPLOADS].append(
+        parse_id(request.match_info["id"]), offset=offset, body_bytes=request.content_length, stream=request.content
+    )
     return web.Response(status=204, headers=_tus({"Upload-Offset": str(upload.offset)}))
 
 
@@ -114,8 +107,3 @@ async def read_json(request: web.Request, model: type[M]) -> M:
 
 def _tus(headers: dict[str, str]) -> dict[str, str]:
     return {"Tus-Resumable": tus.VERSION} | headers
-
-
-def _hang_up(request: web.Request) -> None:
-    """End a connection whose body was not read to its end, instead of reading gigabytes nobody wants."""
-    request.protocol.force_close()
