@@ -90,7 +90,7 @@ async def is_empty(url: str) -> bool:
         await database.dispose()
 
 
-async def _run(url: str, act: Callable[[Config], None]) -> None:
+async def _run(url: str, act: Callable[[Config], object]) -> None:
     database = Database(url)
     try:
         async with database.begin() as db:

@@ -1,6 +1,6 @@
 """Alembic's entry: runs on the connection that `migrations.upgrade()` opened."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 
@@ -8,7 +8,7 @@ from video_server.core.database import UtcDateTime
 from video_server.migrations import all_tables
 
 
-def render_item(kind: str, item: Any, autogen: Any) -> str | bool:
+def render_item(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     """Write our own column type by its short name."""
     if kind == "type" and isinstance(item, UtcDateTime):
         autogen.imports.add("from video_server.core.database import UtcDateTime")
