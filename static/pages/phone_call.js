@@ -7,6 +7,7 @@ import { RoomSocket } from "../js/signalling.js";
 import { Check, mirror, openCamera } from "./phone_check.js";
 import { LEAVING } from "./exit.js";
 import { notice } from "./phone_notices.js";
+import { PersonStatement } from "./statement_person.js";
 
 const root = one(document, "#call");
 /** @type {{socket: string, home: string, iceServers: RTCIceServer[], slots: number, words: Record<string, string>, after: Record<string, string>}} */
@@ -48,6 +49,8 @@ const check = new Check(one(root, '[data-section="check"]'), {
   onReady: enter,
 });
 
+const statement = new PersonStatement(one(root, "[data-statement]"), one(root, "[data-stage]"));
+
 // --- the room ---
 
 socket.addEventListener("state", (event) => follow(/** @type {CustomEvent} */ (event).detail));
@@ -81,6 +84,7 @@ function follow(state) {
   const officerLost = view === "call" && (!state.officer.present || state.officer.silent);
   trouble.officerSince = officerLost ? trouble.officerSince || Date.now() : 0;
   if (view === "ended" || view === "replaced") {
+    one(root, "[data-ended-copies]").hidden = view !== "ended" || !state.statement;
     if (view === "ended") say("[data-outcome]", given.after[state.outcome ?? ""] ?? given.after[""]);
     show(view);
     letGo();
@@ -106,6 +110,7 @@ function showRoom(state) {
   say("[data-waiting-words]", state.officer.present ? words.officer_knows : words.officer_away);
   say("[data-waiting-since]", state.since_words ? words.since.replace("{time}", state.since_words) : "");
   trouble.inCall = state.view === "call";
+  statement.follow(trouble.inCall ? state.statement : null);
   show(trouble.inCall ? "call" : "waiting");
   if (trouble.inCall) attach();
 }
@@ -174,6 +179,7 @@ function play() {
 /** Let go of call, camera, microphone and screen. */
 function letGo() {
   check.close();
+  statement.close();
   call?.close();
   call = null;
   for (const track of devices?.stream.getTracks() ?? []) track.stop();

@@ -18,6 +18,7 @@ from video_server.core.log import get_logger
 from video_server.incidents import service as incidents
 from video_server.phone import access, words
 from video_server.phone.steps import Step, next_step, parse_token
+from video_server.statements import service as statements
 from video_server.web import app_keys, forms, guards, i18n, limits, pages, sessions
 
 log = get_logger(__name__)
@@ -292,6 +293,10 @@ async def _look(request: web.Request) -> tuple[Step, dict[str, Any]]:
             "opens_at": room_opens_at(appointment, force),
             "closes_at": room_closes_at(appointment, force),
             "phone": force.phone,
+            "statements": [
+                {"number": str(one.number), "sealed": one.sealed_at is not None}
+                for one in await statements.list_copies(db, appointment.id, victim.session_id)
+            ],
         }
     after = words.after(values["officer"]["name"])
     values["next"] = after.get(appointment.outcome or "", after[""])

@@ -78,8 +78,9 @@ async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -
         await _put_back(database, seal, "object_differs", now=clock())
         return False
     except (StoreError, OSError, TimeoutError) as problem:
-        log.warning("statement_not_sealed", statement=seal.statement_id, fault=type(problem).__name__)
-        await _put_back(database, seal, type(problem).__name__, now=clock())
+        fault = type(problem).__name__
+        log.warning("statement_not_sealed", statement=seal.statement_id, fault=fault, why=str(problem)[:80])
+        await _put_back(database, seal, fault, now=clock())
         return False
     except Exception:
         log.exception("statement_not_sealed", statement=seal.statement_id)

@@ -459,6 +459,15 @@ async def get_copy(db: Connection, statement: Statement) -> tuple[str, bytes]:
     return f"statement-{statement.number}.pdf", pdf
 
 
+async def list_copies(db: Connection, appointment_id: str, session_id: str) -> Sequence[Statement]:
+    """Return what the person may keep: statements that are sealed, and those still on their way there."""
+    try:
+        await access_witness(db, appointment_id, session_id, for_copy=True)
+    except NotInCall:
+        return []
+    return [one for one in await storage.list_statements(db, appointment_id) if one.state not in OPEN]
+
+
 async def record_copy(db: Connection, statement: Statement, *, actor: str, now: datetime) -> None:
     """Note who fetched a copy."""
     await _tell(db, statement, "copy_fetched", actor=actor, now=now, wake=False)

@@ -1,0 +1,282 @@
+// @ts-check
+// The statement on the person's phone: shown live and large, confirmed paragraph by paragraph, declared, signed.
+
+import SignaturePad from "../lib/signature_pad.min.js";
+import { post } from "../js/post.js";
+
+/** @typedef {{number: number, text: string, key: string, answer: "right" | "wrong" | null}} Paragraph */
+/**
+ * @typedef {{id: string, number: number, state: "draft" | "read" | "sealing" | "signed", version: number, digest: string,
+ *   name: string, age: number | null, reader: string, paragraphs: Paragraph[], confirmed: number, language: string,
+ *   exhibits: {mark: string, description: string}[], declaration: {text: string, provision: string}, copies: number[]}} Statement
+ */
+
+const RETRY_MS = 1500;
+
+export class PersonStatement {
+  /** @param {HTMLElement} root the element [data-statement] @param {HTMLElement} stage is told `data-statement="open"` */
+  constructor(root, stage) {
+    this.root = root;
+    this.stage = stage;
+    /** @type {{show: string, answer: string, sign: string, words: Record<string, string>}} */
+    this.given = JSON.parse(document.getElementById("statement-data")?.textContent ?? "{}");
+    /** @type {Statement | null} */
+    this.statement = null;
+    this.mark = "null";
+    this.asked = 0;
+    this.busy = false;
+    this.list = this.#one("paragraphs");
+    this.form = this.#one("form");
+    this.declared = /** @type {HTMLInputElement} */ (this.#one("declared"));
+    this.typed = /** @type {HTMLInputElement} */ (this.#one("typed"));
+    this.canvas = /** @type {HTMLCanvasElement} */ (this.#one("pad"));
+    this.pad = new SignaturePad(this.canvas, { minWidth: 1.2, maxWidth: 3.2, penColor: "#0b0c0c" });
+    this.#one("clear").addEventListener("click", () => this.pad.clear());
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#sign();
+    });
+    new ResizeObserver(() => this.#fitPad()).observe(this.canvas);
+  }
+
+  /** What the room's snapshot says of the statement; asks for the text when that has changed. @param {any} mark */
+  follow(mark) {
+    const said = JSON.stringify(mark ?? null);
+    if (said === this.mark) return;
+    this.mark = said;
+    if (mark) void this.#ask();
+    else this.#draw(null);
+  }
+
+  /** Hide it and forget the text: the person leaves. */
+  close() {
+    this.mark = "null";
+    this.asked++;
+    this.#draw(null);
+  }
+
+  async #ask() {
+    const turn = ++this.asked;
+    try {
+      const answer = await fetch(this.given.show, { headers: { Accept: "application/json" }, cache: "no-store" });
+      if (turn !== this.asked) return;
+      if (answer.ok) this.#draw(await answer.json());
+      else if (answer.status < 500) this.#draw(null);
+      else throw new Error(String(answer.status));
+    } catch {
+      setTimeout(() => turn === this.asked && void this.#ask(), RETRY_MS);
+    }
+  }
+
+  /** @param {Statement | null} statement */
+  #draw(statement) {
+    const before = this.statement;
+    this.statement = statement;
+    this.root.hidden = statement === null;
+    this.stage.dataset.statement = statement ? "open" : "";
+    if (!statement) {
+      this.list.replaceChildren();
+      this.#forgetSignature();
+      return;
+    }
+    const wasRead = before?.id === statement.id && before.state === "read";
+    const changed = wasRead && statement.state === "read" && before.digest !== statement.digest;
+    if (changed || before?.id !== statement.id) this.#forgetSignature();
+    this.#tell(changed ? this.#say("changed") : "");
+    this.#write("title", this.#say(`title_${statement.state}`));
+    this.#write("said", this.#saidOf(statement));
+    this.#one("text").lang = statement.language;
+    this.#write("name", statement.name);
+    this.#one("age-row").hidden = statement.age === null;
+    this.#write("age", String(statement.age ?? ""));
+    this.#drawParagraphs(statement);
+    this.#drawExhibits(statement);
+    this.#one("reader").hidden = statement.reader === "";
+    this.#write("reader", this.#say("reader", { name: statement.reader }));
+    this.#write("declaration", statement.declaration.text);
+    this.#one("declaration").lang = statement.language;
+    this.#write("provision", statement.declaration.provision);
+    this.form.hidden = statement.state !== "read" || statement.confirmed < statement.paragraphs.length;
+    this.#one("text").hidden = statement.state === "signed";
+    this.#drawCopies(statement);
+    this.#fitPad();
+    if (before?.id !== statement.id || before.state !== statement.state) {
+      this.root.scrollTop = 0;
+      this.#one("title").focus({ preventScroll: true });
+    }
+  }
+
+  /** @param {Statement} statement */
+  #saidOf(statement) {
+    if (statement.state !== "read") return this.#say(`said_${statement.state}`);
+    if (statement.paragraphs.some((one) => one.answer === "wrong")) return this.#say("said_wrong");
+    const all = statement.paragraphs.length;
+    return this.#say(statement.confirmed === all ? "said_all" : "said_read", { done: statement.confirmed, all });
+  }
+
+  /** Keep the elements of paragraphs that stayed, so that focus and place are not lost. @param {Statement} statement */
+  #drawParagraphs(statement) {
+    /** @type {Map<string, HTMLElement>} */
+    const shown = new Map([...this.list.children].map((item) => [/** @type {HTMLElement} */ (item).dataset.key ?? "", /** @type {HTMLElement} */ (item)]));
+    statement.paragraphs.forEach((paragraph, index) => {
+      const item = shown.get(paragraph.key) ?? this.#newParagraph(paragraph);
+      shown.delete(paragraph.key);
+      if (this.list.children[index] !== item) this.list.insertBefore(item, this.list.children[index] ?? null);
+      item.dataset.answer = paragraph.answer ?? "";
+      const group = /** @type {HTMLElement} */ (item.querySelector("[role=group]"));
+      group.hidden = statement.state !== "read";
+      group.setAttribute("aria-label", this.#say("paragraph", { number: paragraph.number }));
+      for (const button of group.querySelectorAll("button")) {
+        button.setAttribute("aria-pressed", String(button.dataset.answer === paragraph.answer));
+      }
+    });
+    for (const gone of shown.values()) gone.remove();
+  }
+
+  /** @param {Paragraph} paragraph */
+  #newParagraph(paragraph) {
+    const template = /** @type {HTMLTemplateElement} */ (document.getElementById("statement-paragraph"));
+    const item = /** @type {HTMLElement} */ (document.importNode(template.content, true).querySelector("li"));
+    item.dataset.key = paragraph.key;
+    const words = item.querySelector("p");
+    if (words) words.textContent = paragraph.text;
+    for (const button of item.querySelectorAll("button")) {
+      button.addEventListener("click", () => void this.#answer(paragraph.key, button.dataset.answer ?? ""));
+    }
+    return item;
+  }
+
+  /** @param {Statement} statement */
+  #drawExhibits({ exhibits }) {
+    this.#one("exhibits-box").hidden = exhibits.length === 0;
+    this.#one("exhibits").replaceChildren(
+      ...exhibits.map(({ mark, description }) => {
+        const item = document.createElement("li");
+        const strong = document.createElement("strong");
+        strong.textContent = mark;
+        item.append(strong, ` ${description}`);
+        return item;
+      }),
+    );
+  }
+
+  /** @param {Statement} statement */
+  #drawCopies({ copies }) {
+    const box = this.#one("copies");
+    box.hidden = copies.length === 0;
+    const items = copies.map((number) => {
+      const item = document.createElement("li");
+      const link = document.createElement("a");
+      link.className = "govuk-link app-big-link";
+      link.href = `${this.given.show}/${number}/copy`;
+      link.textContent = this.#say("copy", { number });
+      item.append(link);
+      return item;
+    });
+    const warning = document.createElement("li");
+    warning.className = "govuk-hint";
+    warning.textContent = this.#say("copy_warning");
+    box.replaceChildren(...items, warning);
+  }
+
+  /** @param {string} key @param {string} answer */
+  async #answer(key, answer) {
+    if (this.busy || !this.statement) return;
+    this.busy = true;
+    const said = await post(this.given.answer, { statement: this.statement.id, paragraph: key, answer });
+    this.busy = false;
+    this.#hear(said);
+  }
+
+  async #sign() {
+    if (this.busy || !this.statement) return;
+    const signature = this.#signature();
+    if (!this.declared.checked) return this.#tell(this.#say("declare"), this.declared);
+    if (!signature) return this.#tell(this.#say("sign"), this.typed.value ? this.typed : null);
+    this.busy = true;
+    const button = /** @type {HTMLButtonElement} */ (this.#one("sign"));
+    button.disabled = true;
+    this.#write("said", this.#say("signing"));
+    const { id, digest } = this.statement;
+    const said = await post(this.given.sign, { statement: id, digest, declared: true, signature });
+    this.busy = false;
+    button.disabled = false;
+    this.#hear(said);
+  }
+
+  /** Draw what an answer holds: the statement as it stands, or why it was refused. @param {import("../js/post.js").Answer} said */
+  #hear(said) {
+    const statement = said.ok ? said.body : said.body.statement;
+    if (statement) {
+      this.asked++; // what was asked before this is older
+      this.#draw(statement);
+    } else if (this.statement) this.#write("said", this.#saidOf(this.statement));
+    if (!said.ok) {
+      this.#forgetTick();
+      this.#tell(said.said || this.#say("offline"));
+    }
+  }
+
+  #signature() {
+    const typed = this.typed.value.trim();
+    const strokes = this.pad.toData().map((group) => group.points);
+    const start = strokes[0]?.[0]?.time;
+    if (start === undefined) return typed ? { typed } : null;
+    const round = (/** @type {number} */ value) => Math.round(value * 100) / 100;
+    return {
+      width: round(this.canvas.clientWidth),
+      height: round(this.canvas.clientHeight),
+      strokes: strokes.map((points) => points.map((at) => [round(at.x), round(at.y), Math.max(0, Math.round(at.time - start)), Math.min(1, Math.max(0, at.pressure || 0))])),
+    };
+  }
+
+  /** A canvas forgets when its size changes (the phone was turned): draw the strokes again. */
+  #fitPad() {
+    const ratio = Math.max(1, devicePixelRatio || 1);
+    const [width, height] = [Math.round(this.canvas.clientWidth * ratio), Math.round(this.canvas.clientHeight * ratio)];
+    if (!width || (this.canvas.width === width && this.canvas.height === height)) return;
+    const strokes = this.pad.toData();
+    this.canvas.width = width;
+    this.canvas.height = height;
+    this.canvas.getContext("2d")?.scale(ratio, ratio);
+    this.pad.clear();
+    if (strokes.length) this.pad.fromData(strokes);
+  }
+
+  #forgetTick() {
+    this.declared.checked = false;
+  }
+
+  #forgetSignature() {
+    this.#forgetTick();
+    this.typed.value = "";
+    this.pad.clear();
+  }
+
+  /** @param {string} text @param {HTMLElement | null} [focus] */
+  #tell(text, focus = null) {
+    const box = this.#one("problem");
+    if (box.textContent !== text) box.textContent = text;
+    box.hidden = text === "";
+    if (text) box.scrollIntoView({ block: "nearest" });
+    focus?.focus();
+  }
+
+  /** @param {string} key @param {Record<string, string | number>} [values] */
+  #say(key, values = {}) {
+    return (this.given.words[key] ?? "").replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+  }
+
+  /** @param {string} name @param {string} text */
+  #write(name, text) {
+    const element = this.#one(name);
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  /** @param {string} name @returns {HTMLElement} */
+  #one(name) {
+    const found = this.root.querySelector(`[data-statement-${name}]`);
+    if (!found) throw new Error(`the page has no [data-statement-${name}]`);
+    return /** @type {HTMLElement} */ (found);
+  }
+}
