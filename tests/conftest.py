@@ -26,6 +26,8 @@ from video_server.config import Settings, load
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
 
+pytest_plugins = ["tests.rendered"]
+
 PASSWORD = "correct horse battery staple"
 Browser = TestClient
 

@@ -11,7 +11,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 COMMAND = (sys.executable, "-m", "video_server")
 PATIENCE_SECONDS = 90.0  # only so that a broken build ends; nothing is measured here
@@ -53,7 +52,7 @@ class Serving:
         data: Path,
         *options: str,
         port: int | None = None,
-        errors: IO[bytes] | None = None,
+        demo: bool = True,
         ignore_sigint: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -61,10 +60,10 @@ class Serving:
         self.data = data
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", "--demo", "--port", str(self.port), "--data", str(data), *options],
+            [*COMMAND, "serve", *(["--demo"] if demo else []), "--port", str(self.port), "--data", str(data), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=errors or subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             text=True,
             env=environment(**(env or {})),
             preexec_fn=_ignore_sigint if ignore_sigint else None,

@@ -260,6 +260,26 @@ def test_without_demo_what_is_only_fit_for_a_demo_is_refused(tmp_path, settings,
     assert not data.exists()
 
 
+def test_for_real_use_it_runs_from_a_file_of_settings_behind_a_proxy(tmp_path):
+    file = tmp_path / "settings"
+    more = {
+        "VIDEO_KEYS": str(tmp_path / "keys"),
+        "VIDEO_BEHIND_PROXY": "true",
+        "VIDEO_MEDIA_ADDRESSES": '["127.0.0.1"]',
+    }
+    file.write_text("".join(f"{name}={value}\n" for name, value in (REAL | more).items()))
+    server = Serving(tmp_path / "data", "--config", str(file), demo=False).wait_until_ready()
+    try:
+        assert server.lines[0] == "Video appointments are running at https://video.example.police.uk"
+        assert server.get("/readyz")[0] == 200
+        assert server.get("/demo/texts")[0] == 404
+        assert server.get("/sign-in")[0] == 200
+        assert not (tmp_path / "data" / "demo").exists()
+        assert stat.S_IMODE((tmp_path / "keys" / "link.key").stat().st_mode) == 0o600
+    finally:
+        assert server.stop() == 0
+
+
 def test_a_folder_that_a_demo_has_used_is_refused_for_real_use_and_the_other_way_round(tmp_path):
     given = REAL | {"VIDEO_KEYS": str(tmp_path / "keys")}
     (tmp_path / "demo" / "demo").mkdir(parents=True)

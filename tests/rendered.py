@@ -1,0 +1,46 @@
+"""Every template is rendered by a test: counted while the suite runs, told at its end.
+
+Only a run of the whole suite can tell, so a run of some tests says nothing. Pages that a server in another process
+renders are not counted: each template has a test that asks for it in this one.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jinja2
+import pytest
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+_seen: set[str] = set()
+_missing: list[str] = []
+_load = jinja2.FileSystemLoader.get_source
+
+
+def _remember(
+    self: jinja2.FileSystemLoader, environment: jinja2.Environment, template: str
+) -> tuple[str, str, Callable[[], bool]]:
+    _seen.add(template)
+    return _load(self, environment, template)
+
+
+def pytest_configure() -> None:
+    """Watch the loader; parents and included parts are loaded through it as well."""
+    jinja2.FileSystemLoader.get_source = _remember  # type: ignore[method-assign]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a whole, otherwise successful run when a template was left out."""
+    config = session.config
+    asked_for_some = config.option.keyword or config.option.markexpr or config.args != config.getini("testpaths")
+    stopped = session.shouldstop or session.shouldfail or config.option.collectonly
+    if asked_for_some or stopped or config.option.deselect or getattr(config.option, "lf", False):
+        return
+    _missing[:] = sorted({str(file.relative_to(TEMPLATES)) for file in TEMPLATES.rglob("*.html")} - _seen)
+    if _missing and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was left out."""
+    for name in _missing:
+        terminalreporter.write_line(f"templates/{name}:1: no test renders this template", red=True)
