@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """actor and subject are "kind:id" ("staff:…", "phone:…", "system:reminders"; "appointment:…", "incident:…")."""
+    """actor and subject are "kind:id" ("staff:…", "phone-session:…", "system:reminders"; "appointment:…", "incident:…")."""
 
     at: datetime
     actor: str

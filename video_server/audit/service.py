@@ -20,7 +20,7 @@ async def record(
 ) -> None:
     """Append one entry in the caller's transaction, so that the deed and its record stand or fall together.
 
-    actor    "staff:<id>", "phone:<session id>", "system:<what>"
+    actor    "staff:<id>", "phone-session:<session id>", "system:<what>"
     action   "<slice>.<what was done>", such as "appointments.booked"
     subject  "appointment:<id>", "incident:<id>", "staff:<id>"
     details  small JSON of ids and codes; never personal data

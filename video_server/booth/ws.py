@@ -33,6 +33,7 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
             role=RoomRole.OFFICER,
             device=devices.describe(request.headers.get("User-Agent", "")),
             now=clock(),
+            staff=request[access.STAFF],
         )
 
     def draw(view: RoomView, me: Participant) -> dict[str, object]:

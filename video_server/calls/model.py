@@ -63,6 +63,7 @@ class Participant:
     connected     its page's socket is open (or its process died less than LEASE ago)
     silent_since  the relay hears nothing from it
     left_how      "button", "closed_page", "lost"
+    staff_id      of an officer; `name` and `collar_number` are what others in the room are told
     """
 
     id: str
@@ -81,6 +82,9 @@ class Participant:
     seen_at: datetime
     silent_since: datetime | None
     socket: str | None
+    staff_id: str | None = None
+    name: str = ""
+    collar_number: str = ""
 
     def is_present(self, now: datetime) -> bool:
         """Say whether the page is open, as far as anybody can know."""

@@ -7,6 +7,7 @@ looks again. What the relay must do follows from these rows (`presence.py`); it 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from video_server.accounts.model import Staff
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.audit import service as audit
@@ -26,7 +27,7 @@ from video_server.calls.model import (
 )
 from video_server.core import events, keys
 from video_server.core.database import Connection, IntegrityError
-from video_server.core.errors import N_, Conflict, NotFound, TooMany
+from video_server.core.errors import N_, Conflict, NotFound, Refusal, TooMany
 from video_server.tasks import service as tasks
 from video_server.web import sessions
 
@@ -63,11 +64,25 @@ class NoteChanged(Conflict):
         self.current = current
 
 
+class NoteTooLong(Refusal):
+    code = "note_too_long"
+    status = 422
+    public = N_("The notes are too long to be saved. Shorten them.")
+
+
 async def arrive(
-    db: Connection, appointment: Appointment, *, session_id: str, role: Role, device: str, now: datetime
+    db: Connection,
+    appointment: Appointment,
+    *,
+    session_id: str,
+    role: Role,
+    device: str,
+    now: datetime,
+    staff: Staff | None = None,
 ) -> Participant:
     """Put a session into its room, once; return where it stands. An officer is in the call at once.
 
+    staff    who an officer is: others in the room are told the name
     device   a few words of which device this is ("iPhone, Safari"), so that two sessions can be told apart
     Raises   TooMany past MOST_SESSIONS sessions of one appointment
     """
@@ -95,6 +110,9 @@ async def arrive(
         seen_at=now,
         silent_since=None,
         socket=None,
+        staff_id=staff.id if staff else None,
+        name=staff.name if staff else "",
+        collar_number=staff.collar_number if staff else "",
     )
     try:
         await storage.insert_participant(db, person)
@@ -263,12 +281,14 @@ async def get_note(db: Connection, appointment_id: str) -> Note:
 async def save_note(db: Connection, appointment_id: str, *, text: str, version: int, by: str, now: datetime) -> Note:
     """Save the note as typed, over the version the page holds. Saving the same text again changes nothing.
 
-    Raises   NoteChanged (with what stands there) when another window saved in between
+    Raises   NoteChanged (with what stands there) when another window saved in between, NoteTooLong
     """
+    if len(text) > NOTE_CHARACTERS:
+        raise NoteTooLong
     current = await storage.find_note(db, appointment_id)
     if current.version and current.text == text:
         return current  # a retry after a lost answer
-    if not await storage.save_note(db, appointment_id, text=text[:NOTE_CHARACTERS], version=version, by=by, now=now):
+    if not await storage.save_note(db, appointment_id, text=text, version=version, by=by, now=now):
         raise NoteChanged(await storage.find_note(db, appointment_id))
     await audit.record(
         db,
@@ -380,10 +400,10 @@ async def _tell(
     db: Connection, person: Participant, action: str, *, now: datetime, actor: str | None = None, **details: object
 ) -> None:
     """Audit a deed of a participant and wake every page of the room."""
-    kind = "staff" if person.role is Role.OFFICER else "phone"
+    own = f"staff:{person.staff_id}" if person.staff_id else f"phone-session:{person.session_id}"
     await audit.record(
         db,
-        actor=actor or f"{kind}-session:{person.session_id}",
+        actor=actor or own,
         action=action,
         subject=f"appointment:{person.appointment_id}",
         details={"participant": person.id, **details},

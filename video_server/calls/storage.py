@@ -54,6 +54,9 @@ participants = Table(
     Column("seen_at", UtcDateTime, nullable=False),
     Column("silent_since", UtcDateTime),
     Column("socket", String(32)),
+    Column("staff_id", String(32)),
+    Column("name", String(80), nullable=False),
+    Column("collar_number", String(20), nullable=False),
     UniqueConstraint("appointment_id", "session_id"),
     Index(  # one victim's session is in the call, never two
         "uq_participants_admitted",

@@ -33,6 +33,8 @@ def draw(
     if kind == "exited":
         return {"view": kind}
     officer = view.officer(now)
+    if officer is not None and officer.name:  # a colleague may have taken over
+        officer_name, collar_number = officer.name, officer.collar_number
     return {
         "view": kind,
         "me": me.id,

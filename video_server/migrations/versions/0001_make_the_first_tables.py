@@ -278,6 +278,9 @@ def upgrade() -> None:
         sa.Column("seen_at", UtcDateTime(), nullable=False),
         sa.Column("silent_since", UtcDateTime(), nullable=True),
         sa.Column("socket", sa.String(length=32), nullable=True),
+        sa.Column("staff_id", sa.String(length=32), nullable=True),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("collar_number", sa.String(length=20), nullable=False),
         sa.ForeignKeyConstraint(
             ["appointment_id"], ["rooms.appointment_id"], name=op.f("fk_participants_appointment_id")
         ),
