@@ -18,6 +18,7 @@ from video_server.core import keys
 from video_server.core.database import Connection
 from video_server.core.errors import N_, Refusal
 from video_server.core.force import Force
+from video_server.statements import back_page
 from video_server.web import app_keys, i18n, pages
 
 routes = web.RouteTableDef()
@@ -101,6 +102,7 @@ async def render_call(request: web.Request, *, problem: str | None = None, statu
         config=_config(request, appointment, values["person"]["name"], note, now=now, force=force),
         note=note,
         outcomes=[{"value": code, "text": words} for code, words in reading.outcome_words()],
+        statement_choices=back_page.choices(),
         problem=problem,
         status=status,
     )

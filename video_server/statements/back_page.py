@@ -100,3 +100,12 @@ class BackPage(BaseModel):
         if self.personal_statement is PersonalStatement.NOT_OFFERED:
             missing.append("personal_statement")
         return tuple(missing)
+
+
+def choices() -> dict[str, Sequence[tuple[str, str]]]:
+    """Return what the form offers: code and sentence (marked with N_) of each choice."""
+    return {
+        "contacts": [(code.value, sentence) for code, sentence in CONTACTS],
+        "consents": CONSENTS,
+        "personal_statements": [(code.value, sentence) for code, sentence in PERSONAL_STATEMENTS],
+    }

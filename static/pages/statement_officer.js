@@ -1,0 +1,314 @@
+// @ts-check
+// The statement in the booth: written and saved as typed, shown to the witness, signed by them, sealed.
+
+import { NoteSaver } from "../js/note_saver.js";
+import { post } from "../js/post.js";
+import { find, get, read, show, write } from "./booth-page.js";
+
+const MOST_CHARACTERS = 40000;
+const RETRY_MS = 1500;
+
+/** @param {{here: string, words: import("./booth-page.js").Words}} given */
+export function startStatement({ here, words }) {
+  return new OfficerStatement(here, words);
+}
+
+class OfficerStatement {
+  /** @param {string} here address of the appointment @param {import("./booth-page.js").Words} words of the page */
+  constructor(here, words) {
+    this.all = `${here}/statements`;
+    this.words = words;
+    /** @type {Record<string, string>} */
+    this.own = read("statement-words");
+    /** @type {any} */
+    this.statement = null;
+    this.mark = "";
+    this.asked = 0;
+    /** @type {NoteSaver | null} */
+    this.saver = null;
+    this.field = get("statement-text", HTMLTextAreaElement);
+    get("statement-begin", HTMLButtonElement).addEventListener("click", () => void this.#begin());
+    get("statement-offer", HTMLButtonElement).addEventListener("click", () => void this.#offer());
+    get("statement-take-back", HTMLButtonElement).addEventListener("click", () => void this.#do("take-back", {}));
+    get("statement-live", HTMLInputElement).addEventListener("change", (event) => void this.#do("live", { live: /** @type {HTMLInputElement} */ (event.target).checked }));
+    get("statement-exhibit-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#addExhibit();
+    });
+    get("statement-back-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#saveBack();
+    });
+    for (const id of ["statement-name", "statement-age", "statement-language", "statement-reader"]) {
+      get(id, HTMLElement).addEventListener("change", () => void this.#saveHeading());
+    }
+    this.field.addEventListener("input", () => this.#typed());
+    const settle = (/** @type {(mine: string, theirs: string) => string} */ choose) => () => this.#settle(choose(this.field.value, get("statement-theirs", HTMLTextAreaElement).value));
+    get("statement-both", HTMLButtonElement).addEventListener("click", settle((mine, theirs) => `${theirs}\n\n${mine}`));
+    get("statement-mine", HTMLButtonElement).addEventListener("click", settle((mine) => mine));
+    get("statement-use-theirs", HTMLButtonElement).addEventListener("click", settle((_, theirs) => theirs));
+    addEventListener("pagehide", () => this.saver?.flush());
+    addEventListener("beforeunload", (event) => {
+      if (this.saver && !this.saver.isSaved) event.preventDefault();
+    });
+    void this.#ask();
+  }
+
+  /** What the room's snapshot says of the statement. @param {any} mark */
+  follow(mark) {
+    const said = JSON.stringify(mark ?? null);
+    if (said === this.mark) return;
+    this.mark = said;
+    void this.#ask();
+  }
+
+  /** Wait until the text is saved; false when that did not happen in time. @param {number} withinMs */
+  async saved(withinMs) {
+    const until = Date.now() + withinMs;
+    this.saver?.hurry();
+    while (this.saver && !this.saver.isSaved && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50));
+    return this.saver?.isSaved ?? true;
+  }
+
+  async #ask() {
+    const turn = ++this.asked;
+    try {
+      const answer = await fetch(this.all, { headers: { Accept: "application/json" }, cache: "no-store" });
+      if (turn !== this.asked) return;
+      if (answer.ok) this.#draw(await answer.json());
+      else if (answer.status >= 500) throw new Error(String(answer.status));
+    } catch {
+      setTimeout(() => turn === this.asked && void this.#ask(), RETRY_MS);
+    }
+  }
+
+  /** @param {string} deed @param {object} body @returns {Promise<boolean>} */
+  async #do(deed, body) {
+    if (!this.statement) return false;
+    return this.#hear(await post(`${this.all}/${this.statement.id}/${deed}`, body));
+  }
+
+  /** @param {import("../js/post.js").Answer} answer */
+  #hear(answer) {
+    this.#tell(answer.ok ? "" : answer.said || this.words.say("offline"));
+    if (answer.ok) {
+      this.asked++; // what was asked before this is older
+      this.#draw(answer.body);
+    } else void this.#ask();
+    return answer.ok;
+  }
+
+  async #begin() {
+    if (this.#hear(await post(this.all, {}))) this.field.focus();
+  }
+
+  async #offer() {
+    if (!(await this.saved(5000))) return this.#tell(this.#say("saveFirst"));
+    await this.#do("offer", {});
+  }
+
+  async #saveHeading() {
+    const age = get("statement-age", HTMLInputElement).value.trim();
+    if (age && !(Number(age) >= 1 && Number(age) <= 17)) return this.#tell(this.#say("badAge"));
+    await this.#do("heading", {
+      name: get("statement-name", HTMLInputElement).value,
+      age: age ? Number(age) : null,
+      reader: get("statement-reader", HTMLInputElement).value,
+      language: get("statement-language", HTMLSelectElement).value,
+    });
+  }
+
+  async #addExhibit() {
+    const [mark, description] = [get("statement-mark", HTMLInputElement), get("statement-description", HTMLInputElement)];
+    if (!(await this.#do("exhibits", { mark: mark.value, description: description.value }))) return;
+    mark.value = description.value = "";
+    mark.focus();
+  }
+
+  async #saveBack() {
+    if (!this.statement) return;
+    const form = get("statement-back-form", HTMLFormElement);
+    const value = (/** @type {string} */ name) => find(form, `[name="${name}"]`, HTMLElement);
+    const text = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (value(name)).value.trim();
+    const ticked = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (value(name)).checked;
+    const dates = text("dates").split(/\s+/).filter(Boolean);
+    const said = get("statement-back-said", HTMLElement);
+    if (dates.some((date) => !/^\d{4}-\d\d-\d\d$/.test(date) || Number.isNaN(Date.parse(date)))) return write(said, this.#say("badDates"));
+    /** @type {Record<string, boolean>} */
+    const consents = {};
+    for (const choice of form.querySelectorAll("select")) {
+      if (choice.dataset.consent && choice.value) consents[choice.dataset.consent] = choice.value === "yes";
+    }
+    const answer = await post(`${this.all}/${this.statement.id}/back-page`, {
+      contact: text("contact") || null,
+      contact_words: text("contact_words"),
+      dates_to_avoid: dates,
+      no_dates: ticked("no_dates") && dates.length === 0,
+      consents,
+      needs: text("needs"),
+      no_needs: ticked("no_needs") && text("needs") === "",
+      personal_statement: text("personal_statement"),
+    });
+    if (!answer.ok) return write(said, answer.said || this.words.say("offline"));
+    const missing = answer.body.unanswered.map((/** @type {string} */ name) => this.#say(`missing.${name}`)).join(", ");
+    write(said, missing ? this.#say("backMissing", { what: missing }) : this.#say("backSaved"));
+  }
+
+  /** @param {any} statement */
+  #draw(statement) {
+    const before = this.statement;
+    this.statement = statement;
+    const isOpen = statement !== null && (statement.state === "draft" || statement.state === "read");
+    const begin = get("statement-begin", HTMLButtonElement);
+    begin.hidden = isOpen;
+    write(begin, this.#say(statement ? "beginFurther" : "begin"));
+    get("statement-editor", HTMLElement).hidden = !isOpen;
+    get("statement-back", HTMLElement).hidden = statement === null;
+    write(get("statement-state", HTMLElement), this.#stateOf(statement));
+    const copy = get("statement-copy", HTMLElement);
+    copy.hidden = statement?.state !== "signed";
+    if (!statement) return;
+    find(copy, "a", HTMLAnchorElement).href = `${this.all}/${statement.id}/copy`;
+    if (before?.id !== statement.id) this.#drawBack(statement.back_page);
+    if (!isOpen) {
+      this.saver = null;
+      return;
+    }
+    this.#drawEditor(statement, before?.id !== statement.id);
+  }
+
+  /** @param {any} statement @param {boolean} isNew */
+  #drawEditor(statement, isNew) {
+    if (isNew || !this.saver) this.#startSaver(statement);
+    else if (this.saver.isSaved && !this.saver.conflict && statement.text_version > this.saver.version) this.#startSaver(statement);
+    /** @type {[string, string][]} */
+    const fields = [
+      ["statement-name", statement.name],
+      ["statement-age", String(statement.age ?? "")],
+      ["statement-reader", statement.reader],
+      ["statement-language", statement.language],
+    ];
+    for (const [id, value] of fields) {
+      const field = /** @type {HTMLInputElement} */ (get(id, HTMLElement));
+      if (document.activeElement !== field && field.value !== value) field.value = value;
+    }
+    this.field.lang = statement.language;
+    get("statement-live", HTMLInputElement).checked = statement.live || statement.state === "read";
+    get("statement-live", HTMLInputElement).disabled = statement.state === "read";
+    get("statement-offer", HTMLElement).hidden = statement.state === "read";
+    get("statement-take-back", HTMLElement).hidden = statement.state !== "read";
+    this.#drawExhibits(statement);
+    this.#drawChecks(statement);
+  }
+
+  /** @param {any} statement */
+  #startSaver(statement) {
+    const saver = new NoteSaver({ url: `${this.all}/${statement.id}/text`, text: statement.text, version: statement.text_version });
+    this.saver = saver;
+    this.field.value = statement.text;
+    get("statement-conflict", HTMLElement).hidden = true;
+    const tell = (/** @type {string} */ text) => this.saver === saver && write(get("statement-save", HTMLElement), text);
+    saver.addEventListener("unsaved", () => tell(this.words.say("noteUnsaved")));
+    saver.addEventListener("saving", () => tell(this.words.say("noteSaving")));
+    saver.addEventListener("saved", (event) => tell(this.words.say("noteSaved", { time: this.words.clock(detail(event).savedAt) })));
+    saver.addEventListener("failed", (event) => tell(this.words.say("noteFailed", { message: detail(event).said || this.words.say("offline") })));
+    saver.addEventListener("conflict", (event) => {
+      get("statement-theirs", HTMLTextAreaElement).value = detail(event).text;
+      get("statement-conflict", HTMLElement).hidden = false;
+      write(get("statement-conflict-text", HTMLElement), this.#say("conflict", { time: this.words.clock(detail(event).savedAt) }));
+    });
+  }
+
+  #typed() {
+    const over = this.field.value.length - MOST_CHARACTERS;
+    if (over > 0) write(get("statement-save", HTMLElement), this.#say("tooLong", { count: over }));
+    else this.saver?.change(this.field.value);
+  }
+
+  /** @param {string} text */
+  #settle(text) {
+    get("statement-conflict", HTMLElement).hidden = true;
+    this.field.value = text;
+    this.field.focus();
+    this.saver?.settle(text);
+  }
+
+  /** @param {any} statement */
+  #drawExhibits(statement) {
+    const items = statement.exhibits.map((/** @type {{mark: string, description: string}} */ { mark, description }) => {
+      const item = document.createElement("li");
+      const strong = document.createElement("strong");
+      strong.textContent = mark;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "app-link-button";
+      button.textContent = this.#say("remove");
+      button.setAttribute("aria-label", this.#say("removeWhich", { mark }));
+      button.addEventListener("click", () => void this.#do("exhibits/remove", { mark }));
+      item.append(strong, ` ${description} `, button);
+      return item;
+    });
+    get("statement-exhibits", HTMLElement).replaceChildren(...items);
+    const marks = statement.unlisted.join(", ");
+    show(get("statement-unlisted", HTMLElement), marks ? this.#say("unlisted", { marks }) : "");
+  }
+
+  /** Which paragraphs they say are wrong. @param {any} statement */
+  #drawChecks(statement) {
+    const wrong = statement.paragraphs.filter((/** @type {any} */ one) => one.answer === "wrong");
+    const list = get("statement-checks", HTMLElement);
+    list.hidden = wrong.length === 0;
+    list.replaceChildren(
+      ...wrong.map((/** @type {any} */ one) => {
+        const item = document.createElement("li");
+        item.className = "app-draft__wrong";
+        item.textContent = this.#say("saysWrong", { number: one.number });
+        return item;
+      }),
+    );
+  }
+
+  /** @param {any} page */
+  #drawBack(page) {
+    const form = get("statement-back-form", HTMLFormElement);
+    const field = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (find(form, `[name="${name}"]`, HTMLElement));
+    field("contact").value = page.contact ?? "";
+    field("contact_words").value = page.contact_words;
+    field("dates").value = page.dates_to_avoid.join("\n");
+    field("no_dates").checked = page.no_dates;
+    field("needs").value = page.needs;
+    field("no_needs").checked = page.no_needs;
+    field("personal_statement").value = page.personal_statement;
+    for (const choice of form.querySelectorAll("select")) {
+      const code = choice.dataset.consent;
+      if (code) choice.value = code in page.consents ? (page.consents[code] ? "yes" : "no") : "";
+    }
+    write(get("statement-back-said", HTMLElement), "");
+  }
+
+  /** @param {any} statement */
+  #stateOf(statement) {
+    if (!statement) return this.#say("stateNone");
+    const { number, state, confirmed } = statement;
+    const all = statement.paragraphs.length;
+    const time = this.words.clock(statement.signed_at);
+    /** @type {Record<string, string>} */
+    const keys = { draft: statement.live ? "stateDraftLive" : "stateDraft", read: all === confirmed ? "stateReadAll" : "stateRead", sealing: "stateSealing", signed: "stateSigned" };
+    return this.#say(keys[state] ?? "stateNone", { number, done: confirmed, all, time });
+  }
+
+  /** @param {string} text */
+  #tell(text) {
+    show(get("statement-problem", HTMLElement), text);
+  }
+
+  /** @param {string} key @param {Record<string, string | number>} [values] */
+  #say(key, values = {}) {
+    return (this.own[key] ?? "").replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+  }
+}
+
+/** @param {Event} event */
+function detail(event) {
+  return /** @type {CustomEvent} */ (event).detail;
+}
