@@ -192,7 +192,7 @@ async def test_a_reader_sees_one_moment_while_others_write(database):
 
 
 async def test_a_reader_cannot_write(database):
-    with pytest.raises(DBAPIError, match="readonly|read-only"):
+    with pytest.raises(DBAPIError, match=r"readonly|read-only"):
         async with database.read() as db:
             await events.record(db, "room", "no", now=NOW)
 
