@@ -20,7 +20,7 @@ run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
 
 test: setup-dev
-	@deploy/browser.sh
+	@deploy/test-tools.sh
 	$(BIN)/python -m pytest
 
 check: setup-dev

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# What the suite needs of the system: Debian's chromium and PostgreSQL's server, installed here when we are root.
+set -euo pipefail
+
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+[ ${#missing[@]} -gt 0 ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "The suite drives a real browser and a real database server. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
+    exit 1
+fi
+echo "Installing Debian's ${missing[*]} …"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() { apt-get install --quiet --yes --no-install-recommends "${missing[@]}" </dev/null >"$log" 2>&1; }
+install || { apt-get update --quiet </dev/null >"$log" 2>&1 && install; } || {
+    tail -n 5 "$log" >&2
+    echo "Debian's ${missing[*]} could not be installed: the lines above say why." >&2
+    exit 1
+}
