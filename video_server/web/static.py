@@ -13,6 +13,8 @@ routes = web.RouteTableDef()
 _LIBRARIES = {
     "lib/govuk-frontend.min.js": "node_modules/govuk-frontend/dist/govuk/govuk-frontend.min.js",
     "lib/signature_pad.min.js": "node_modules/signature_pad/dist/signature_pad.min.js",
+    "lib/tus.min.js": "node_modules/tus-js-client/dist/tus.min.js",
+    **{f"lib/noble/{name}.js": f"node_modules/@noble/hashes/{name}.js" for name in ("sha2", "_md", "_u64", "utils")},
 }
 _TYPES = {
     ".css": "text/css",
