@@ -4,7 +4,7 @@
 
 import { Call } from "../js/media.js";
 import { RoomSocket } from "../js/signalling.js";
-import { Check, mirror, openCamera } from "./phone_check.js";
+import { Check, mirror, openCamera, reopen } from "./phone_check.js";
 import { LEAVING } from "./exit.js";
 import { notice } from "./phone_notices.js";
 import { PersonStatement } from "./statement_person.js";
@@ -190,6 +190,7 @@ function letGo() {
   trouble.brokenSince = 0;
   trouble.isMuted = false;
   trouble.deviceLost = false;
+  control("restart").hidden = true;
   void awake?.release().catch(() => {});
   awake = null;
 }
@@ -214,6 +215,7 @@ function watchTracks() {
   for (const track of devices?.stream.getTracks() ?? []) {
     track.onended = () => {
       trouble.deviceLost = true;
+      control("restart").hidden = false;
       nameControls();
     };
   }
@@ -255,17 +257,34 @@ async function toggleCamera() {
     showOwn();
     return;
   }
+  await change((before) => openCamera(before.stream, before.facing));
+  call?.setMuted("video", false);
+  showOwn();
+}
+
+/** A camera or microphone stopped by itself: open it again, for which the browser wants a press. */
+async function restart() {
+  await change((before) => reopen(before.stream, before.facing));
+}
+
+/**
+ * Put other devices in place of the present ones, in the call too.
+ * @param {(before: import("./phone_check.js").Devices) => Promise<MediaStream>} open
+ */
+async function change(open) {
+  const before = devices;
+  if (!before) return;
   try {
-    const before = devices;
-    const stream = await openCamera(before.stream, before.facing);
-    if (devices !== before || !call) {
-      for (const track of stream.getVideoTracks()) track.stop();
+    const stream = await open(before);
+    if (devices !== before) {
+      for (const track of stream.getTracks()) track.stop(); // left meanwhile
       return;
     }
     devices = { ...before, stream };
+    await call?.replaceStream(stream);
+    call?.setMuted("audio", trouble.isMuted);
     trouble.deviceLost = false;
-    await call.replaceStream(stream);
-    call.setMuted("video", false);
+    control("restart").hidden = true;
     watchTracks();
     showOwn();
   } catch {
@@ -332,6 +351,7 @@ const deeds = {
   mute: toggleMute,
   camera: toggleCamera,
   hear: play,
+  restart,
   ask_leave: () => askToLeave(true),
   stay: () => {
     askToLeave(false);

@@ -27,6 +27,21 @@ export async function openCamera(stream, facing, deviceId) {
   return new MediaStream([...stream.getAudioTracks(), ...picture.getVideoTracks()]);
 }
 
+/**
+ * Open anew what has stopped by itself: a phone call or another app takes camera and microphone away.
+ * @param {MediaStream} stream
+ * @param {"user" | "environment"} facing
+ */
+export async function reopen(stream, facing) {
+  const alive = stream.getTracks().filter((track) => track.readyState === "live");
+  const lacks = (/** @type {string} */ kind) =>
+    stream.getTracks().some((track) => track.kind === kind) && !alive.some((track) => track.kind === kind);
+  const [video, audio] = [lacks("video"), lacks("audio")];
+  if (!video && !audio) return stream;
+  const fresh = await openDevices({ video, audio, facing });
+  return new MediaStream([...alive, ...fresh.getTracks()]);
+}
+
 /** Say whether a picture should be shown as in a mirror: people expect it of a camera that looks at them. @param {HTMLVideoElement} player @param {string} facing */
 export function mirror(player, facing) {
   player.classList.toggle("app-mirrored", facing === "user");
@@ -154,6 +169,7 @@ export class Check {
    * @param {{local: number, sounds: number[]}} level
    */
   showLevel(level) {
+    if (!this.part("problem").hidden) return;
     this.meter.value = Math.min(1, Math.sqrt(level.local));
     const now = Date.now();
     const comesBack = level.sounds[0] > this.sounds;
@@ -217,7 +233,7 @@ export class Check {
       const element = /** @type {HTMLElement} */ (block);
       element.hidden = element.dataset.problem !== reason;
     }
-    if (reason === "network") this.setResult("network", "", false);
+    if (reason === "network") for (const name of ["picture", "sound", "network"]) this.setResult(name, "", false);
     else this.show("problem");
     this.part("problem").hidden = false;
   }

@@ -25,7 +25,10 @@ const BACK_MS = 4000;
  * @param {Record<string, string>} words
  */
 export function notice(trouble, now, words) {
-  const ours = [trouble.brokenSince, trouble.downSince].filter((since) => since > 0 && now - since > FLICKER_MS);
+  const seesPicture = trouble.inCall && trouble.hasMet && trouble.brokenSince === 0; // a lost line alone disturbs nobody
+  const ours = [trouble.brokenSince, seesPicture ? 0 : trouble.downSince].filter(
+    (since) => since > 0 && now - since > FLICKER_MS,
+  );
   if (ours.length) return lasting(now - Math.min(...ours), words.lost, words.lost_long, words.ring);
   if (trouble.inCall && trouble.officerSince > 0 && now - trouble.officerSince > FLICKER_MS) {
     const said = trouble.officerPresent ? words.officer_lost : words.officer_gone;

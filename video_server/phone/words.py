@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from video_server.web.i18n import gettext as _
 
+UNBROKEN = "\u2011"  # a hyphen at which no line ends: a reference is read aloud in one piece
+
 
 def officer(name: str, collar_number: str) -> dict[str, str]:
     """Return an officer's name, and the whole as it is said ("PC Smith, collar number 1234")."""
@@ -32,7 +34,7 @@ def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[st
 
     said   the officer, as `officer()` returns it
     """
-    named = {"name": said["name"], "full": said["full"], "phone": phone, "reference": reference}
+    named = {"name": said["name"], "full": said["full"], "phone": phone, "reference": reference.replace("-", UNBROKEN)}
     return {
         "since": _("You have been waiting since {time}."),
         "title_check": _("Check your camera and microphone"),
@@ -67,7 +69,7 @@ def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[st
         "officer_lost": _("We lost the picture. Stay here, it comes back by itself."),
         "officer_gone": _("%(name)s is away from the screen. Stay here.") % named,
         "back": _("The connection is back."),
-        "device_lost": _("Your camera or microphone has stopped. Press “Camera on” to start it again."),
+        "device_lost": _("Your camera or microphone has stopped. Select “Turn on again”."),
         "device_problem": _("The camera could not be started. The call goes on with sound."),
         "cannot_join": _("This page is no longer in use. Open the link in your text message again."),
     }
