@@ -1,0 +1,273 @@
+"""Sealed objects at rest and on their way out."""
+
+import asyncio
+import contextlib
+import shutil
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientPayloadError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evidence_store.errors import RangeRefused
+from evidence_store.ranges import parse_range
+from evidence_store.sealing import signing
+from evidence_store.sealing.incoming import object_aad
+from evidence_store.sealing.reading import SealedObject
+from evidence_store.tokens import Scope
+from evidence_store.verify import verify
+from evidence_store.views_api import disposition
+from tests.evidence import second_floe
+from tests.evidence.conftest import SEGMENT, Wire, jpeg, sha256
+
+
+def folder_of(wire: Wire, object_id: str) -> Path:
+    return wire.store.backend.object_folder(object_id)
+
+
+async def status_of(wire: Wire, object_id: str, **headers: str) -> int:
+    url = f"/evidence/v1/objects/{object_id}/content"
+    async with wire.http.get(url, headers=wire.token() | headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def test_the_disk_holds_no_piece_of_the_plaintext(wire: Wire):
+    data = b"\xff\xd8\xff\xe0" + b"I saw him at the corner shop. " * 60_000
+    path, auth = await wire.create(data)
+    half = len(data) // 2
+    await wire.patch(path, auth, 0, data[:half])
+    for stage in ("open", "sealed"):
+        if stage == "sealed":
+            await wire.patch(path, auth, half, data[half:])
+            await wire.digest(path, auth, sha256(data))
+        files = [file for file in wire.store.settings.data.rglob("*") if file.is_file()]
+        assert any(file.stat().st_size > SEGMENT // 2 for file in files)
+        for file in files:
+            assert b"corner shop" not in file.read_bytes(), (stage, file)
+
+
+async def test_a_sealed_object_opens_by_the_second_implementation(wire: Wire):
+    data = jpeg(SEGMENT + 999)
+    object_id = await wire.upload(data)
+    folder = folder_of(wire, object_id)
+    key = wire.store.keys.opening.unwrap(object_id, "sealed", (folder / "key.json").read_bytes())
+    aad = b"evidence-store/object/v1\n" + object_id.encode()
+    assert aad == object_aad(object_id)
+    assert second_floe.decrypt(key, aad, (folder / "data.floe").read_bytes()) == data
+
+
+@pytest.mark.parametrize("where", [0, 9, 20, 60, 74, 80, 100, 5000, SEGMENT, SEGMENT + 200, -1, -17])
+async def test_one_changed_byte_is_refused_and_reported(wire: Wire, where: int):
+    object_id = await wire.upload(jpeg(2 * SEGMENT))
+    path = folder_of(wire, object_id) / "data.floe"
+    sealed = bytearray(path.read_bytes())
+    sealed[where] ^= 1
+    path.write_bytes(sealed)
+    url = f"/evidence/v1/objects/{object_id}/content"
+    got = b""
+    with contextlib.suppress(ClientPayloadError):  # a body cut short
+        async with wire.http.get(url, headers=wire.token()) as answer:
+            if answer.status == 200:
+                got = await answer.read()
+    assert len(got) < 2 * SEGMENT
+    report = await verify(wire.store)
+    assert len(report.faults) == 1
+    assert object_id in report.faults[0]
+    async with wire.http.get("/evidence/v1/ledger", headers=wire.token()) as answer:
+        assert "damaged" in {entry["action"] for entry in (await answer.json())["entries"]}
+
+
+async def test_bytes_that_changed_places_a_cut_and_an_appended_byte_are_refused(wire: Wire):
+    object_id = await wire.upload(jpeg(3 * SEGMENT))
+    path = folder_of(wire, object_id) / "data.floe"
+    whole, size = path.read_bytes(), 1 << 20
+    first, second = whole[74 : 74 + size], whole[74 + size : 74 + 2 * size]
+    for changed in (
+        whole[:74] + second + first + whole[74 + 2 * size :],
+        whole[:100] + whole[101:102] + whole[100:101] + whole[102:],
+        whole[: 74 + 2 * size],
+        whole[:-1],
+        whole + b"\x00",
+    ):
+        path.write_bytes(changed)
+        assert not (await verify(wire.store)).holds
+    path.write_bytes(whole[: 74 + 2 * size])
+    assert await status_of(wire, object_id, Range="bytes=0-9") == 500  # cut behind what is asked for
+    path.write_bytes(whole)
+    assert (await verify(wire.store)).holds
+
+
+async def test_files_swapped_between_two_objects_are_refused(wire: Wire):
+    one, other = await wire.upload(jpeg(5000, 1)), await wire.upload(jpeg(5000, 2))
+    first, second = folder_of(wire, one), folder_of(wire, other)
+    for names in (["data.floe"], ["key.json"], ["data.floe", "key.json"]):
+        for name in names:
+            (first / name).rename(first / "aside")
+            (second / name).rename(first / name)
+            (first / "aside").rename(second / name)
+        assert await status_of(wire, one) == 500
+        assert await status_of(wire, other) == 500
+        assert len((await verify(wire.store)).faults) == 2
+        for name in names:
+            (first / name).rename(first / "aside")
+            (second / name).rename(first / name)
+            (first / "aside").rename(second / name)
+    assert await status_of(wire, one) == 200
+
+
+async def test_a_lost_object_and_one_nobody_knows_are_reported(wire: Wire):
+    one, other = await wire.upload(jpeg(5000, 1)), await wire.upload(jpeg(5000, 2))
+    shutil.rmtree(folder_of(wire, one))
+    stranger = folder_of(wire, signing.new_id())
+    shutil.copytree(folder_of(wire, other), stranger)
+    faults = " ".join((await verify(wire.store)).faults)
+    assert f"{one}: its files are gone" in faults
+    assert f"{stranger.name}: it lies on disk" in faults
+
+
+async def test_html_kept_as_text_can_not_run(wire: Wire):
+    page = b"note\n<script>fetch('/evidence/v1/objects')</script>"
+    object_id = await wire.upload(page, name="note.html.txt", kind="text/plain")
+    async with wire.http.get(f"/evidence/v1/objects/{object_id}/content", headers=wire.token()) as answer:
+        assert await answer.read() == page
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["Content-Disposition"].startswith("attachment;")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert "Server" not in answer.headers
+
+
+@given(st.text(max_size=80))
+def test_no_name_breaks_out_of_the_header(name):
+    value = disposition(name)
+    assert value.isascii()
+    assert not set(value) & set("\r\n\x00")
+    assert value.count('"') == 2
+
+
+async def test_a_name_with_a_path_is_kept_without_it(wire: Wire):
+    object_id = await wire.upload(jpeg(700), name="../../etc/Фото\r\n.jpg")
+    assert (await wire.metadata(object_id))["filename"] == "Фото.jpg"
+
+
+@given(st.integers(1, 1000), st.integers(0, 1200), st.integers(0, 1200))
+def test_ranges_name_the_bytes_that_python_would(size, first, last):
+    data = bytes(n % 251 for n in range(size))
+    for header, wanted in [
+        (f"bytes={first}-{last}", data[first : last + 1] if first <= last else None),
+        (f"bytes={first}-", data[first:]),
+        (f"bytes=-{last}", data[-last:] if last else b""),
+    ]:
+        try:
+            span = parse_range(header, size)
+        except RangeRefused:
+            assert wanted == b""
+            continue
+        assert span is None if wanted is None else data[slice(*span)] == wanted
+
+
+@pytest.mark.parametrize("header", ["", "bytes=", "bytes=a-b", "lines=0-1", "bytes=0-1,3-4", "bytes=--1", "bytes=1-0"])
+def test_a_range_that_is_not_understood_means_the_whole(header):
+    assert parse_range(header, 100) is None
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_part_of_a_sealed_object_reads_as_the_original(sealed_object, data):
+    plain, sealed = sealed_object
+    start = data.draw(st.one_of(st.integers(0, len(plain) - 1), st.sampled_from([SEGMENT - 1, SEGMENT, 2 * SEGMENT])))
+    stop = data.draw(st.integers(start + 1, len(plain)))
+    got = b""
+    while start + len(got) < stop:
+        got += sealed.read(start + len(got), stop)
+    assert got == plain[start:stop]
+
+
+@pytest.fixture
+def sealed_object(keys, tmp_path):
+    """Three segments, sealed by hand."""
+    from evidence_store.backend import write_whole
+    from evidence_store.sealing.incoming import Incoming
+
+    plain, object_id, key = jpeg(2 * SEGMENT + 4321), "a" * 32, signing.new_key()
+    (tmp_path / "object").mkdir()
+    incoming = Incoming.create(tmp_path, object_id, key)
+    incoming.write([plain])
+    incoming.finish()
+    incoming.close()
+    write_whole(tmp_path / "object" / "key.json", keys.sealing.wrap(object_id, "sealed", key))
+    with SealedObject(tmp_path / "object", object_id, keys.opening, size_bytes=len(plain)) as sealed:
+        yield plain, sealed
+
+
+async def test_ranges_over_http(wire: Wire):
+    data = jpeg(2 * SEGMENT + 100)
+    object_id = await wire.upload(data)
+    url, token = f"/evidence/v1/objects/{object_id}/content", wire.token()
+    for header, start, stop in [
+        ("bytes=0-0", 0, 1),
+        (f"bytes={SEGMENT - 2}-{SEGMENT + 1}", SEGMENT - 2, SEGMENT + 2),
+        ("bytes=-5", len(data) - 5, len(data)),
+        (f"bytes=10-{10**15}", 10, len(data)),
+    ]:
+        async with wire.http.get(url, headers=token | {"Range": header}) as answer:
+            assert answer.status == 206
+            assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(data)}"
+            assert await answer.read() == data[start:stop]
+    assert await status_of(wire, object_id, Range=f"bytes={len(data)}-") == 416
+    etag = f'"{sha256(data)}"'
+    assert await status_of(wire, object_id, **{"If-None-Match": etag}) == 304
+    assert await status_of(wire, object_id, **{"Range": "bytes=0-1", "If-Range": '"another"'}) == 200
+
+
+async def test_who_reads_stands_in_the_ledger_once_with_the_purpose(wire: Wire):
+    object_id = await wire.upload(jpeg(5000))
+    token = wire.token(Scope.READ)
+    for _ in range(3):
+        async with wire.http.get(
+            f"/evidence/v1/objects/{object_id}/content", headers=token | {"Evidence-Purpose": "case review"}
+        ) as answer:
+            await answer.read()
+    async with wire.http.get("/evidence/v1/ledger", headers=wire.token()) as answer:
+        reads = [entry for entry in (await answer.json())["entries"] if entry["action"] == "read"]
+    assert [(entry["object"], entry["purpose"]) for entry in reads] == [(object_id, "case review")]
+    assert reads[0]["actor"].startswith("token:test:")
+
+
+async def test_put_is_idempotent_and_refuses_other_bytes_under_the_same_id(wire: Wire):
+    data, object_id = jpeg(5000), signing.new_id()
+    first = await wire.put(object_id, data)
+    assert await wire.put(object_id, data, status=200) == first
+    assert (await wire.put(object_id, jpeg(5000, 9), status=409))["code"] == "conflict"
+    assert (await wire.metadata(object_id))["sha256"] == sha256(data)
+    assert (await verify(wire.store)).holds
+
+
+async def test_a_put_with_the_wrong_digest_or_a_forbidden_kind_stores_nothing(wire: Wire):
+    data = jpeg(5000)
+    wrong = {"Evidence-Sha256": sha256(b"other")}
+    assert (await wire.put(signing.new_id(), data, status=422, **wrong))["code"] == "digest_mismatch"
+    assert (await wire.put(signing.new_id(), b"<html>", status=415))["code"] == "wrong_kind"
+    assert (await wire.put(signing.new_id(), data, status=415, kind="text/html"))["code"] == "wrong_kind"
+    assert list((wire.store.settings.data / "incoming").iterdir()) == []
+    assert (await verify(wire.store)).objects == 0
+
+
+async def test_eight_writers_of_one_id_make_one_object(wire: Wire):
+    object_id, bodies = signing.new_id(), [jpeg(300_000, n % 2) for n in range(8)]
+
+    async def send(data: bytes) -> int:
+        given = wire.token() | {
+            "Evidence-Incident": "AP-1", "Evidence-Kind": "photo", "Evidence-Sha256": sha256(data),
+            "Content-Type": "image/jpeg",
+        }  # fmt: skip
+        async with wire.http.put(f"/evidence/v1/objects/{object_id}", headers=given, data=data) as answer:
+            return answer.status
+
+    statuses = await asyncio.gather(*map(send, bodies))
+    assert sorted(statuses) == [200, 200, 200, 201, 409, 409, 409, 409]
+    winner = bodies[statuses.index(201)]
+    assert (await wire.metadata(object_id))["sha256"] == sha256(winner)
+    assert (await verify(wire.store)).holds
