@@ -14,7 +14,7 @@ HOST ?= 127.0.0.1
 TLS ?=
 DATA ?= data
 
-.PHONY: migration run test check bench lock format clean setup setup-dev
+.PHONY: screenshots migration run test check bench lock format clean setup setup-dev
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -64,6 +64,11 @@ lock:
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra install pyproject.toml -o requirements.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra install --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	npm install --package-lock-only
+
+# The README's pictures, taken by the journey
+screenshots: setup-dev
+	@mkdir -p deploy/screenshots
+	SCREENSHOTS=deploy/screenshots $(BIN)/python -m pytest tests/test_journeys.py -k two_moving_pictures
 
 # Write a new version file from the tables as they are now: make migration SAYS="Add a column"
 migration: setup-dev

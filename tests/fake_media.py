@@ -1,7 +1,7 @@
 """What the fake cameras and microphones of the journeys show and say: files that Chromium plays in a loop.
 
-Each picture is one colour with a white square that walks, so that a test can tell whose it is and that it moves;
-each sound is one tone.
+Each picture is a swaying figure before one colour, so that a test can tell whose it is and that it moves; each sound is
+one tone.
 """
 
 import math
@@ -10,33 +10,44 @@ import wave
 from pathlib import Path
 
 WIDTH, HEIGHT, FRAMES, RATE = 640, 480, 40, 20
+PALE = 225
 
 RED = (200, 30, 30)
 BLUE = (30, 30, 200)
 
 
 def write_picture(path: Path, colour: tuple[int, int, int]) -> Path:
-    """Write a Y4M file (4:2:0): `colour` with a white square that moves from left to right."""
+    """Write a Y4M file (4:2:0): a pale head and shoulders before `colour`, swaying from side to side."""
     y, u, v = _to_yuv(colour)
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
         for frame in range(FRAMES):
-            left = frame * (WIDTH - 120) // FRAMES & ~1
-            plain = bytes([y]) * WIDTH
-            marked = bytes([y]) * left + b"\xff" * 120 + bytes([y]) * (WIDTH - left - 120)
-            chroma = {
-                value: (
-                    bytes([value]) * (WIDTH // 2),
-                    bytes([value]) * (left // 2) + b"\x80" * 60 + bytes([value]) * ((WIDTH - left - 120) // 2),
-                )
-                for value in (u, v)
-            }
-            rows = [range(180, 300), range(90, 150)]
+            sway = round(40 * math.sin(2 * math.pi * frame / FRAMES)) & ~1
+            spans = [_figure_at(row, sway) for row in range(HEIGHT)]
             file.write(b"FRAME\n")
-            file.write(b"".join(marked if row in rows[0] else plain for row in range(HEIGHT)))
+            file.write(b"".join(_row(WIDTH, span, y, PALE) for span in spans))
             for value in (u, v):
-                file.write(b"".join(chroma[value][row in rows[1]] for row in range(HEIGHT // 2)))
+                halves = [(left // 2, right // 2) for left, right in spans[::2]]
+                file.write(b"".join(_row(WIDTH // 2, span, value, 128) for span in halves))
     return path
+
+
+def _figure_at(row: int, sway: int) -> tuple[int, int]:
+    """Return from where to where the figure reaches in a row of pixels; nothing in the topmost hundred."""
+    half = 0.0
+    if 110 <= row < 290:  # the head: an ellipse
+        half = 72 * math.sqrt(max(0.0, 1 - ((row - 200) / 90) ** 2))
+    if row >= 300:  # the shoulders: a larger one
+        half = 190 * math.sqrt(max(0.0, 1 - ((480 - row) / 180) ** 2))
+    if 270 <= row < 320:
+        half = max(half, 34)  # the neck
+    middle = WIDTH // 2 + sway
+    return round(middle - half) & ~1, round(middle + half) & ~1
+
+
+def _row(width: int, span: tuple[int, int], outside: int, inside: int) -> bytes:
+    left, right = span
+    return bytes([outside]) * left + bytes([inside]) * (right - left) + bytes([outside]) * (width - right)
 
 
 def write_tone(path: Path, hertz: int) -> Path:

@@ -90,7 +90,7 @@ WITNESS = """
       canvas.width = 64; canvas.height = 48;
       context.drawImage(video, 0, 0, 64, 48);
       const { data } = context.getImageData(0, 0, 64, 48);
-      const corner = [0, 0, 0];  // the top rows, where the white square never walks
+      const corner = [0, 0, 0];  // the top rows, where the figure never is
       let all = 0;
       for (let n = 0; n < data.length; n += 4) {
         if (n < 64 * 10 * 4) for (const c of [0, 1, 2]) corner[c] += data[n + c] / 640;
@@ -356,6 +356,8 @@ def test_from_a_booking_to_two_moving_pictures_and_an_outcome(product, handler, 
     both_see_and_hear(booth, phone)
     say_first_frame("admitted → first decoded frame", phone, booth)
     headline(booth, "Connected with Jo Bloggs")
+    photograph(phone, "victim-phone")
+    photograph(booth, "booth")
 
     booth.locator("#notes").fill("Window broken on Sunday night.")
     expect(booth.locator("#note-state")).to_contain_text("Saved at")
@@ -459,6 +461,13 @@ def test_an_unsafe_answer_alarms_the_booth_and_leaves_a_neutral_page(product, ha
     assert "olice" not in phone.title()
     handler.goto(f"{product.url}/desk")
     expect(handler.locator("main")).to_contain_text("Decide how to reach this person safely")
+
+
+def photograph(page: Page, name: str) -> None:
+    """Take a picture for the README when asked to (`make screenshots`)."""
+    if os.environ.get("SCREENSHOTS"):
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / f"{name}.png")
 
 
 def end(booth: Page, outcome: str) -> None:
