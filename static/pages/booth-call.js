@@ -9,6 +9,7 @@ import { startNotes } from "./booth-notes.js";
 import { Words, ask, get, read, show, write } from "./booth-page.js";
 import { RoomDrawing } from "./booth-room.js";
 import { Remotes } from "./booth-remotes.js";
+import { startStatement } from "./statement_officer.js";
 
 const config = read("config");
 const words = new Words(read("words"), config);
@@ -24,6 +25,7 @@ const drawing = new RoomDrawing({
   onAdmit: admit,
   onDismiss: dismiss,
 });
+const statement = startStatement({ here: config.here, words });
 const notes = startNotes({ url: `${config.here}/note`, ...config.note, words });
 const button = {
   go: get("go", HTMLButtonElement),
@@ -39,12 +41,13 @@ const trouble = { closed: "", server: "", relay: "", media: "" };
 let downSince = 0;
 let isOver = false;
 
-startEnd({ words, saveNotes: () => notes.saved(5000), beforeLeaving: hangUp });
+startEnd({ words, saveNotes: async () => (await Promise.all([notes.saved(5000), statement.saved(5000)])).every(Boolean), beforeLeaving: hangUp });
 
 socket.addEventListener("state", (event) => {
   const room = detail(event);
   remotes.setAdmitted(room.admitted);
   drawing.draw(room);
+  statement.follow(room.statement);
   if (room.ended && !isOver) finish();
 });
 socket.addEventListener("down", (event) => {
