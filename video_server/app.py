@@ -8,6 +8,7 @@ from aiohttp import web
 from video_server.accounts import views as accounts_views
 from video_server.appointments import views as appointments_views
 from video_server.booth import actions as booth_actions
+from video_server.booth import evidence as booth_evidence
 from video_server.booth import statement as booth_statement
 from video_server.booth import views as booth_views
 from video_server.booth import ws as booth_ws
@@ -20,6 +21,10 @@ from video_server.core.database import Database
 from video_server.core.events import Bus
 from video_server.core.keys import KeyRing
 from video_server.desk import views as desk_views
+from video_server.evidence import views as evidence_views
+from video_server.evidence.link import STORE, StoreLink
+from video_server.phone import doors as phone_doors
+from video_server.phone import evidence as phone_evidence
 from video_server.phone import statement as phone_statement
 from video_server.phone import views as phone_views
 from video_server.phone import ws as phone_ws
@@ -36,13 +41,17 @@ ROUTES: Sequence[Iterable[web.AbstractRouteDef]] = (
     texts_views.routes,
     appointments_views.routes,
     desk_views.routes,
+    phone_doors.routes,
     phone_views.routes,
     phone_ws.routes,
     phone_statement.routes,
+    phone_evidence.routes,
     booth_views.routes,
     booth_actions.routes,
     booth_ws.routes,
     booth_statement.routes,
+    booth_evidence.routes,
+    evidence_views.routes,
 )
 
 
@@ -62,8 +71,9 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[texts_views.TWILIO_TOKEN] = settings.twilio_token.get_secret_value()
     app[pages.ENVIRONMENT] = pages.make_environment(force, demo=settings.demo)
     app[sockets.SOCKETS] = weakref.WeakSet()
-    app[health.CHECKS] = {"relay": lambda app: app[RELAYS].check()}
+    app[health.CHECKS] = {"relay": lambda app: app[RELAYS].check(), "evidence": lambda app: app[STORE].check()}
     app[PRINTER] = Printer(force.name, settings.signing_identity(now=clock()), force.declarations)
+    app[STORE] = StoreLink(settings.evidence_where, settings.keys_folder)
     app[RELAYS] = Relays(settings.relay_control, database, clock)
     app[SEATS] = Seats(database, clock)
     for table in ROUTES:
@@ -72,6 +82,7 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app.on_shutdown.append(sockets.close_all)
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_bus)
+    app.cleanup_ctx.append(_evidence)
     app.cleanup_ctx.append(_relays)
     app.cleanup_ctx.append(_seats)
     guards.check_routes(app)
@@ -85,6 +96,11 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
 
 async def _bus(app: web.Application) -> AsyncIterator[None]:
     async with app[app_keys.BUS].running():
+        yield
+
+
+async def _evidence(app: web.Application) -> AsyncIterator[None]:
+    async with app[STORE].running():
         yield
 
 

@@ -68,6 +68,10 @@ class Settings(BaseSettings):
         {}, description="JSON: the force's own wording of the witness's declaration by language, en and cy"
     )
 
+    evidence_url: str = Field(
+        "", description="Where the evidence store answers, http(s)://host:port or unix:/path; default: serve starts one"
+    )
+
     @field_validator("timezone")
     @classmethod
     def _timezone_exists(cls, name: str) -> str:
@@ -119,6 +123,11 @@ class Settings(BaseSettings):
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
         host = f"[{host}]" if ":" in host else host
         return self.public_url.rstrip("/") or f"{scheme}://{host}:{self.port}"
+
+    @property
+    def evidence_where(self) -> str:
+        """Return where the evidence store answers."""
+        return self.evidence_url.rstrip("/") or f"unix:{(self.data / 'run' / 'evidence.sock').absolute()}"
 
     @property
     def relay_control(self) -> Path:

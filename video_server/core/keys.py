@@ -65,6 +65,33 @@ def load_keys(folder: Path, *, create: bool) -> KeyRing:
     return KeyRing(link=key)
 
 
+@dataclass(frozen=True)
+class EvidenceAccess:
+    """What the evidence store shares with us: the key that signs grants and its events, and a token for its API."""
+
+    grant_key: bytes = field(repr=False)
+    token: str = field(repr=False)
+
+
+def load_evidence_access(folder: Path) -> EvidenceAccess:
+    """Read what `evidence-store init --share` laid into the key folder. Raises CannotStart."""
+    found = []
+    for name in ("grant.key", "evidence.token"):
+        path = folder / name
+        try:
+            if path.stat().st_mode & 0o077:
+                raise CannotStart(f"The key {path} can be read by other accounts: run 'chmod 600 {path}'.")
+            found.append(path.read_bytes())
+        except OSError as problem:
+            raise CannotStart(
+                f"The key {path} cannot be read ({problem.strerror}): run 'evidence-store init --share {folder}'."
+            ) from None
+    grant_key, token = found
+    if len(grant_key) != _LINK_KEY_BYTES or not token.strip():
+        raise CannotStart(f"grant.key or evidence.token in {folder} is damaged: restore it from its backup.")
+    return EvidenceAccess(grant_key, token.decode("ascii", "replace").strip())
+
+
 def _create_key(path: Path, size: int) -> None:
     _create_secret(path, secrets.token_bytes(size))
 

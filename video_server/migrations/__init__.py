@@ -25,6 +25,7 @@ STORAGES = (
     "appointments",
     "calls",
     "statements",
+    "evidence",
 )
 _LOCK = 7_401_102  # any constant: two processes that start at once migrate one after the other
 

@@ -1,24 +1,29 @@
 """What pages post about statements: JSON objects, nothing unknown, nothing guessed, bounded."""
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from video_server.core.errors import N_, Refusal
 from video_server.statements.model import TEXT_CHARACTERS
+from video_server.web.bodies import Body, Empty, NotUnderstood, read_body
+
+__all__ = [
+    "AnswerBody",
+    "Empty",
+    "ExhibitBody",
+    "HeadingBody",
+    "Live",
+    "Mark",
+    "NotUnderstood",
+    "SignBody",
+    "Text",
+    "attach",
+    "read_body",
+]
 
 _MARGIN = 2_000  # what is a little too long is told so in words
 _ID = Field(min_length=1, max_length=64)
-
-
-class NotUnderstood(Refusal):
-    code = "not_understood"
-    public = N_("What was sent could not be read. Reload the page and try again.")
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Text(Body):
@@ -46,10 +51,6 @@ class Live(Body):
     live: bool
 
 
-class Empty(Body):
-    pass
-
-
 class AnswerBody(Body):
     statement: str = _ID
     paragraph: str = _ID
@@ -61,20 +62,6 @@ class SignBody(Body):
     digest: str = _ID
     declared: bool
     signature: dict[str, Any]
-
-
-BodyT = TypeVar("BodyT", bound=BaseModel)
-
-
-async def read_body(request: web.Request, model: type[BodyT]) -> BodyT:
-    """Read a JSON object into its model. Raises NotUnderstood."""
-    try:
-        content = await request.read()
-        body = model.model_validate_json(content)
-        content.decode("utf-8")
-    except (ValueError, ValidationError, RecursionError) as problem:
-        raise NotUnderstood(type(problem).__name__) from None  # its message would hold what was typed
-    return body
 
 
 def attach(name: str, content: bytes) -> web.Response:

@@ -1,0 +1,131 @@
+"""What an officer does with evidence on the call's page: ask, withdraw, look at what came."""
+
+from typing import Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from evidence_store.errors import NotFound as NotStored
+from evidence_store.errors import Quarantined, RangeRefused, StoreError
+from video_server.accounts import access as staff_access
+from video_server.booth import access
+from video_server.booth.views import booth_staff
+from video_server.core.errors import N_, Conflict, NotFound, Refusal
+from video_server.evidence import model, service
+from video_server.evidence.link import STORE, StoreDown
+from video_server.evidence.model import Item, ItemState
+from video_server.web import app_keys, middleware
+from video_server.web.bodies import Body, Empty, read_body
+
+routes = web.RouteTableDef()
+
+HERE = "/booth/appointments/{appointment}/evidence"
+CONTENT_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "ETag", "Accept-Ranges", "Content-Disposition")
+
+
+class SetAside(Conflict):
+    code = "evidence_quarantined"
+    public = N_("This file was set aside because it is not what the phone sent. It cannot be opened here.")
+
+
+class NoSuchRange(Refusal):
+    code = "evidence_range"
+    status = 416
+    public = N_("That part of the file does not exist.")
+
+
+class Ask(Body):
+    kind: Literal["photo", "video", "document", "audio"]
+    note: str = Field(max_length=2_000)
+
+
+@routes.post(HERE, name="booth.evidence_ask")
+@booth_staff
+async def ask(request: web.Request) -> web.Response:
+    """Ask the person for a photo, video, document or sound; their phone shows it at once."""
+    body = await read_body(request, Ask)
+    person, now = request[staff_access.STAFF], request.app[app_keys.CLOCK]()
+    async with request.app[app_keys.DATABASE].begin() as db:
+        appointment = await access.access_appointment(db, person, request.match_info["appointment"])
+        made = await service.request_item(
+            db, appointment, kind=model.Kind(body.kind), note=body.note, by=person.id, now=now
+        )
+    return web.json_response({"id": made.id})
+
+
+@routes.post(HERE + "/{request:[0-9a-f]{32}}/withdraw", name="booth.evidence_withdraw")
+@booth_staff
+async def withdraw(request: web.Request) -> web.Response:
+    """Take a request back; what has come is kept."""
+    await read_body(request, Empty)
+    person, now = request[staff_access.STAFF], request.app[app_keys.CLOCK]()
+    async with request.app[app_keys.DATABASE].begin() as db:
+        appointment = await access.access_appointment(db, person, request.match_info["appointment"])
+        await service.withdraw(db, appointment.id, request.match_info["request"], by=person.id, now=now)
+    return web.json_response({})
+
+
+@routes.get(r"/booth/evidence/{object:[0-9a-f]{32}}/content", name="booth.evidence_content", allow_head=False)
+@booth_staff
+async def content(request: web.Request) -> web.StreamResponse:
+    """Hand out a file as it was received, to be saved and never run; recorded here and in the store's ledger."""
+    return await _send(request, await _read_item(request, "read"))
+
+
+@routes.get(r"/booth/evidence/{object:[0-9a-f]{32}}/preview", name="booth.evidence_preview", allow_head=False)
+@booth_staff
+async def preview(request: web.Request) -> web.StreamResponse:
+    """Hand out a received picture for the page to show; anything else is not found."""
+    return await _send(request, await _read_item(request, "previewed"))
+
+
+async def _read_item(request: web.Request, why: str) -> Item:
+    """Return a file that this officer may open, on the record. Raises NotFound, NotYours, SetAside."""
+    person, item_id = request[staff_access.STAFF], request.match_info["object"]
+    async with request.app[app_keys.DATABASE].begin() as db:
+        appointment_id = await service.find_appointment_of(db, item_id)
+        await access.access_appointment(db, person, appointment_id)
+        item = await service.find_item(db, appointment_id, item_id)
+        if item.state is ItemState.QUARANTINED:
+            raise SetAside
+        if item.state is not ItemState.RECEIVED or (why == "previewed" and not item.can_be_previewed):
+            raise NotFound
+        await service.record_read(db, appointment_id, item, by=person.id, why=why, now=request.app[app_keys.CLOCK]())
+    return item
+
+
+async def _send(request: web.Request, item: Item) -> web.StreamResponse:
+    response: web.StreamResponse | None = None
+    try:
+        async with request.app[STORE].client.open_content(
+            item.id, byte_range=request.headers.get("Range"), purpose=f"booth, staff:{request[staff_access.STAFF].id}"
+        ) as found:
+            response = web.StreamResponse(status=found.status)
+            for name in CONTENT_HEADERS:
+                if name in found.headers:
+                    response.headers[name] = found.headers[name]
+            response.headers["Content-Disposition"] = _attachment(found.headers.get("Content-Disposition", ""))
+            response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+            response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers["Cache-Control"] = "private, no-store"
+            middleware.set_headers(request, response)
+            await response.prepare(request)
+            async for piece in found.pieces:
+                await response.write(piece)
+            await response.write_eof()
+            return response
+    except (StoreError, OSError) as problem:
+        if response is not None and response.prepared:
+            request.protocol.force_close()  # cut short, never wrong bytes that look whole
+            return response
+        if isinstance(problem, NotStored):
+            raise NotFound from None
+        if isinstance(problem, Quarantined):
+            raise SetAside from None
+        if isinstance(problem, RangeRefused):
+            raise NoSuchRange from None
+        raise StoreDown(type(problem).__name__) from None
+
+
+def _attachment(given: str) -> str:
+    return given if given.startswith("attachment") else "attachment"

@@ -1,0 +1,67 @@
+"""The store's own word: signed events, answered from what the store says when it is asked back."""
+
+from aiohttp import web
+
+from evidence_store.client import SIGNATURE_HEADER, EventNotGenuine
+from evidence_store.errors import NotFound as NotStored
+from evidence_store.errors import StoreError
+from video_server.core.errors import N_, Forbidden
+from video_server.core.log import get_logger
+from video_server.evidence import forwarder, service
+from video_server.evidence.link import STORE, StoreDown
+from video_server.web import app_keys, guards, middleware
+
+log = get_logger(__name__)
+_events = web.RouteTableDef()
+MAX_EVENT_BYTES = 8_192
+
+
+class NotGenuine(Forbidden):
+    code = "event_not_genuine"
+    public = N_("This message does not come from the evidence store.")
+
+
+@_events.post("/evidence-events", name="evidence.events")
+@guards.machine
+async def take_event(request: web.Request) -> web.Response:
+    """Take an event of the evidence store, signed with the shared key; the same one again changes nothing."""
+    if (request.content_length or 0) > MAX_EVENT_BYTES:
+        raise middleware.TooLarge
+    body = await request.content.read(MAX_EVENT_BYTES + 1)
+    while len(body) <= MAX_EVENT_BYTES and (more := await request.content.read(MAX_EVENT_BYTES + 1)):
+        body += more
+    if len(body) > MAX_EVENT_BYTES:
+        raise middleware.TooLarge
+    try:
+        event = request.app[STORE].verify_event(body, request.headers.get(SIGNATURE_HEADER, ""))
+    except EventNotGenuine:
+        raise NotGenuine from None
+    if event.type == "refused":
+        async with request.app[app_keys.DATABASE].begin() as db:
+            changed = await service.record_refused(db, event.object, now=request.app[app_keys.CLOCK]())
+    else:
+        changed = await settle(request.app, event.object)
+    log.info("evidence_event", event_id=event.id, type=event.type, object=event.object, changed=changed)
+    return web.json_response({"taken": event.id})
+
+
+async def settle(app: web.Application, item_id: str) -> bool:
+    """Ask the store what became of a file and write that down; False when there was nothing new.
+
+    Raises StoreDown when it cannot be asked: whoever told us tells us again.
+    """
+    database = app[app_keys.DATABASE]
+    async with database.read() as db:
+        if await service.find_open_item(db, item_id) is None:
+            return False
+    try:
+        stored = await app[STORE].client.get_metadata(item_id)
+    except NotStored:
+        return False
+    except StoreError as problem:
+        raise StoreDown(type(problem).__name__) from problem
+    async with database.begin() as db:
+        return await service.record_stored(db, stored, now=app[app_keys.CLOCK]())
+
+
+routes: list[web.AbstractRouteDef] = [*forwarder.routes, *_events]
