@@ -11,6 +11,7 @@ from video_server.calls.model import Participant, RoomView
 from video_server.calls.model import Role as RoomRole
 from video_server.calls.seats import Seat
 from video_server.core.database import Connection
+from video_server.evidence import drawing as evidence
 from video_server.incidents import service as incidents
 from video_server.statements import drawing as statements
 from video_server.web import app_keys, sockets
@@ -40,7 +41,10 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
         return state.draw(view, me, appointment=appointment, reference=incident.reference, now=clock())
 
     async def more(db: Connection, me: Participant) -> dict[str, object]:
-        return {"statement": await statements.mark_for_officer(db, me.appointment_id)}
+        return {
+            "statement": await statements.mark_for_officer(db, me.appointment_id),
+            "evidence": await evidence.for_officer(db, me.appointment_id),
+        }
 
     socket, page = await sockets.open_socket(request)
     await Seat(request.app, socket, page, draw, more=more).run(person)

@@ -7,6 +7,7 @@ from video_server.calls import service
 from video_server.calls.model import Participant, RoomView, State
 from video_server.calls.seats import Seat
 from video_server.core.database import Connection
+from video_server.evidence import drawing as evidence
 from video_server.incidents import service as incidents
 from video_server.phone import access, state
 from video_server.statements import drawing as statements
@@ -42,7 +43,10 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
     async def more(db: Connection, me: Participant) -> dict[str, object]:
         if me.admitted_at is None or me.state not in {State.ADMITTED, State.LEFT, State.ENDED}:
             return {}
-        return {"statement": await statements.mark_for_person(db, me.appointment_id)}
+        return {
+            "statement": await statements.mark_for_person(db, me.appointment_id),
+            "evidence": await evidence.for_person(db, me.appointment_id),
+        }
 
     socket, page = await sockets.open_socket(request)
     await Seat(request.app, socket, page, draw, more=more).run(person)
