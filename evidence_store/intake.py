@@ -11,7 +11,7 @@ from evidence_store import clock
 from evidence_store.sealing.incoming import SNIFF_BYTES, Incoming
 from evidence_store.store import Store
 
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 1 << 19
 _CHECKPOINT_BYTES = 64 << 20
 _WATCH_SECONDS = 0.25
 
@@ -64,12 +64,12 @@ async def take(
             taken += len(chunk)
             batch.append(chunk)
             batch_bytes += len(chunk)
-            if working is not None and (working.done() or batch_bytes >= _BATCH_BYTES):
+            if batch_bytes < _BATCH_BYTES:
+                continue
+            if working is not None:
                 await working
-                working = None
-            if working is None:
-                working = store.start(incoming.write, batch)
-                batch, batch_bytes = [], 0
+            working = store.start(incoming.write, batch)
+            batch, batch_bytes = [], 0
             if on_checkpoint is not None and taken - checkpointed >= _CHECKPOINT_BYTES:
                 await working
                 working, checkpointed = None, taken

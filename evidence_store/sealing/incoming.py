@@ -55,7 +55,8 @@ class Incoming:
         self._descriptor, self._cipher = descriptor, cipher
         self._turn = threading.RLock()  # so that closing never pulls the file away under a worker
         self._hash = new_sha256()
-        self._pending = bytearray()
+        self._buffer = bytearray(_PLAIN)  # kept: fresh megabytes cost more in page faults than hashing them
+        self._filled = 0
         self._segments = 0
         self._started_bytes = 0
         self._final_bytes = 0
@@ -114,7 +115,8 @@ class Incoming:
         self._cut()
         tail = _read_tail(self._folder, self._object_id, self._key, self._segments)
         self._note(tail)
-        self._pending += tail
+        self._buffer[: len(tail)] = tail
+        self._filled = len(tail)
 
     def _note(self, plaintext: bytes) -> None:
         self._hash.update(plaintext)
@@ -134,7 +136,7 @@ class Incoming:
     @property
     def offset(self) -> int:
         """Plaintext bytes taken so far."""
-        return self._segments * _PLAIN + (self._final_bytes if self.finished else len(self._pending))
+        return self._segments * _PLAIN + (self._final_bytes if self.finished else self._filled)
 
     def write(self, parts: Iterable[bytes]) -> None:
         """Take bytes. Not durable before `checkpoint()` or `finish()` returns."""
@@ -143,22 +145,24 @@ class Incoming:
                 self._note(part)
                 view, start = memoryview(part), 0
                 while start < len(view):
-                    if len(self._pending) == _PLAIN:  # only now is it certain that this segment is not the final one
+                    if self._filled == _PLAIN:  # only now is it certain that this segment is not the final one
                         self._append(final=False)
-                    room = min(_PLAIN - len(self._pending), len(view) - start)
-                    self._pending += view[start : start + room]
+                    room = min(_PLAIN - self._filled, len(view) - start)
+                    self._buffer[self._filled : self._filled + room] = view[start : start + room]
+                    self._filled += room
                     start += room
 
     def _append(self, *, final: bool) -> None:
         out = _borrow_buffer()
-        size = self._cipher.encrypt_segment_into(self._pending, out, position=self._segments, final=final)
+        plaintext = memoryview(self._buffer)[: self._filled]
+        size = self._cipher.encrypt_segment_into(plaintext, out, position=self._segments, final=final)
         at = floe.HEADER_BYTES + self._segments * _SEGMENT
         os.lseek(self._descriptor, at, os.SEEK_SET)
         write_all(self._descriptor, memoryview(out)[:size])
         if final:
             return
         self._segments += 1
-        self._pending.clear()
+        self._filled = 0
         if at - self._started_bytes >= _WRITEBACK_BYTES:  # begin writing back now, so that the last flush is short
             os.posix_fadvise(self._descriptor, self._started_bytes, at - self._started_bytes, os.POSIX_FADV_DONTNEED)
             self._started_bytes = at
@@ -167,9 +171,9 @@ class Incoming:
         """Make what was taken durable and return its offset; without the tail, whole segments only."""
         with self._turn:
             offset = self.offset if with_tail else self._segments * _PLAIN
-            if with_tail and self._pending:
+            if with_tail and self._filled:
                 cipher, header = floe.start_encryption(self._key, _tail_aad(self._object_id, offset))
-                sealed = header + cipher.encrypt_segment(bytes(self._pending), position=0, final=True)
+                sealed = header + cipher.encrypt_segment(bytes(self._buffer[: self._filled]), position=0, final=True)
                 write_whole(self._folder / f"tail.{offset}", sealed)
             os.fdatasync(self._descriptor)
             for path in self._folder.glob("tail.*"):  # only now are older tails covered
@@ -182,8 +186,7 @@ class Incoming:
         with self._turn:
             if not self.finished:
                 self._append(final=True)
-                self._final_bytes, self.finished = len(self._pending), True
-                self._pending = bytearray()
+                self._final_bytes, self.finished = self._filled, True
                 os.fsync(self._descriptor)
             return self._hash.hexdigest()
 
