@@ -16,13 +16,14 @@ from evidence_store.app import make_app, open_store, prepare, running
 from evidence_store.config import Settings, load
 from evidence_store.errors import BadRequest, CannotStart
 from evidence_store.model import parse_incident
-from evidence_store.sealing.keys import load_keys, make_keys
-from evidence_store.tokens import Scope, make_token
+from evidence_store.sealing.keys import load_keys, make_keys, share_token
+from evidence_store.tokens import Scope, is_genuine, make_token
 from evidence_store.verify import Report, verify
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 File = Annotated[Path | None, typer.Option("--settings", help="File of EVIDENCE_NAME=value lines")]
+_WEB_TOKEN_LASTS = timedelta(days=3660)
 Data = Annotated[Path | None, typer.Option(help="Folder for objects and database")]
 KeysFolder = Annotated[Path | None, typer.Option("--keys", help="Folder for keys")]
 
@@ -31,11 +32,13 @@ KeysFolder = Annotated[Path | None, typer.Option("--keys", help="Folder for keys
 def init(
     settings: File = None,
     keys: KeysFolder = None,
-    share: Annotated[Path | None, typer.Option(help="The web server's key folder, for the shared grant.key")] = None,
+    share: Annotated[
+        Path | None, typer.Option(help="The web server's key folder, for the shared grant.key and its evidence.token")
+    ] = None,
 ) -> None:
     """Make the keys that are missing; harmless when all are there."""
     given = load(settings, keys=keys)
-    make_keys(given.keys, share=share)
+    _make_keys(given, share)
     typer.echo(f"Keys are in {given.keys}. Back up opening.key apart: without it nothing sealed can be opened.")
 
 
@@ -46,15 +49,31 @@ def serve(
     keys: KeysFolder = None,
     listen: Annotated[str | None, typer.Option(help="unix:/path, or address:port")] = None,
     parent_pipe: Annotated[bool, typer.Option(help="End when standard input closes")] = False,
+    first_share: Annotated[
+        Path | None, typer.Option(help="On the very first start, while there is no data folder: init --share this")
+    ] = None,
 ) -> None:
     """Run the store until it is told to end."""
     given = load(settings, data=data, keys=keys, listen=listen)
+    if first_share is not None and not given.data.exists():
+        _make_keys(given, first_share)
     log.configure("evidence-store", level=given.log_level)
     with contextlib.suppress(ImportError):
         import uvloop
 
         uvloop.install()
     asyncio.run(_serve(given, parent_pipe=parent_pipe))
+
+
+def _make_keys(settings: Settings, share: Path | None) -> None:
+    """Make the missing keys; hand the web server the grant key and a token to read and to seal."""
+    make_keys(settings.keys, share=share)
+    if share is not None:
+        key, now = load_keys(settings.keys).token, clock.utc_now()
+        made = make_token(
+            key, scopes=(Scope.READ, Scope.SEAL), name="web", incident=None, lasts=_WEB_TOKEN_LASTS, now=now
+        )
+        share_token(share, made, is_good=lambda held: is_genuine(key, held, now=now))
 
 
 async def _serve(settings: Settings, *, parent_pipe: bool) -> None:

@@ -10,6 +10,7 @@ ingest/         one private key per running upload, destroyed when the upload is
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def _make_shared(theirs: Path, ours: Path) -> None:
     create_secret(ours, theirs.read_bytes())
     if ours.read_bytes() != theirs.read_bytes():
         raise CannotStart(f"{ours} and {theirs} are different grant keys: delete the one that is not in use.")
+
+
+def share_token(folder: Path, token: str, *, is_good: Callable[[str], bool]) -> None:
+    """Lay an API token into the web server's key folder, unless one that is good lies there. Raises CannotStart."""
+    path = folder / "evidence.token"
+    try:
+        if path.exists() and not is_good(path.read_text("ascii", "replace").strip()):
+            destroy_secret(path)
+        create_secret(path, token.encode())
+    except OSError as problem:
+        raise CannotStart(f"The key folder {folder} cannot be written ({problem.strerror}).") from None
 
 
 def load_keys(folder: Path) -> Keys:

@@ -1,0 +1,147 @@
+"""Several processes on one folder; memory; the settings' table; kinds."""
+
+from pathlib import Path
+
+import pytest
+import requests
+
+from evidence_store import kinds
+from evidence_store.config import PREFIX, Settings
+from evidence_store.errors import WrongKind
+from tests.evidence.conftest import INCIDENT, SEGMENT, Process, jpeg, sha256
+from tests.evidence.test_kills import _PATCH, content_of, create
+
+
+@pytest.fixture
+def neighbour(process: Process, fork_store):
+    """A second process on the same folder, keys and database."""
+    second = Process(process.folder, fork_store)
+    second.start()
+    yield second
+    second.kill()
+
+
+def test_an_upload_goes_on_in_another_process_while_the_first_keeps_it_in_memory(process: Process, neighbour: Process):
+    data = jpeg(4 * SEGMENT + 5)
+    url, bearer = create(process, data)
+    path, at = url.removeprefix(process.url), 0
+    for n, size in enumerate((SEGMENT // 2, SEGMENT, 100, SEGMENT, SEGMENT)):
+        base = (process, neighbour)[n % 2].url
+        headers = bearer | _PATCH | {"Upload-Offset": str(at)}
+        answer = requests.patch(base + path, data=data[at : at + size], headers=headers, timeout=30)
+        assert answer.status_code == 204, answer.text
+        at += size
+        other = requests.head((process, neighbour)[(n + 1) % 2].url + path, headers=bearer | _PATCH, timeout=30)
+        assert other.headers["Upload-Offset"] == str(at)
+    headers = bearer | _PATCH | {"Upload-Offset": str(at)}
+    assert requests.patch(process.url + path, data=data[at:], headers=headers, timeout=30).status_code == 204
+    said = requests.post(f"{neighbour.url}{path}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=30)
+    assert said.json()["state"] == "received"
+    assert content_of(process, path.rsplit("/", 1)[1]) == data
+
+
+def test_a_writer_that_hangs_in_one_process_lets_go_for_another(process: Process, neighbour: Process):
+    import threading
+
+    data = jpeg(2 * SEGMENT)
+    url, bearer = create(process, data)
+    path, hangs, sent, statuses = url.removeprefix(process.url), threading.Event(), threading.Event(), []
+
+    def pieces():
+        yield data[:SEGMENT]
+        sent.set()
+        hangs.wait(30)
+        yield data[SEGMENT:]
+
+    def stale() -> None:
+        headers = bearer | _PATCH | {"Upload-Offset": "0"}
+        statuses.append(requests.patch(url, data=pieces(), headers=headers, timeout=60).status_code)
+
+    thread = threading.Thread(target=stale)
+    thread.start()
+    assert sent.wait(30)
+    at = 0
+    while at == 0:  # the first bytes may still be on their way into the first process
+        answer = requests.head(neighbour.url + path, headers=bearer | _PATCH, timeout=30)
+        assert answer.status_code in {200, 423}
+        if answer.status_code == 200:
+            at = int(answer.headers["Upload-Offset"])
+            if statuses:
+                break
+    headers = bearer | _PATCH | {"Upload-Offset": str(at)}
+    answer = requests.patch(neighbour.url + path, data=data[at:], headers=headers, timeout=30)
+    assert answer.status_code == 204, answer.text
+    hangs.set()
+    thread.join()
+    assert statuses == [423]
+    said = requests.post(f"{url}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=30)
+    assert said.json()["state"] == "received"
+
+
+def test_memory_does_not_grow_with_the_size_of_a_file(process: Process):
+    def peak_mib() -> int:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+    def put(size: int, object_id: str) -> None:
+        data = jpeg(SEGMENT) * (size // SEGMENT)
+        headers = process.token() | {
+            "Evidence-Incident": INCIDENT, "Evidence-Kind": "film", "Content-Type": "image/jpeg",
+            "Evidence-Sha256": sha256(data),
+        }  # fmt: skip
+        url = f"{process.url}/evidence/v1/objects/{object_id}"
+        assert requests.put(url, data=data, headers=headers, timeout=120).status_code == 201
+        with requests.get(f"{url}/content", headers=process.token(), stream=True, timeout=120) as answer:
+            assert sum(map(len, answer.iter_content(1 << 20))) == len(data)
+
+    put(10 * SEGMENT, "a" * 32)
+    small = peak_mib()
+    put(200 * SEGMENT, "b" * 32)
+    assert peak_mib() - small < 20
+
+
+def test_every_setting_stands_in_the_readme():
+    readme = (Path(kinds.__file__).parent / "README.md").read_text()
+    rows = {line.split("`")[1] for line in readme.splitlines() if line.startswith("| `EVIDENCE_")}
+    assert rows == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+SAMPLES = {
+    "image/jpeg": b"\xff\xd8\xff\xe1",
+    "image/png": b"\x89PNG\r\n\x1a\n",
+    "image/gif": b"GIF89a",
+    "image/webp": b"RIFF\x00\x00\x00\x00WEBPVP8 ",
+    "image/heic": b"\x00\x00\x00\x18ftypheic\x00",
+    "video/mp4": b"\x00\x00\x00\x18ftypisom\x00",
+    "video/quicktime": b"\x00\x00\x00\x14ftypqt  \x00",
+    "video/3gpp": b"\x00\x00\x00\x14ftyp3gp4\x00",
+    "video/webm": b"\x1a\x45\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webm",
+    "audio/mp4": b"\x00\x00\x00\x18ftypM4A \x00",
+    "audio/mpeg": b"ID3\x04\x00",
+    "audio/wav": b"RIFF\x00\x00\x00\x00WAVEfmt ",
+    "audio/ogg": b"OggS\x00",
+    "audio/amr": b"#!AMR\n",
+    "application/pdf": b"%PDF-1.7\n",
+    "text/plain": "I saw him. Gwelais i ef. Żółć".encode(),
+}
+
+
+@pytest.mark.parametrize("media_type", SAMPLES)
+def test_each_kind_is_recognised_as_itself(media_type):
+    assert kinds.recognise(SAMPLES[media_type], media_type, kinds.CODES) == media_type
+
+
+@pytest.mark.parametrize(("declared", "sample"), [(a, b) for a in SAMPLES for b in SAMPLES if a != b])
+def test_what_is_declared_as_another_kind_is_recorded_as_an_allowed_kind_it_looks_like(declared, sample):
+    found = kinds.recognise(SAMPLES[sample], declared, kinds.CODES) if sample != "text/plain" else sample
+    assert any(kind.looks_like(SAMPLES[sample]) and found in kind.media_types for kind in kinds.KINDS)
+
+
+def test_a_kind_that_the_grant_does_not_allow_is_refused():
+    with pytest.raises(WrongKind):
+        kinds.recognise(SAMPLES["application/pdf"], "image/jpeg", ["jpeg", "png"])
+    with pytest.raises(WrongKind):
+        kinds.declared_kind("application/pdf", "a.pdf", ["jpeg"])
+    assert kinds.expand(["photo", "application/pdf"]) == ("jpeg", "png", "gif", "webp", "heic", "pdf")
+    with pytest.raises(ValueError, match="exe"):
+        kinds.expand(["exe"])
