@@ -92,6 +92,8 @@ class Serving:
                 continue
             if "video_server" in words and is_alive(int(pid)):
                 found[words[words.index("video_server") + 1]] = int(pid)
+            if "evidence_store.cli" in words and is_alive(int(pid)):
+                found["evidence"] = int(pid)
         return found
 
     def get(self, path: str, *, trust: ssl.SSLContext | None = None) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from video_server.checks import is_loopback
 from video_server.core.clock import utc_now
 from video_server.core.keys import load_keys, make_certificate
 
-PARTS = {"web", "relay", "scheduler"}
+PARTS = {"evidence", "web", "relay", "scheduler"}
 
 
 @pytest.fixture(scope="module")

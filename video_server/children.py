@@ -35,9 +35,8 @@ class Child:
         self._command = (sys.executable, "-m", "video_server", name, *arguments)
         self._environment = environment
         self._descriptors = tuple(descriptors)
-        self._process: Process | None = None
         self._may_go = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._settled = False
         self._keeper: asyncio.Task[None] | None = None
 
@@ -53,26 +52,36 @@ class Child:
         """The start is over: from now on a death is mended, not reported."""
         self._settled = True
 
+    async def stop(self) -> None:
+        """End it and wait for its end: by its pipe and SIGTERM, by SIGKILL when it does not go.
+
+        The keeper is told, not cancelled: asyncio hangs when the making of a process is cancelled half-way.
+        """
+        self._stopping.set()
+        if self._keeper is not None:
+            await self._keeper
+
     async def _keep(self) -> None:
         wait_seconds = _FIRST_WAIT_SECONDS
-        while not self._stopping:
+        while not self._stopping.is_set():
             started = monotonic()
             code = await self._run_once()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if not self._settled:
                 self.failed_early.set()
                 return
-            lived = monotonic() - started
-            wait_seconds = _FIRST_WAIT_SECONDS if lived > _STEADY_SECONDS else wait_seconds
+            if monotonic() - started > _STEADY_SECONDS:
+                wait_seconds = _FIRST_WAIT_SECONDS
             log.error("child_died", part=self.name, code=code, back_in_seconds=wait_seconds)
-            await asyncio.sleep(wait_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait_seconds)
             wait_seconds = min(wait_seconds * 2, _LONGEST_WAIT_SECONDS)
 
     async def _run_once(self) -> int | str:
-        """Start the process, wait for its end; return its code, or why it could not start."""
+        """Start the process and see it to its end; return its code, or why it could not start."""
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=PIPE,
                 env=self._environment,
@@ -81,35 +90,32 @@ class Child:
             )
         except OSError as problem:
             return str(problem.strerror)
-        log.debug("child_started", part=self.name, pid=self._process.pid)
-        ended = asyncio.create_task(self._process.wait(), name=f"end-{self.name}")
-        going = asyncio.create_task(self._may_go.wait(), name=f"go-{self.name}")
-        try:
-            await asyncio.wait({ended, going}, return_when=asyncio.FIRST_COMPLETED)
-            if self._process.stdin is not None and not ended.done():
-                self._process.stdin.write(b"go\n")
-            return await ended
-        finally:
-            ended.cancel()
-            going.cancel()
+        log.debug("child_started", part=self.name, pid=process.pid)
+        ended = asyncio.create_task(process.wait(), name=f"end-{self.name}")
+        if await self._is_first(self._may_go, ended) and process.stdin is not None:
+            process.stdin.write(b"go\n")
+        if await self._is_first(self._stopping, ended):
+            await self._end(process)
+        return await ended
 
-    async def stop(self) -> None:
-        """End it: by its pipe and SIGTERM, by SIGKILL when it does not go."""
-        self._stopping = True
-        process = self._process
-        if process is not None and process.returncode is None:
+    async def _is_first(self, event: asyncio.Event, ended: asyncio.Task[int]) -> bool:
+        """Wait for an event, the stop or the child's end; say whether it was the event and the child lives."""
+        waiting = [asyncio.create_task(each.wait()) for each in {event, self._stopping}]
+        try:
+            await asyncio.wait([*waiting, ended], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        return event.is_set() and not ended.done()
+
+    async def _end(self, process: Process) -> None:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            log.error("child_killed", part=self.name)
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            if process.stdin is not None:
-                process.stdin.close()
-            try:
-                await asyncio.wait_for(process.wait(), STOP_SECONDS)
-            except TimeoutError:
-                log.error("child_killed", part=self.name)
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
+                process.kill()

@@ -24,6 +24,9 @@ from video_server.core.database import Database
 from video_server.core.errors import CannotStart
 from video_server.core.keys import load_keys
 from video_server.core.log import configure, get_logger
+from video_server.evidence.link import StoreLink
+from video_server.statements.sealing import LinkedStore, seal_due
+from video_server.statements.service import SEALS
 from video_server.texts.gateway import Gateway, ScreenGateway, TwilioGateway
 from video_server.texts.worker import chase_unconfirmed, send_due
 from video_server.web import sessions
@@ -31,6 +34,7 @@ from video_server.web import sessions
 log = get_logger(__name__)
 
 SEND_EVERY = timedelta(seconds=1)
+SEAL_EVERY = timedelta(seconds=1)
 CHASE_EVERY = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
 _AFTER_A_FAULT_SECONDS = 1.0
@@ -45,7 +49,7 @@ def main(settings: Settings, *, parent_pipe: bool = False) -> None:
 
 
 async def run(settings: Settings, *, parent_pipe: bool = False, clock: Clock = utc_now) -> None:
-    """Send texts when they are due, chase those without news, tidy up; until told to stop.
+    """Send texts when they are due, chase those without news, seal statements, tidy up; until told to stop.
 
     parent_pipe  stop when standard input ends, that is with the process that started us
     Raises       CannotStart
@@ -63,13 +67,16 @@ async def run(settings: Settings, *, parent_pipe: bool = False, clock: Clock = u
     send = Turn("send", lambda: send_due(database, gateway, link_url=link_url, force=settings.force(), clock=clock))
     chase = Turn("chase", lambda: chase_unconfirmed(database, gateway, clock=clock))
     tidy = Turn("tidy", lambda: tidy_up(database, clock=clock))
-    turns = {send: SEND_EVERY, chase: CHASE_EVERY, tidy: TIDY_EVERY}
+    link = StoreLink(settings.evidence_where, settings.keys_folder)
+    seal = Turn("seal", lambda: seal_due(database, LinkedStore(link), clock=clock))
+    turns = {send: SEND_EVERY, seal: SEAL_EVERY, chase: CHASE_EVERY, tidy: TIDY_EVERY}
     running = [asyncio.create_task(turn.keep()) for turn in turns]
     ticker = make_ticker(turns)
     bus = events.Bus(database)
     bus.subscribe("texts", lambda _event: send.wake())
+    bus.subscribe(SEALS, lambda _event: seal.wake())
     try:
-        async with bus.running():
+        async with bus.running(), link.running():
             ticker.start()
             log.info("scheduler_ready", gateway=settings.texts)
             await stop.wait()

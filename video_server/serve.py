@@ -1,6 +1,7 @@
 """`video-server serve`: all of it on one machine. This process prepares, then only looks after the others.
 
-serve ─┬─ relay       packets; outlives a restart of web
+serve ─┬─ evidence    the evidence store, a program of its own, unless VIDEO_EVIDENCE_URL names another
+       ├─ relay       packets; outlives a restart of web
        ├─ scheduler   texts and other timed work
        └─ web         pages and sockets; the listening socket is held here, so a restart refuses nobody
 """
@@ -85,13 +86,12 @@ async def _run(settings: Settings, config: Path | None, listening: socket.socket
     finally:
         starting.cancel()
         stopping.cancel()
-        with suppress(asyncio.CancelledError, CannotStart):
-            await starting
+        await asyncio.wait({starting})  # how it ended was told above, or does not matter any more
         await asyncio.gather(*(child.stop() for child in children))
 
 
 def make_children(settings: Settings, config: Path | None, listening: socket.socket) -> Sequence[Child]:
-    """Return the parts, the relay first, not yet started."""
+    """Return the parts, those first that others need, not yet started."""
     told = ["--parent-pipe", *(["--config", str(config.absolute())] if config else [])]
     environment = os.environ | {
         f"VIDEO_{name.upper()}": value
@@ -106,19 +106,67 @@ def make_children(settings: Settings, config: Path | None, listening: socket.soc
         }.items()
     }
     descriptor = listening.fileno()
+    store = () if settings.evidence_url else (make_store(settings),)
     return (
+        *store,
         Child("relay", told, environment=environment),
         Child("scheduler", told, environment=environment),
         Child("web", [*told, "--socket", str(descriptor)], environment=environment, descriptors=[descriptor]),
     )
 
 
+def make_store(settings: Settings) -> Child:
+    """Return the evidence store as a part. Its own settings (EVIDENCE_…) win, but for where it listens.
+
+    It does not wait for its turn: it has ground of its own. Its keys are made on the very first start only.
+    """
+    own = {
+        "EVIDENCE_DATA": str(settings.data / "evidence"),
+        "EVIDENCE_KEYS": str(evidence_keys(settings)),
+        "EVIDENCE_LOG_LEVEL": settings.log_level,
+        **notify(settings),
+    }
+    environment = own | os.environ | {"EVIDENCE_LISTEN": settings.evidence_where}
+    return Child(
+        "evidence",
+        ["serve", "--parent-pipe", "--first-share", str(settings.keys_folder.absolute())],
+        environment=environment,
+        program=["evidence_store.cli"],
+    )
+
+
+def evidence_keys(settings: Settings) -> Path:
+    """Return the store's key folder, beside ours and apart from it: web never holds what opens evidence."""
+    ours = settings.keys_folder.absolute()
+    return ours.with_name(f"{ours.name}-evidence")
+
+
+def notify(settings: Settings) -> dict[str, str]:
+    """Return where the store tells web its news; nothing where it could only be told in the clear.
+
+    Without news web still learns: the phone says when it has sent everything, and web asks the store.
+    """
+    if settings.tls == "self-signed":
+        host = "localhost" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 (compared, not bound)
+        trusted = str(settings.data / "demo" / "tls" / "cert.pem")
+        return {
+            "EVIDENCE_NOTIFY_URL": f"https://{host}:{settings.port}/evidence-events",
+            "EVIDENCE_NOTIFY_CA": trusted,
+        }
+    if settings.tls:
+        return {"EVIDENCE_NOTIFY_URL": f"{settings.origin}/evidence-events"}
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
+    if not checks.is_loopback(host):
+        return {}
+    return {"EVIDENCE_NOTIFY_URL": f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/evidence-events"}
+
+
 async def _start(settings: Settings, children: Sequence[Child]) -> list[str]:
     """Prepare, start every child, wait until all is healthy; return the lines to print. Raises CannotStart."""
-    for child in children:
-        child.start()  # they import while the ground is made ready, and begin when told to
     if settings.tls == "self-signed":
         make_certificate(settings.data / "demo" / "tls", hosts=["localhost", *own_addresses()], now=utc_now())
+    for child in children:
+        child.start()  # they import while the ground is made ready, and begin when told to
     from video_server.prepare import prepare  # late: SQLAlchemy and alembic are heavy
 
     key_ring = await prepare(settings)

@@ -16,6 +16,7 @@ from video_server.core.clock import Clock
 from video_server.core.database import Database
 from video_server.core.errors import N_
 from video_server.core.log import get_logger
+from video_server.evidence.link import StoreDown, StoreLink
 from video_server.statements import service, storage
 from video_server.statements.storage import Seal
 from video_server.tasks import service as tasks
@@ -40,6 +41,21 @@ class Store(Protocol):
         self, object_id: str, data: bytes, *, incident: str, kind: str, media_type: str, filename: str = ""
     ) -> Any:
         """Store an object once and return what the store says of it (its `sha256`); raise StoreError otherwise."""
+
+
+class LinkedStore:
+    """The store at the end of a link, whose token may still be missing on a first start."""
+
+    def __init__(self, link: StoreLink) -> None:
+        self._link = link
+
+    async def put_object(
+        self, object_id: str, data: bytes, *, incident: str, kind: str, media_type: str, filename: str = ""
+    ) -> Any:
+        """Put an object; raises StoreError, or StoreDown while the token is missing."""
+        return await self._link.client.put_object(
+            object_id, data, incident=incident, kind=kind, media_type=media_type, filename=filename
+        )
 
 
 async def seal_due(database: Database, store: Store, *, clock: Clock, lease: timedelta = LEASE) -> int:
@@ -77,7 +93,7 @@ async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -
         log.error("statement_object_differs", statement=seal.statement_id, object=seal.object_id)
         await _put_back(database, seal, "object_differs", now=clock())
         return False
-    except (StoreError, OSError, TimeoutError) as problem:
+    except (StoreError, StoreDown, OSError, TimeoutError) as problem:
         fault = type(problem).__name__
         log.warning("statement_not_sealed", statement=seal.statement_id, fault=fault, why=str(problem)[:80])
         await _put_back(database, seal, fault, now=clock())
