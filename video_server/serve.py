@@ -86,7 +86,8 @@ async def _run(settings: Settings, config: Path | None, listening: socket.socket
     finally:
         starting.cancel()
         stopping.cancel()
-        await asyncio.wait({starting})  # how it ended was told above, or does not matter any more
+        with suppress(asyncio.CancelledError, Exception):  # told above, or we are stopping anyway
+            await starting
         await asyncio.gather(*(child.stop() for child in children))
 
 
