@@ -3,6 +3,7 @@
 #   make test     the whole suite, browser journeys included
 #   make check    format, lint, types (Python and JavaScript)
 #   make bench    figures (tests/bench/RESULTS.md)
+#   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
 #   make lock     write the lock files anew after changing pyproject.toml or package.json
 
 SHELL := /bin/bash
@@ -14,7 +15,7 @@ HOST ?= 127.0.0.1
 TLS ?=
 DATA ?= data
 
-.PHONY: screenshots migration run test check bench lock format clean setup setup-dev
+.PHONY: screenshots migration run test check bench lock format clean setup setup-dev words
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -69,6 +70,11 @@ lock:
 screenshots: setup-dev
 	@mkdir -p deploy/screenshots
 	SCREENSHOTS=deploy/screenshots $(BIN)/python -m pytest tests/test_journeys.py -k two_moving_pictures
+
+# Bring the Welsh catalogue up to date with the pages: new sentences come in untranslated, sentences that are gone go
+words: setup-dev
+	@$(BIN)/pybabel -q extract -F pyproject.toml --no-location --sort-output -o $(VENV)/words.pot video_server templates
+	@$(BIN)/pybabel -q update -i $(VENV)/words.pot -d video_server/locale -l cy -w 120 --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 
 # Write a new version file from the tables as they are now: make migration SAYS="Add a column"
 migration: setup-dev
