@@ -58,7 +58,7 @@ BODIES: Mapping[tuple[Kind, Wording, str], str] = {
         "Open this link at that time: {link} To change it ring {phone}."
     ),
     (Kind.BOOKED, NEUTRAL, "cy"): (
-        "Mae eich apwyntiad fideo ar {when}. Cyfeirnod {reference}, fel y dywedwyd wrthych ar y ffon. "
+        "Mae eich apwyntiad fideo ar {when}. Cyfeirnod {reference}, fel y dywedwyd wrthych wrth ei drefnu. "
         "Agorwch y ddolen hon bryd hynny: {link}"
     ),
     (Kind.MOVED, NEUTRAL, "cy"): (
@@ -72,7 +72,7 @@ BODIES: Mapping[tuple[Kind, Wording, str], str] = {
         "Agorwch y ddolen hon bryd hynny: {link}"
     ),
     (Kind.BOOKED, PLAIN, "cy"): (
-        "{force}: mae eich apwyntiad fideo ar {when}. Cyfeirnod {reference}, fel y dywedwyd wrthych ar y ffon. "
+        "{force}: mae eich apwyntiad fideo ar {when}. Cyfeirnod {reference}, fel y dywedwyd wrthych wrth ei drefnu. "
         "Agorwch y ddolen hon bryd hynny: {link} I'w newid, ffoniwch {phone}."
     ),
     (Kind.MOVED, PLAIN, "cy"): (
