@@ -724,6 +724,52 @@ async def test_each_fault_of_the_camera_is_told_in_words_with_a_way_on(phone, bo
     assert await problem.get_by_role("button", name="Continue without camera").is_visible()
 
 
+CALM = {
+    "brokenSince": 0,
+    "downSince": 0,
+    "officerSince": 0,
+    "officerPresent": True,
+    "mendedAt": 0,
+    "inCall": True,
+    "isMuted": False,
+    "hasMet": True,
+    "deviceLost": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        pytest.param({}, "", id="all is well"),
+        pytest.param({"brokenSince": 99_000}, "", id="a flicker"),
+        pytest.param({"brokenSince": 95_000}, "lost", id="our connection"),
+        pytest.param({"brokenSince": 70_000}, "lost_long ring", id="our connection for long"),
+        pytest.param({"downSince": 70_000}, "", id="only the line to the server, while the picture flows"),
+        pytest.param({"downSince": 70_000, "inCall": False}, "lost_long ring", id="the line, while waiting"),
+        pytest.param({"officerSince": 95_000}, "officer_lost", id="the officer's picture"),
+        pytest.param({"officerSince": 70_000, "officerPresent": False}, "officer_gone ring", id="the officer is away"),
+        pytest.param({"officerSince": 70_000, "brokenSince": 95_000}, "lost", id="ours before theirs"),
+        pytest.param({"hasMet": False}, "connecting", id="nothing has arrived yet"),
+        pytest.param({"mendedAt": 98_000}, "back", id="just mended"),
+        pytest.param({"isMuted": True}, "you_are_muted", id="muted"),
+        pytest.param({"isMuted": True, "deviceLost": True}, "device_lost", id="camera taken away"),
+    ],
+)
+async def test_the_sentence_that_matters_most_is_said(phone, trouble, said):
+    handset = await phone()
+    await handset.go("/j/anything")
+    words = {name: name for name in ("lost", "lost_long", "ring", "officer_lost", "officer_gone", "device_lost")}
+    words |= {name: name for name in ("connecting", "back", "you_are_muted")}
+    answer = await handset.page.evaluate(
+        """async ([trouble, words]) => {
+            const { notice } = await import("/static/now/pages/phone_notices.js");
+            return notice(trouble, 100_000, words);
+        }""",
+        [CALM | trouble, words],
+    )
+    assert answer == said
+
+
 AXE_RUN = """() => axe.run(document, {
     runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
 }).then((found) => found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`))"""

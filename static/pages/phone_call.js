@@ -7,9 +7,9 @@ import { RoomSocket } from "../js/signalling.js";
 import { Check, mirror, openCamera, reopen } from "./phone_check.js";
 import { LEAVING } from "./exit.js";
 import { notice } from "./phone_notices.js";
+import { copyLink, letSleep, one, root, say, showSection, stayAwake } from "./phone_page.js";
 import { PersonStatement } from "./statement_person.js";
 
-const root = one(document, "#call");
 /** @type {{socket: string, home: string, iceServers: RTCIceServer[], slots: number, words: Record<string, string>, after: Record<string, string>}} */
 const given = JSON.parse(one(document, "#call-data").textContent ?? "{}");
 const { words } = given;
@@ -28,8 +28,6 @@ let call = null;
 let wish = "";
 let section = "";
 let isAway = false;
-/** @type {WakeLockSentinel | null} */
-let awake = null;
 /** @type {import("./phone_notices.js").Trouble} */
 const trouble = {
   brokenSince: 0,
@@ -191,8 +189,7 @@ function letGo() {
   trouble.isMuted = false;
   trouble.deviceLost = false;
   control("restart").hidden = true;
-  void awake?.release().catch(() => {});
-  awake = null;
+  letSleep();
 }
 
 function leave() {
@@ -292,15 +289,6 @@ async function change(open) {
   }
 }
 
-/** Keep the screen on; phones forget that whenever the page was out of sight. */
-async function stayAwake() {
-  try {
-    awake = (await navigator.wakeLock?.request("screen")) ?? null;
-  } catch {
-    awake = null; // battery saver: the person was asked to keep the screen on
-  }
-}
-
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible" || !devices) return;
   void stayAwake();
@@ -309,20 +297,11 @@ document.addEventListener("visibilitychange", () => {
 
 // --- the page ---
 
-/** Show one section, name the page after it and put the reader at its start. @param {string} name */
+/** @param {string} name */
 function show(name) {
   if (section === name) return;
   section = name;
-  root.hidden = false;
-  for (const element of root.querySelectorAll("[data-section]")) {
-    const each = /** @type {HTMLElement} */ (element);
-    each.hidden = each.dataset.section !== name;
-  }
-  document.body.dataset.stage = name;
-  const heading = one(root, `[data-section="${name}"] [data-heading]`);
-  document.title = words[`title_${name}`] ?? heading.textContent ?? "";
-  heading.focus({ preventScroll: true });
-  scrollTo(0, 0);
+  showSection(name, words[`title_${name}`]);
 }
 
 function draw() {
@@ -347,7 +326,7 @@ const deeds = {
   retry: () => check.start(),
   ready: () => check.ready(),
   flip: () => check.flip(),
-  copy,
+  copy: copyLink,
   mute: toggleMute,
   camera: toggleCamera,
   hear: play,
@@ -371,41 +350,9 @@ root.addEventListener("click", (event) => {
   if (pressed) deeds[pressed.dataset.do ?? ""]?.(pressed);
 });
 
-/** @param {HTMLElement} button */
-async function copy(button) {
-  const box = /** @type {HTMLElement} */ (button.closest("div"));
-  const link = /** @type {HTMLInputElement} */ (one(box, "[data-link]"));
-  link.select();
-  try {
-    await navigator.clipboard.writeText(link.value);
-  } catch {
-    document.execCommand("copy"); // in-app browsers have nothing newer
-  }
-  one(box, "[data-copied]").textContent = words.copied;
-}
-
-/**
- * @param {string} selector
- * @param {string} text
- */
-function say(selector, text) {
-  for (const element of root.querySelectorAll(selector)) if (element.textContent !== text) element.textContent = text;
-}
-
 /** A button of the call itself. @param {string} name */
 function control(name) {
   return one(root, `[data-section="call"] [data-do="${name}"]`);
-}
-
-/**
- * @param {ParentNode} parent
- * @param {string} selector
- * @returns {HTMLElement}
- */
-function one(parent, selector) {
-  const found = parent.querySelector(selector);
-  if (!found) throw new Error(`the page has no ${selector}`);
-  return /** @type {HTMLElement} */ (found);
 }
 
 socket.open();

@@ -1,33 +1,24 @@
-"""The person's pages, from the link in the text to goodbye. GET never changes anything: bots fetch links."""
+"""The person's pages between the doors: who calls and when, the questions, the call, what happens next."""
 
-from datetime import timedelta
 from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import Field
 
 from video_server.accounts import service as accounts
-from video_server.appointments import service as appointments
 from video_server.appointments.model import room_closes_at, room_opens_at
-from video_server.calls import devices
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, Role, State, Watched
 from video_server.core.database import Connection
-from video_server.core.errors import N_, Refusal
-from video_server.core.log import get_logger
+from video_server.core.errors import N_
 from video_server.incidents import service as incidents
-from video_server.phone import access, words
-from video_server.phone.steps import Step, next_step, parse_token
+from video_server.phone import access, doors, words
+from video_server.phone.steps import Step, next_step
 from video_server.statements import service as statements
-from video_server.web import app_keys, forms, guards, i18n, limits, pages, sessions
-
-log = get_logger(__name__)
+from video_server.web import app_keys, forms, pages
 
 routes = web.RouteTableDef()
 
-_WINDOW = timedelta(minutes=10)
-_UNKNOWN_LINKS = 40  # a block of flats behind one address, and every one of them mistypes
-_TRADES = 20
 SLOTS = 4  # people a phone can see at once, negotiated up front
 
 
@@ -46,68 +37,6 @@ class WordForm(forms.Form):
 SAFE_WORDS = {"answer": N_("Select yes if you are somewhere safe and private")}
 WATCHED_WORDS = {"answer": N_("Select whether the person responsible could see or hear you")}
 WORD_WORDS = {"word": N_("Enter the words, or select “I do not remember the words”")}
-
-
-@routes.get("/j/{token:.*}", name="phone.link")
-@guards.public
-async def show_link(request: web.Request) -> web.Response:
-    """Show a neutral page with one button; nothing of the appointment, and nothing changes."""
-    state = await _link_state(request)
-    if state in {"open", "early"}:
-        return pages.render(request, "phone/link.html")
-    return await _no_link(request, state)
-
-
-@routes.post("/j/{token:.*}")
-@guards.public
-async def trade_link(request: web.Request) -> web.Response:
-    """Trade the link for a session of its own; 303 to the appointment."""
-    token = parse_token(request.match_info["token"])
-    state = await _link_state(request)
-    if token is None or state not in {"open", "early"}:
-        return await _no_link(request, state)
-    await limits.limit(request, "trade", f"{limits.remote(request)} {token}", most=_TRADES, window=_WINDOW)
-    now, force = request.app[app_keys.CLOCK](), request.app[app_keys.FORCE]
-    try:
-        async with request.app[app_keys.DATABASE].begin() as db:
-            session, secret, appointment = await appointments.trade(
-                db, token, now=now, force=force, keys=request.app[app_keys.KEYS]
-            )
-            if now >= room_opens_at(appointment, force):
-                await calls.arrive(
-                    db, appointment, session_id=session.id, role=Role.VICTIM, device=_device(request), now=now
-                )
-            person = await incidents.get_person(db, appointment.person_id)
-    except Refusal:  # cancelled or over since we looked
-        return await _no_link(request, await _link_state(request))
-    response = pages.see_other(request, "phone.show")
-    sessions.set_cookie(response, "phone", secret)
-    if "lang" not in request.cookies:  # the text was in this person's language: the pages go on in it
-        response.set_cookie("lang", i18n.choose(person.language), path="/", secure=True, httponly=True, samesite="Lax")
-    raise response
-
-
-async def _link_state(request: web.Request) -> str:
-    token = parse_token(request.match_info["token"])
-    if token is None:
-        return "unknown"
-    async with request.app[app_keys.DATABASE].read() as db:
-        found = await appointments.find_link(
-            db,
-            token,
-            now=request.app[app_keys.CLOCK](),
-            force=request.app[app_keys.FORCE],
-            keys=request.app[app_keys.KEYS],
-        )
-    return str(found.state)
-
-
-async def _no_link(request: web.Request, state: str) -> web.Response:
-    """Say that a link cannot be used: unknown and mangled alike; guessing is counted by address."""
-    if state not in {"cancelled", "over"}:
-        await limits.limit(request, "unknown-link", limits.remote(request), most=_UNKNOWN_LINKS, window=_WINDOW)
-        return pages.render(request, "phone/closed.html", why="unknown", status=404)
-    return pages.render(request, "phone/closed.html", why=state, status=410)
 
 
 @routes.get("/phone", name="phone.show")
@@ -167,7 +96,12 @@ async def _note_safety(request: web.Request, *, safe_place: bool, watched: Watch
         if _step(request, participant) in {Step.EARLY, Step.ENDED}:
             return None
         await calls.arrive(
-            db, victim.appointment, session_id=victim.session_id, role=Role.VICTIM, device=_device(request), now=now
+            db,
+            victim.appointment,
+            session_id=victim.session_id,
+            role=Role.VICTIM,
+            device=doors.describe_device(request),
+            now=now,
         )
         return await calls.answer_safety(
             db, victim.appointment, session_id=victim.session_id, safe_place=safe_place, watched=watched, now=now
@@ -220,40 +154,6 @@ async def show_call(request: web.Request) -> web.Response:
         "after": words.after(values["officer"]["name"]),
     }
     return pages.render(request, "phone/call.html", link=link, words=page_words, data=data, **values)
-
-
-@routes.post("/phone/exit", name="phone.exit")
-@guards.public
-async def exit_page(request: web.Request) -> web.Response:
-    """Leave at once: end the session, note that it was on purpose, and go to the neutral site whatever happens.
-
-    A redirect would be blocked by `form-action 'self'` in Chromium, so the answer is a page that refreshes away.
-    """
-    try:
-        session = await sessions.find_session(request, "phone")
-        if session is not None:
-            async with request.app[app_keys.DATABASE].begin() as db:
-                await calls.exit_on_purpose(
-                    db, session.subject, session_id=session.id, now=request.app[app_keys.CLOCK]()
-                )
-    except Exception:  # whoever must leave leaves, even when the database is down
-        log.exception("exit_not_recorded")
-    response = _away(request)
-    sessions.clear_cookie(response, "phone")
-    return response
-
-
-@routes.get("/phone/exit")
-@guards.public
-async def show_exit(request: web.Request) -> web.Response:
-    """Lead away whoever comes back to this page; nothing is recorded."""
-    return _away(request)
-
-
-def _away(request: web.Request) -> web.Response:
-    response = pages.render(request, "phone/away.html")
-    response.headers["Refresh"] = f"0; url={request.app[app_keys.FORCE].neutral_site}"
-    return response
 
 
 async def _question(request: web.Request, template: str, refusal: forms.FormInvalid | None = None) -> web.Response:
@@ -317,7 +217,3 @@ async def _officer(db: Connection, officer_id: str) -> dict[str, str]:
     """Return who will call, as it is said: "PC Smith, collar number 1234"."""
     officer = await accounts.find_staff(db, officer_id)
     return words.officer(officer.name, officer.collar_number) if officer else words.officer("", "")
-
-
-def _device(request: web.Request) -> str:
-    return devices.describe(request.headers.get("User-Agent", "")[:400])
