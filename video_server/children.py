@@ -28,11 +28,18 @@ class Child:
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str], descriptors: Sequence[int] = ()
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        descriptors: Sequence[int] = (),
+        program: Sequence[str] | None = None,
     ) -> None:
+        """Describe the part `name`: the `video-server` command of that name, or the Python module `program`."""
         self.name = name
         self.failed_early = asyncio.Event()
-        self._command = (sys.executable, "-m", "video_server", name, *arguments)
+        self._command = (sys.executable, "-m", *(program or ("video_server", name)), *arguments)
         self._environment = environment
         self._descriptors = tuple(descriptors)
         self._may_go = asyncio.Event()
