@@ -9,6 +9,7 @@ import { startNotes } from "./booth-notes.js";
 import { Words, ask, get, read, show, write } from "./booth-page.js";
 import { RoomDrawing } from "./booth-room.js";
 import { Remotes } from "./booth-remotes.js";
+import { OfficerEvidence } from "./evidence_officer.js";
 import { startStatement } from "./statement_officer.js";
 
 const config = read("config");
@@ -25,6 +26,7 @@ const drawing = new RoomDrawing({
   onAdmit: admit,
   onDismiss: dismiss,
 });
+const evidence = new OfficerEvidence({ ...config, words, ahead: Date.parse(config.now) - Date.now() });
 const statement = startStatement({ here: config.here, words });
 const notes = startNotes({ url: `${config.here}/note`, ...config.note, words });
 const button = {
@@ -48,6 +50,7 @@ socket.addEventListener("state", (event) => {
   remotes.setAdmitted(room.admitted);
   drawing.draw(room);
   statement.follow(room.statement);
+  evidence.follow(room);
   if (room.ended && !isOver) finish();
 });
 socket.addEventListener("down", (event) => {

@@ -8,6 +8,7 @@ import { Check, mirror, openCamera, reopen } from "./phone_check.js";
 import { LEAVING } from "./exit.js";
 import { notice } from "./phone_notices.js";
 import { copyLink, letSleep, one, root, say, showSection, stayAwake } from "./phone_page.js";
+import { PersonEvidence } from "./evidence_person.js";
 import { PersonStatement } from "./statement_person.js";
 
 /** @type {{socket: string, home: string, iceServers: RTCIceServer[], slots: number, words: Record<string, string>, after: Record<string, string>}} */
@@ -48,6 +49,7 @@ const check = new Check(one(root, '[data-section="check"]'), {
 });
 
 const statement = new PersonStatement(one(root, "[data-statement]"), one(root, "[data-stage]"));
+const evidence = new PersonEvidence(one(root, "[data-evidence]"), one(root, "[data-stage]"));
 
 // --- the room ---
 
@@ -75,6 +77,7 @@ function follow(state) {
   if (view === "exited" || view === "start") {
     isAway = true;
     letGo();
+    evidence.close();
     location.replace(given.home); // says what may be said
     return;
   }
@@ -83,6 +86,8 @@ function follow(state) {
   trouble.officerSince = officerLost ? trouble.officerSince || Date.now() : 0;
   if (view === "ended" || view === "replaced") {
     one(root, "[data-ended-copies]").hidden = view !== "ended" || !state.statement;
+    if (view === "ended") evidence.moveTo(one(root, "[data-ended-uploads]"));
+    else evidence.close();
     if (view === "ended") say("[data-outcome]", given.after[state.outcome ?? ""] ?? given.after[""]);
     show(view);
     letGo();
@@ -109,6 +114,7 @@ function showRoom(state) {
   say("[data-waiting-since]", state.since_words ? words.since.replace("{time}", state.since_words) : "");
   trouble.inCall = state.view === "call";
   statement.follow(trouble.inCall ? state.statement : null);
+  if (trouble.inCall) evidence.follow(state.evidence);
   show(trouble.inCall ? "call" : "waiting");
   if (trouble.inCall) attach();
 }
@@ -203,6 +209,7 @@ function leave() {
 document.addEventListener(LEAVING, () => {
   isAway = true;
   letGo();
+  evidence.close();
   socket.close();
 });
 
