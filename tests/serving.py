@@ -90,8 +90,9 @@ class Serving:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             except FileNotFoundError:
                 continue
-            if "video_server" in words and is_alive(int(pid)):
-                found[words[words.index("video_server") + 1]] = int(pid)
+            if is_alive(int(pid)) and "-m" in words:
+                module, part = words[words.index("-m") + 1 :][:2]
+                found["evidence" if module.startswith("evidence_store") else part] = int(pid)
             if "evidence_store.cli" in words and is_alive(int(pid)):
                 found["evidence"] = int(pid)
         return found
