@@ -24,6 +24,7 @@ class OfficerStatement {
     this.statement = null;
     this.mark = "";
     this.asked = 0;
+    this.doing = 0; // deeds on their way: what is read meanwhile may be older than what was just pressed
     /** @type {NoteSaver | null} */
     this.saver = null;
     this.field = get("statement-text", HTMLTextAreaElement);
@@ -85,7 +86,10 @@ class OfficerStatement {
   /** @param {string} deed @param {object} body @returns {Promise<boolean>} */
   async #do(deed, body) {
     if (!this.statement) return false;
-    return this.#hear(await post(`${this.all}/${this.statement.id}/${deed}`, body));
+    this.doing++;
+    const answer = await post(`${this.all}/${this.statement.id}/${deed}`, body);
+    this.doing--;
+    return this.#hear(answer);
   }
 
   /** @param {import("../js/post.js").Answer} answer */
@@ -190,10 +194,10 @@ class OfficerStatement {
     ];
     for (const [id, value] of fields) {
       const field = /** @type {HTMLInputElement} */ (get(id, HTMLElement));
-      if (document.activeElement !== field && field.value !== value) field.value = value;
+      if (!this.doing && document.activeElement !== field && field.value !== value) field.value = value;
     }
     this.field.lang = statement.language;
-    get("statement-live", HTMLInputElement).checked = statement.live || statement.state === "read";
+    if (!this.doing) get("statement-live", HTMLInputElement).checked = statement.live || statement.state === "read";
     get("statement-live", HTMLInputElement).disabled = statement.state === "read";
     get("statement-offer", HTMLElement).hidden = statement.state === "read";
     get("statement-take-back", HTMLElement).hidden = statement.state !== "read";

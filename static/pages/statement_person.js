@@ -14,7 +14,7 @@ import { post } from "../js/post.js";
 const RETRY_MS = 1500;
 
 export class PersonStatement {
-  /** @param {HTMLElement} root the element [data-statement] @param {HTMLElement} stage is told `data-statement="open"` */
+  /** @param {HTMLElement} root the element [data-statement] @param {HTMLElement} stage is told `data-reading="open"` */
   constructor(root, stage) {
     this.root = root;
     this.stage = stage;
@@ -73,7 +73,7 @@ export class PersonStatement {
     const before = this.statement;
     this.statement = statement;
     this.root.hidden = statement === null;
-    this.stage.dataset.statement = statement ? "open" : "";
+    this.stage.dataset.reading = statement ? "open" : "";
     if (!statement) {
       this.list.replaceChildren();
       this.#forgetSignature();
