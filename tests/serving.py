@@ -93,8 +93,6 @@ class Serving:
             if is_alive(int(pid)) and "-m" in words:
                 module, part = words[words.index("-m") + 1 :][:2]
                 found["evidence" if module.startswith("evidence_store") else part] = int(pid)
-            if "evidence_store.cli" in words and is_alive(int(pid)):
-                found["evidence"] = int(pid)
         return found
 
     def get(self, path: str, *, trust: ssl.SSLContext | None = None) -> tuple[int, str]:
