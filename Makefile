@@ -4,6 +4,7 @@
 #   make check    format, lint, types (Python and JavaScript)
 #   make bench    figures (tests/bench/RESULTS.md)
 #   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
+#   make readme   write the README's tables anew from the code
 #   make lock     write the lock files anew after changing pyproject.toml or package.json
 
 SHELL := /bin/bash
@@ -15,7 +16,7 @@ HOST ?= 127.0.0.1
 TLS ?=
 DATA ?= data
 
-.PHONY: screenshots migration run test check bench lock format clean setup setup-dev words
+.PHONY: screenshots migration run test check bench lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -81,6 +82,9 @@ migration: setup-dev
 	@rm -f $(VENV)/migration.sqlite*
 	$(BIN)/python -c "import asyncio, sys; from video_server import migrations as m; url = 'sqlite+aiosqlite:///$(VENV)/migration.sqlite'; asyncio.run(m.upgrade(url)); asyncio.run(m.write_migration(url, sys.argv[1]))" "$(SAYS)"
 	$(BIN)/ruff check -q --fix video_server/migrations && $(BIN)/ruff format -q video_server/migrations
+
+readme: setup-dev
+	$(BIN)/python -m tests.readme
 
 clean:
 	rm -rf $(VENV) node_modules static/dist

@@ -1,4 +1,4 @@
-"""The tables of README.md that follow from the code. `python -m tests.readme` writes them anew."""
+"""The tables of README.md that follow from the code. `make readme` writes them anew."""
 
 import importlib
 import inspect

@@ -143,7 +143,7 @@ def test_the_readme_tells_what_the_code_says(name):
     written, made = readme.written(name).splitlines(), readme.TABLES[name]().splitlines()
     missing = [f"README.md:1: lacks {row}" for row in made if row not in written]
     stale = [f"README.md:1: no longer true: {row}" for row in written if row not in made]
-    assert written == made, "run 'python -m tests.readme'\n" + "\n".join(missing + stale)
+    assert written == made, "run 'make readme'\n" + "\n".join(missing + stale)
 
 
 def test_every_template_is_used_and_every_template_used_exists():

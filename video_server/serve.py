@@ -183,7 +183,8 @@ async def _start(settings: Settings, children: Sequence[Child]) -> list[str]:
 
 
 def _tell(settings: Settings) -> list[str]:
-    keys = f"  Keys             {settings.keys_folder.absolute()}: back this folder up apart from the data folder"
+    folders = [settings.keys_folder.absolute(), *([] if settings.evidence_url else [evidence_keys(settings)])]
+    keys = f"  Keys             {' and '.join(map(str, folders))}: back this up apart from the data folder"
     if not settings.demo:
         return [f"Video appointments are running at {settings.origin}", keys]
     if not settings.tls and not checks.is_loopback(settings.host):
