@@ -5,6 +5,7 @@ never fails half-way for having read too early.
 """
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ import pysqlite3
 sys.modules["sqlite3"] = pysqlite3
 
 from sqlalchemy import DateTime, Dialect, MetaData, event  # noqa: E402
-from sqlalchemy.engine import make_url  # noqa: E402
+from sqlalchemy.engine import ExceptionContext, make_url  # noqa: E402
 from sqlalchemy.exc import IntegrityError  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine  # noqa: E402
 from sqlalchemy.types import TypeDecorator  # noqa: E402
@@ -34,6 +35,7 @@ METADATA = MetaData(
     }
 )
 _BUSY_SECONDS = 10
+_VALUES = re.compile(r"\nDETAIL:|(?<=invalid input for query argument) \$\d+")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -66,7 +68,8 @@ class Database:
             self._writer = _sqlite_engine(url, writes=True)
             self._reader = _sqlite_engine(url, writes=False)
         else:
-            self._writer = self._reader = create_async_engine(url, pool_pre_ping=True)
+            self._writer = self._reader = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+            event.listen(self._writer.sync_engine, "handle_error", _forget_values)
 
     async def create_tables(self) -> None:
         """Make the tables that are missing."""
@@ -99,8 +102,22 @@ class Database:
             await self._reader.dispose()
 
 
+def _forget_values(context: ExceptionContext) -> None:
+    """Take out of PostgreSQL's complaint the values it quotes: faults are logged, and values may be names."""
+    problems = [context.sqlalchemy_exception, context.original_exception]
+    for problem in problems:
+        if problem is None:
+            continue
+        problem.args = tuple(_VALUES.split(part)[0] if isinstance(part, str) else part for part in problem.args)
+        if isinstance(getattr(problem, "detail", None), str):
+            setattr(problem, "detail", None)  # noqa: B010 (only the driver's own kinds have it)
+        problems.extend(inner for inner in (problem.__cause__, problem.__context__) if inner not in problems)
+
+
 def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
-    engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=1 if writes else 5)
+    engine = create_async_engine(
+        url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=1 if writes else 5, hide_parameters=True
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def _on_connect(connection: Any, _record: object) -> None:

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,11 +15,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import column, insert, table
 from sqlalchemy.exc import DBAPIError
 
+from video_server.accounts.storage import staff
 from video_server.audit import service as audit
 from video_server.core import events, keys, log, storage
-from video_server.core.database import Database, IntegrityError
+from video_server.core.database import Database, DatabaseFault, IntegrityError
 from video_server.core.errors import CannotStart, Refusal
 from video_server.core.events import Bus
 from video_server.core.model import Event
@@ -228,6 +231,22 @@ async def test_a_broken_constraint_inside_a_savepoint_leaves_the_transaction_who
                 await events.record(db, None, "no topic", now=NOW)
     async with database.read() as db:
         assert [event.reference for event in await storage.list_events_since(db, 0, limit=9)] == ["kept"]
+
+
+@pytest.mark.parametrize("wrong", [{}, {"roles": None}, {"created_at": "Jane Secretive"}], ids=repr)
+async def test_a_write_that_fails_tells_the_log_no_value_it_was_given(database, wrong):
+    private = ("username", "name", "collar_number", "password_hash")
+    first = dict.fromkeys(private, "secretive") | {"id": "1" * 32, "roles": "", "failures": 0, "created_at": NOW}
+    second = first | {"id": "2" * 32} | wrong
+    async with database.begin() as db:
+        await db.execute(insert(staff).values(first))
+    untyped = table("staff", *(column(name) for name in second))  # the driver itself must see what is wrong
+    with pytest.raises(DatabaseFault) as told:
+        async with database.begin() as db:
+            await db.execute(insert(untyped).values(second))
+    logged = "".join(traceback.format_exception(told.value))
+    assert "INSERT INTO staff" in logged
+    assert "secretive" not in logged.lower()
 
 
 def test_a_database_that_processes_cannot_share_is_refused():
