@@ -13,6 +13,7 @@ from video_server.core import keys
 from video_server.incidents import service as incidents
 from video_server.incidents.model import SafeContact, Wording
 from video_server.tasks import service as tasks
+from video_server.texts import service as texts
 
 ANSWERS = {
     "immediate_threat": "no",
@@ -285,3 +286,67 @@ async def test_other_roles_are_kept_out_and_strangers_sign_in_first(
 async def test_ids_nobody_gave_out_are_not_found(handler, path):
     assert (await handler.get(f"/desk/{path.format(keys.new_id())}")).status == 404
     assert (await handler.get(f"/desk/{path.format('mangled')}")).status == 404
+
+
+async def test_a_hold_is_shown_with_since_and_why_and_lifted_only_with_a_reason(handler, database, clock):
+    incident = await cases.record(database, clock)
+    path = f"/desk/incidents/{incident.id}"
+    assert "on hold" not in await (await handler.get(path)).text()
+    async with database.begin() as db:
+        await incidents.hold_contact(db, incident.victim_id, why="unsafe_answer", by="system:phone", now=clock())
+    clock.move(minutes=20)
+    assert (
+        "Texts are on hold since Monday 2 March 2026 at 10am. They answered" in await (await handler.get(path)).text()
+    )
+    page = await (await handler.get(f"{path}/contact")).text()
+    assert "They answered on their phone that it was not safe to talk." in page
+    held_at = re.search(r'name="held_at" value="([^"]+)"', page)[1]
+    release = f"{path}/contact/release"
+    refused = await handler.post(release, data={"held_at": held_at})
+    assert (refused.status, 'href="#reason"' in await refused.text()) == (422, True)
+    async with database.begin() as db:  # it is said once more while the page is open
+        await incidents.hold_contact(db, incident.victim_id, why="unsafe_answer", by="system:phone", now=clock())
+    answers = {"held_at": held_at, "reason": "officer_checked"}
+    assert (await handler.post(release, data=answers)).status == 409
+    page = await (await handler.get(f"{path}/contact")).text()
+    answers["held_at"] = re.search(r'name="held_at" value="([^"]+)"', page)[1]
+    answer = await handler.post(release, data=answers, allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (303, path)
+    assert "on hold" not in await (await handler.get(path)).text()
+    assert "incidents.contact_released" in await entries_of(database, f"incident:{incident.id}")
+    assert (await handler.post(release, data=answers)).status == 409
+
+
+async def test_the_wish_about_texts_can_be_changed_after_recording(handler, database, clock):
+    incident = await cases.record(database, clock)
+    path = f"/desk/incidents/{incident.id}/contact"
+    refused = await handler.post(path, data={"wording": "plain", "not_before": "9:00", "not_after": "9:00"})
+    page = await refused.text()
+    assert refused.status == 422
+    for field in ("may_text", "not_after"):
+        assert f'href="#{field}"' in page
+    wishes = {"may_text": "yes", "wording": "plain", "not_before": "9am", "not_after": "17:30"}
+    answer = await handler.post(path, data=wishes, allow_redirects=False)
+    assert answer.status == 303
+    assert "Yes, plain wording, between 09:00 and 17:30" in await (await handler.get(answer.headers["Location"])).text()
+    page = await (await handler.get(path)).text()
+    assert 'value="17:30"' in page
+    assert (await handler.post(path, data={"may_text": "no"}, allow_redirects=False)).status == 303
+    async with database.read() as db:
+        assert not (await incidents.get_person(db, incident.victim_id)).may_be_texted
+
+
+async def test_cancelling_because_video_is_not_safe_texts_nobody_and_holds_contact(handler, database):
+    times = (await new_incident(handler)).headers["Location"]
+    form_id, slots, _ = await booking_page(handler, times)
+    answer = await handler.post(times, data={"form_id": form_id, "slot": slots[0]}, allow_redirects=False)
+    path = answer.headers["Location"]
+    assert (await handler.post(f"{path}/cancel", data={"reason": "not_safe"}, allow_redirects=False)).status == 303
+    async with database.read() as db:
+        appointment = await appointments.get(db, path.rsplit("/", 1)[1])
+        victim = await incidents.get_person(db, appointment.person_id)
+        queued = await texts.list_for(db, f"appointment:{appointment.id}")
+        assert [task.kind for task in await tasks.list_open(db)] == ["text_refused"]
+    assert victim.held_why == "cancelled_not_safe"
+    assert {text.state for text in queued} == {"void"}
+    assert "cancelled" not in {text.kind for text in queued}

@@ -168,3 +168,70 @@ async def test_unknown_ids_are_not_found(database):
         for look in (service.get_incident, service.get_person, service.get_assessment):
             with pytest.raises(NotFound):
                 await look(db, keys.new_id())
+
+
+async def test_a_hold_stands_with_its_newest_reason_until_it_is_released_and_both_are_audited(database, clock):
+    incident = await cases.record(database, clock)
+    victim_id = incident.victim_id
+    async with database.begin() as db:
+        assert (await service.get_person(db, victim_id)).may_be_texted
+        await service.hold_contact(db, victim_id, why="unsafe_answer", by="system:phone", now=clock())
+        await service.hold_contact(db, victim_id, why="cancelled_not_safe", by="ab", now=clock.move(minutes=1))
+        held = await service.get_person(db, victim_id)
+        assert (held.held_at, held.held_why, held.may_be_texted) == (clock(), "cancelled_not_safe", False)
+        await service.release_contact(
+            db, victim_id, by="ab", reason="person_said", now=clock.move(minutes=1), held_at=held.held_at
+        )
+        free = await service.get_person(db, victim_id)
+        assert (free.held_at, free.held_why, free.may_be_texted) == (None, None, True)
+        entries = (await audit.list_for(db, f"incident:{incident.id}"))[-3:]
+    assert [(entry.actor, entry.action, entry.details) for entry in entries] == [
+        ("system:phone", "incidents.contact_held", {"person": victim_id, "why": "unsafe_answer"}),
+        ("staff:ab", "incidents.contact_held", {"person": victim_id, "why": "cancelled_not_safe"}),
+        ("staff:ab", "incidents.contact_released", {"person": victim_id, "reason": "person_said"}),
+    ]
+
+
+async def test_a_hold_set_anew_is_not_lifted_by_who_saw_only_the_old_one(database, clock):
+    incident = await cases.record(database, clock)
+    async with database.begin() as db:
+        seen = clock()
+        await service.hold_contact(db, incident.victim_id, why="unsafe_answer", by="system:phone", now=seen)
+        await service.hold_contact(
+            db, incident.victim_id, why="unsafe_answer", by="system:phone", now=clock.move(seconds=1)
+        )
+        with pytest.raises(service.HoldChanged):
+            await service.release_contact(
+                db, incident.victim_id, by="ab", reason="person_said", now=clock(), held_at=seen
+            )
+        assert not (await service.get_person(db, incident.victim_id)).may_be_texted
+
+
+async def test_what_is_not_held_cannot_be_released_and_codes_must_be_known(database, clock):
+    incident = await cases.record(database, clock)
+    async with database.begin() as db:
+        with pytest.raises(service.HoldChanged):
+            await service.release_contact(db, incident.victim_id, by="ab", reason="person_said", now=clock())
+        with pytest.raises(ValueError, match="unknown reason"):
+            await service.release_contact(db, incident.victim_id, by="ab", reason="because", now=clock())
+        with pytest.raises(ValueError, match="unknown reason"):
+            await service.hold_contact(db, incident.victim_id, why="because", by="ab", now=clock())
+        with pytest.raises(NotFound):
+            await service.hold_contact(db, keys.new_id(), why="unsafe_answer", by="ab", now=clock())
+
+
+async def test_new_wishes_about_texts_replace_the_old_and_are_audited_without_lifting_a_hold(database, clock):
+    incident = await cases.record(database, clock)
+    wishes = SafeContact(may_text=True, wording=Wording.PLAIN, not_before=time(9), not_after=None)
+    async with database.begin() as db:
+        await service.hold_contact(db, incident.victim_id, why="unsafe_answer", by="system:phone", now=clock())
+        await service.change_safe_contact(db, incident.victim_id, safe_contact=wishes, by="ab", now=clock())
+        victim = await service.get_person(db, incident.victim_id)
+        entry = (await audit.list_for(db, f"incident:{incident.id}"))[-1]
+    assert (victim.safe_contact, victim.may_be_texted) == (wishes, False)
+    assert (entry.action, entry.details["wording"], entry.details["not_before"], entry.details["not_after"]) == (
+        "incidents.contact_changed",
+        "plain",
+        "09:00",
+        None,
+    )

@@ -218,6 +218,48 @@ async def test_a_wish_never_to_be_texted_counts_even_when_it_comes_after_queuein
     assert (text.state, text.fault, open_tasks, twilio.messages) == ("void", "never", ["text_refused"], [])
 
 
+async def test_while_contact_is_held_nothing_is_queued_and_a_person_is_asked(
+    record_person, look, send, twilio, database, clock
+):
+    incident = await record_person()
+    async with database.begin() as db:
+        await incidents.hold_contact(db, incident.victim_id, why="unsafe_answer", by="system:phone", now=clock())
+        for kind in ("booked", "moved", "cancelled", "reminder"):
+            await service.queue(
+                db,
+                kind=kind,
+                person_id=incident.victim_id,
+                subject=SUBJECT,
+                link_id="1",
+                values={"reference": incident.reference, "starts_at": clock().isoformat()},
+                due_at=clock(),
+                expires_at=clock() + timedelta(hours=1),
+                now=clock(),
+            )
+    assert await look() == ([], ["text_refused"])
+    assert await send() == 0
+    assert twilio.messages == []
+
+
+async def test_what_was_queued_before_a_hold_stays_here_and_texts_go_again_after_it(
+    queue, record_person, send, look, twilio, database, clock
+):
+    await queue("reminder", due_in=5)
+    await queue("reminder", due_in=10)
+    (first, _), _ = await look()
+    async with database.begin() as db:
+        await incidents.hold_contact(db, first.person_id, why="unsafe_answer", by="system:phone", now=clock())
+    clock.move(minutes=5)
+    assert await send() == 0
+    (held, waiting), open_tasks = await look()
+    assert (held.state, held.fault, waiting.state, open_tasks) == ("void", "held", "due", ["text_refused"])
+    async with database.begin() as db:
+        await incidents.release_contact(db, first.person_id, by="system:test", reason="person_said", now=clock())
+    clock.move(minutes=5)
+    assert await send() == 1
+    assert len(twilio.messages) == 1
+
+
 async def test_outside_the_persons_hours_it_waits_for_them(queue, send, look, twilio, clock):
     hours = SafeContact(may_text=True, wording=Wording.NEUTRAL, not_before=time(12), not_after=time(13))
     await queue(safe_contact=hours)  # it is 10:00

@@ -30,7 +30,7 @@ def wishes(start: str | None, end: str | None, *, may_text: bool = True) -> Safe
 
 
 def decide(contact: SafeContact, now: str) -> gate.Decision:
-    return gate.decide(contact, "booked", now=datetime.fromisoformat(now), zone=LONDON)
+    return gate.decide(contact, "booked", held=False, now=datetime.fromisoformat(now), zone=LONDON)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_what_is_put_off_is_allowed_when_its_time_comes():
     ):
         contact = wishes(start, end)
         now = datetime(2026, 3, 28, tzinfo=UTC).replace(day=28 + hour // 24, hour=hour % 24)
-        decision = gate.decide(contact, "booked", now=now, zone=LONDON)
+        decision = gate.decide(contact, "booked", held=False, now=now, zone=LONDON)
         if isinstance(decision, Later):
             assert decision.at > now
-            assert isinstance(gate.decide(contact, "booked", now=decision.at, zone=LONDON), Allowed)
+            assert isinstance(gate.decide(contact, "booked", held=False, now=decision.at, zone=LONDON), Allowed)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,15 @@ def test_what_is_put_off_is_allowed_when_its_time_comes():
     ],
 )
 def test_some_texts_never_leave(contact, kind, reason):
-    decision = gate.decide(contact, kind, now=datetime(2026, 3, 2, 10, tzinfo=UTC), zone=LONDON)
-    assert decision == Refused(reason) == gate.refuse(contact, kind)
+    decision = gate.decide(contact, kind, held=False, now=datetime(2026, 3, 2, 10, tzinfo=UTC), zone=LONDON)
+    assert decision == Refused(reason) == gate.refuse(contact, kind, held=False)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("contact", [wishes(None, None), wishes("12:00", "13:00"), wishes(None, None, may_text=False)])
+def test_while_contact_is_held_no_text_leaves_whatever_was_wished(contact, kind):
+    decision = gate.decide(contact, kind, held=True, now=datetime(2026, 3, 2, 10, tzinfo=UTC), zone=LONDON)
+    assert decision == Refused("held") == gate.refuse(contact, kind, held=True)
 
 
 FORCES = [

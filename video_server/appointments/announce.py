@@ -75,8 +75,10 @@ async def moved(
 
 
 async def cancelled(db: Connection, appointment: Appointment, *, by: str, now: datetime) -> None:
-    """Withdraw what was not sent and say that the appointment is cancelled."""
+    """Withdraw what was not sent and say that it is cancelled; where video is not safe, a person says so."""
     await _record(db, "appointments.cancelled", appointment, by=by, now=now, reason=appointment.cancel_reason)
+    if appointment.cancel_reason == "not_safe":
+        await incidents.hold_contact(db, appointment.person_id, why="cancelled_not_safe", by=by, now=now)
     incident = await incidents.get_incident(db, appointment.incident_id)
     await texts.void(db, subject=subject_of(appointment), now=now)
     expires_at = max(appointment.ends_at, now + _SAY_CANCELLED_FOR)

@@ -76,7 +76,7 @@ async def read_case(db: Connection, appointment: Appointment) -> dict[str, Any]:
         "person": {
             "name": person.name,
             "language": i18n.LANGUAGES.get(person.language, person.language),
-            "may_text": person.safe_contact.may_text,
+            "may_text": person.may_be_texted,
             "neutral": person.safe_contact.wording.value == "neutral",
             "not_before": person.safe_contact.not_before,
             "not_after": person.safe_contact.not_after,

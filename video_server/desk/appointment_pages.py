@@ -12,6 +12,8 @@ from video_server.appointments.local_time import NotATime
 from video_server.appointments.model import CANCEL_REASONS, MOVE_REASONS, Slot, State, room_opens_at
 from video_server.appointments.service import SlotNotOffered, SlotTaken, VideoNotOffered
 from video_server.audit import service as audit
+from video_server.calls import service as calls
+from video_server.calls.relays import RELAYS
 from video_server.core import keys
 from video_server.core.database import Connection
 from video_server.desk import forms as desk_forms
@@ -122,7 +124,7 @@ async def show(request: web.Request) -> web.Response:
         victim = await incidents.get_person(db, appointment.person_id)
         officer = await accounts.find_staff(db, appointment.officer_id)
         sent = await lines.texts_of(db, appointment)
-        link = None if victim.safe_contact.may_text else await _write_link(request, db, appointment.id)
+        link = None if victim.may_be_texted else await _write_link(request, db, appointment.id)
         await audit.record(
             db,
             actor=f"staff:{request[access.STAFF].id}",
@@ -207,7 +209,7 @@ async def cancel(request: web.Request) -> web.Response:
     try:
         form = await forms.read_form(request, desk_forms.CancelForm, desk_forms.BOOK_WORDS)
         async with request.app[app_keys.DATABASE].begin() as db:
-            await appointments.cancel(
+            await calls.cancel(
                 db,
                 appointment_id,
                 by=request[access.STAFF].id,
@@ -218,6 +220,7 @@ async def cancel(request: web.Request) -> web.Response:
         return await _cancel_page(request, problems=refusal.problems, status=refusal.status)
     except appointments.AlreadyCancelled:
         pass  # the form came twice
+    await request.app[RELAYS].close_room(appointment_id)
     raise pages.see_other(request, "desk.appointment", id=appointment_id)
 
 

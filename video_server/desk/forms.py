@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from video_server.appointments.local_time import NotATime, parse_clock, parse_local
 from video_server.appointments.model import is_cancel_reason, is_move_reason
 from video_server.core.errors import N_
 from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.mobile import MobileNotUsable, parse_mobile
-from video_server.incidents.model import SafeContact, Wording
+from video_server.incidents.model import SafeContact, Wording, is_release_reason
 from video_server.incidents.offences import is_offence
 from video_server.web import app_keys, forms, i18n
 
@@ -67,12 +67,9 @@ class QuestionsForm(forms.Form):
         return Eligibility(**{question: getattr(self, question) == "yes" for question in QUESTIONS})
 
 
-class IncidentForm(QuestionsForm):
-    form_id: FormId
-    offence_type: Annotated[str, AfterValidator(_known_offence)]
-    name: Annotated[str, Field(max_length=80), AfterValidator(_printable)]
-    mobile: Annotated[str, Field(max_length=30)]
-    language: Literal["en", "cy"]
+class ContactForm(forms.Form):
+    """What the person says about texts."""
+
     may_text: YesNo
     wording: Wording = Wording.NEUTRAL
     not_before: Clock = None
@@ -81,6 +78,14 @@ class IncidentForm(QuestionsForm):
     @property
     def safe_contact(self) -> SafeContact:
         return SafeContact(self.may_text == "yes", self.wording, self.not_before, self.not_after)
+
+
+class IncidentForm(QuestionsForm, ContactForm):
+    form_id: FormId
+    offence_type: Annotated[str, AfterValidator(_known_offence)]
+    name: Annotated[str, Field(max_length=80), AfterValidator(_printable)]
+    mobile: Annotated[str, Field(max_length=30)]
+    language: Literal["en", "cy"]
 
 
 WORDS = {
@@ -119,6 +124,11 @@ ORDER = (
 async def read_questions(request: web.Request) -> QuestionsForm:
     """Read the triage questions. Raises forms.FormInvalid."""
     return await _read(request, QuestionsForm, _check_answered)
+
+
+async def read_contact(request: web.Request) -> ContactForm:
+    """Read what the person says about texts. Raises forms.FormInvalid."""
+    return await _read(request, ContactForm, _check_hours)
 
 
 async def read_incident(request: web.Request) -> tuple[IncidentForm, str]:
@@ -211,10 +221,24 @@ class CancelForm(forms.Form):
     reason: Annotated[str, AfterValidator(_cancel_reason)]
 
 
+def _release_reason(code: str) -> str:
+    if not is_release_reason(code):
+        raise ValueError
+    return code
+
+
+class ReleaseForm(forms.Form):
+    """`held_at` is the hold that the page showed."""
+
+    reason: Annotated[str, AfterValidator(_release_reason)]
+    held_at: AwareDatetime
+
+
 BOOK_WORDS = {
     "slot": N_("Choose a time"),
     "reason": N_("Choose a reason"),
     "day": N_("Enter the day, like 27/3/2027"),
     "clock": N_("Enter the time, like 14:15 or 2:15pm"),
     "form_id": WORDS["form_id"],
+    "held_at": WORDS["form_id"],
 }

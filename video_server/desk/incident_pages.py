@@ -14,6 +14,7 @@ from video_server.desk import lines
 from video_server.desk.home import MAY_DESK
 from video_server.incidents import eligibility, mobile, offences
 from video_server.incidents import service as incidents
+from video_server.incidents.model import HOLD_REASONS
 from video_server.web import app_keys, forms, pages
 
 routes = web.RouteTableDef()
@@ -89,6 +90,7 @@ async def show(request: web.Request) -> web.Response:
         incident=incident,
         offence=offences.label_of(incident.offence_type),
         victim=victim,
+        held_why=HOLD_REASONS.get(victim.held_why or "", ""),
         mobile=mobile.say_mobile(victim.mobile),
         assessment=assessment,
         reasons=[eligibility.REASONS[code] for code in eligibility.video_problems(assessment.eligibility)],

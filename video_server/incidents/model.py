@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from enum import StrEnum
 
+from video_server.core.errors import N_
+
 REFERENCE_PREFIX = "AP"
 _CODE_LENGTH = 8
 
@@ -31,7 +33,10 @@ class SafeContact:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who belongs to an incident. `mobile` is E.164, `language` "en" or "cy"."""
+    """Somebody who belongs to an incident. `mobile` is E.164, `language` "en" or "cy".
+
+    held_at, held_why  since when nothing may be texted whatever they wished, and the code of why; None: no hold
+    """
 
     id: str
     incident_id: str
@@ -40,6 +45,32 @@ class Person:
     mobile: str
     language: str
     safe_contact: SafeContact
+    held_at: datetime | None = None
+    held_why: str | None = None
+
+    @property
+    def may_be_texted(self) -> bool:
+        """Say whether a text may go to them at some hour: they wished it and nothing holds it."""
+        return self.safe_contact.may_text and self.held_at is None
+
+
+HOLD_REASONS = {
+    "unsafe_answer": N_("They answered on their phone that it was not safe to talk"),
+    "cancelled_not_safe": N_("An appointment was cancelled because video is not safe for them"),
+}
+"""Code and words of each reason to hold contact."""
+
+RELEASE_REASONS = (
+    ("person_said", N_("They told us themselves, in a way that is safe")),
+    ("officer_checked", N_("An officer has checked with them in person")),
+    ("given_in_error", N_("The answer was given, or the reason was chosen, in error")),
+)
+"""Code and words of each reason to say that texting is safe again."""
+
+
+def is_release_reason(code: str) -> bool:
+    """Say whether the code is one of RELEASE_REASONS."""
+    return any(code == known for known, _ in RELEASE_REASONS)
 
 
 @dataclass(frozen=True)

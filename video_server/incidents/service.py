@@ -1,20 +1,36 @@
-"""Record an incident, ask the eligibility questions again, look things up."""
+"""Record an incident, ask the eligibility questions again, hold and release contact, look things up."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, time
 
 from video_server.audit import service as audit
 from video_server.audit.model import actor_of
 from video_server.core import keys
 from video_server.core.database import Connection, IntegrityError
-from video_server.core.errors import N_, NotFound
+from video_server.core.errors import N_, Conflict, NotFound
 from video_server.incidents import mobile, offences, storage
 from video_server.incidents.eligibility import Assessment, Eligibility, offer_problems
-from video_server.incidents.model import Case, Incident, Person, SafeContact, make_reference, parse_reference
+from video_server.incidents.model import (
+    HOLD_REASONS,
+    Case,
+    Incident,
+    Person,
+    SafeContact,
+    is_release_reason,
+    make_reference,
+    parse_reference,
+)
 from video_server.tasks import service as tasks
 
 _REFERENCE_TRIES = 5
 _CODE_LENGTH = 8
+
+
+class HoldChanged(Conflict):
+    """The hold that was to be lifted is not the one that stands: lifted already, or set anew since it was looked at."""
+
+    code = "hold_changed"
+    public = N_("This has changed since you opened the page. Open the incident again and look before you decide.")
 
 
 async def record_incident(
@@ -99,6 +115,74 @@ async def assess(
             now=now,
         )
     return assessment
+
+
+async def hold_contact(db: Connection, person_id: str, why: str, by: str, now: datetime) -> None:
+    """Let nothing be texted to a person until somebody says that it is safe again. A newer reason replaces an older.
+
+    why     a code of HOLD_REASONS
+    by      a staff id, or "system:<what>"
+    Raises  NotFound; ValueError for an unknown reason
+    """
+    if why not in HOLD_REASONS:
+        raise ValueError("unknown reason to hold contact")
+    if not await storage.hold(db, person_id, why=why, now=now):
+        raise NotFound
+    await _record_contact(db, "incidents.contact_held", person_id, by=by, now=now, why=why)
+
+
+async def release_contact(
+    db: Connection, person_id: str, by: str, reason: str, now: datetime, *, held_at: datetime | None = None
+) -> None:
+    """Say that texting is safe again; what the person wished about texts counts as before.
+
+    reason   a code of RELEASE_REASONS
+    held_at  the hold that was looked at; one set since then stays
+    Raises   HoldChanged, NotFound; ValueError for an unknown reason
+    """
+    if not is_release_reason(reason):
+        raise ValueError("unknown reason to release contact")
+    await get_person(db, person_id)
+    if not await storage.release(db, person_id, held_at=held_at):
+        raise HoldChanged
+    await _record_contact(db, "incidents.contact_released", person_id, by=by, now=now, reason=reason)
+
+
+async def change_safe_contact(
+    db: Connection, person_id: str, *, safe_contact: SafeContact, by: str, now: datetime
+) -> None:
+    """Write down new wishes about texts; they count for what is queued already too. Raises NotFound."""
+    if not await storage.set_safe_contact(db, person_id, safe_contact):
+        raise NotFound
+    await _record_contact(
+        db,
+        "incidents.contact_changed",
+        person_id,
+        by=by,
+        now=now,
+        may_text=safe_contact.may_text,
+        wording=safe_contact.wording.value,
+        not_before=_say_hour(safe_contact.not_before),
+        not_after=_say_hour(safe_contact.not_after),
+    )
+
+
+def _say_hour(hour: time | None) -> str | None:
+    return hour.isoformat("minutes") if hour else None
+
+
+async def _record_contact(
+    db: Connection, action: str, person_id: str, *, by: str, now: datetime, **details: object
+) -> None:
+    person = await get_person(db, person_id)
+    await audit.record(
+        db,
+        actor=actor_of(by),
+        action=action,
+        subject=f"incident:{person.incident_id}",
+        details={"person": person_id, **details},
+        now=now,
+    )
 
 
 async def get_incident(db: Connection, incident_id: str) -> Incident:

@@ -1,9 +1,23 @@
 """Incidents, their people, and each asking of the eligibility questions."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, Row, String, Table, Time, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Integer,
+    Row,
+    String,
+    Table,
+    Time,
+    insert,
+    select,
+    update,
+)
 
 from video_server.core.database import METADATA, Connection, UtcDateTime
 from video_server.incidents.eligibility import Assessment, Eligibility
@@ -33,6 +47,8 @@ people = Table(
     Column("wording", String(10), nullable=False),
     Column("not_before", Time),
     Column("not_after", Time),
+    Column("held_at", UtcDateTime),  # nothing may be texted, whatever the wishes say
+    Column("held_why", String(40)),
 )
 
 assessments = Table(
@@ -80,6 +96,36 @@ async def insert_person(db: Connection, person: Person) -> None:
             not_after=person.safe_contact.not_after,
         )
     )
+
+
+async def hold(db: Connection, person_id: str, *, why: str, now: datetime) -> bool:
+    """Hold contact, or hold it anew for the newest reason; False when there is no such person."""
+    held = await db.execute(update(people).where(people.c.id == person_id).values(held_at=now, held_why=why))
+    return bool(held.rowcount)
+
+
+async def release(db: Connection, person_id: str, *, held_at: datetime | None) -> bool:
+    """Lift the hold, of that instant when one is named; False when no such hold stands."""
+    standing = people.c.held_at.is_not(None) if held_at is None else people.c.held_at == held_at
+    released = await db.execute(
+        update(people).where(people.c.id == person_id, standing).values(held_at=None, held_why=None)
+    )
+    return bool(released.rowcount)
+
+
+async def set_safe_contact(db: Connection, person_id: str, wishes: SafeContact) -> bool:
+    """Write the wishes anew; False when there is no such person."""
+    written = await db.execute(
+        update(people)
+        .where(people.c.id == person_id)
+        .values(
+            may_text=wishes.may_text,
+            wording=wishes.wording.value,
+            not_before=wishes.not_before,
+            not_after=wishes.not_after,
+        )
+    )
+    return bool(written.rowcount)
 
 
 async def insert_assessment(db: Connection, incident_id: str, assessment: Assessment) -> None:
@@ -152,7 +198,9 @@ _WITH_VICTIM = select(incidents, people.c.id.label("victim_id")).join(
 
 def _to_person(row: Row[Any]) -> Person:
     contact = SafeContact(row.may_text, Wording(row.wording), row.not_before, row.not_after)
-    return Person(row.id, row.incident_id, row.role, row.name, row.mobile, row.language, contact)
+    return Person(
+        row.id, row.incident_id, row.role, row.name, row.mobile, row.language, contact, row.held_at, row.held_why
+    )
 
 
 def _to_incident(row: Row[Any]) -> Incident:

@@ -25,7 +25,7 @@ class Later:
 
 @dataclass(frozen=True)
 class Refused:
-    """It may not go at all. reason: "never", "no_hours" (an empty span of hours), "unknown_kind"."""
+    """It may not go at all. reason: "held", "never", "no_hours" (an empty span of hours), "unknown_kind"."""
 
     reason: str
 
@@ -33,13 +33,14 @@ class Refused:
 Decision = Allowed | Later | Refused
 
 
-def decide(wishes: SafeContact, kind: str, *, now: datetime, zone: ZoneInfo) -> Decision:
+def decide(wishes: SafeContact, kind: str, *, held: bool, now: datetime, zone: ZoneInfo) -> Decision:
     """Decide on one text to one person.
 
+    held    contact is on hold: something unsafe came up, and nobody has said yet that texting is safe again
     wishes  hours are local; the start belongs to them, the end does not; an end before the start runs over midnight
     now     aware UTC
     """
-    refusal = refuse(wishes, kind)
+    refusal = refuse(wishes, kind, held=held)
     if refusal is not None:
         return refusal
     if _is_within(now.astimezone(zone).time(), wishes):
@@ -47,8 +48,10 @@ def decide(wishes: SafeContact, kind: str, *, now: datetime, zone: ZoneInfo) -> 
     return Later(_next_start(wishes, now=now, zone=zone))
 
 
-def refuse(wishes: SafeContact, kind: str) -> Refused | None:
-    """Return the refusal that holds at every hour, or None."""
+def refuse(wishes: SafeContact, kind: str, *, held: bool) -> Refused | None:
+    """Return the refusal that holds at every hour, or None. A hold comes before every wish."""
+    if held:
+        return Refused("held")
     if not wishes.may_text:
         return Refused("never")
     if wishes.not_before is not None and wishes.not_before == wishes.not_after:

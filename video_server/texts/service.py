@@ -36,8 +36,8 @@ async def queue(
     link_id     whose link stands in it; the token is filled in at hand-over and never stored here
     values      {"reference": "AP-…", "starts_at": ISO 8601 with offset}; never a name or an offence
     expires_at  from then on it makes no sense and is not sent
-    Someone who may not be texted gets no row: a task asks a person to tell them instead. Hours are looked at when
-    it is due, for wishes change. Queueing the same text again changes nothing.
+    Someone who may not be texted, or not until somebody says it is safe again, gets no row: a task asks a person to
+    tell them instead. Hours are looked at when it is due, for wishes change. Queueing the same text again changes nothing.
     Raises  ValueError when kind, values and link_id do not fit each other
     """
     if set(values) != VALUES:
@@ -47,7 +47,7 @@ async def queue(
     if datetime.fromisoformat(values["starts_at"]).tzinfo is None:
         raise ValueError("starts_at has no offset")
     person = await incidents.get_person(db, person_id)
-    refusal = gate.refuse(person.safe_contact, kind)
+    refusal = gate.refuse(person.safe_contact, kind, held=person.held_at is not None)
     if refusal is not None:
         await audit.record(
             db,

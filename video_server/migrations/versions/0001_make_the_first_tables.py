@@ -309,6 +309,8 @@ def upgrade() -> None:
         sa.Column("wording", sa.String(length=10), nullable=False),
         sa.Column("not_before", sa.Time(), nullable=True),
         sa.Column("not_after", sa.Time(), nullable=True),
+        sa.Column("held_at", UtcDateTime(), nullable=True),
+        sa.Column("held_why", sa.String(length=40), nullable=True),
         sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], name=op.f("fk_people_incident_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_people")),
     )
