@@ -10,12 +10,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
+from sqlalchemy import select
 
 from tests.conftest import PASSWORD
 from video_server.accounts.model import Role
 from video_server.app import MAX_FORM_BYTES, make_app
 from video_server.core.errors import N_, Conflict
-from video_server.web import forms, guards, i18n, limits, origins, pages, proxy, sessions, sockets, static
+from video_server.web import forms, guards, i18n, limits, origins, pages, proxy, sessions, sockets, static, storage
 
 
 class Taken(Conflict):
@@ -291,6 +292,56 @@ async def test_tries_are_counted_across_requests_and_forgotten_with_the_window(c
     assert [(await client.post("/probe/limited")).status for _ in range(3)] == [200, 200, 429]
     clock.move(minutes=1)
     assert (await client.post("/probe/limited")).status == 200
+
+
+async def tries_kept(database) -> dict[str, int]:
+    async with database.read() as db:
+        return {row.name: row.count for row in await db.execute(select(storage.tries))}
+
+
+async def test_past_the_limit_nothing_more_is_written(client, database):
+    for _ in range(6):
+        await client.post("/probe/limited")
+    assert list((await tries_kept(database)).values()) == [2]
+
+
+async def test_opening_unknown_links_is_limited_and_writes_nothing(client, database, clock):
+    answers = [(await client.get(f"/j/{number:022}")).status for number in range(42)]
+    assert answers == [404] * 40 + [429] * 2
+    assert await tries_kept(database) == {}
+    clock.move(minutes=10)
+    assert (await client.get("/j/unknown")).status == 404
+
+
+def test_counters_in_memory_are_bounded_and_the_least_used_go_first(clock):
+    tries = limits.Tries(most=3)
+    for name in ("a", "b", "c", "a", "d"):
+        tries.count(name, window_at=clock())
+    assert len(tries) == 3
+    assert tries.count("a", window_at=clock()) == 3
+    assert tries.count("b", window_at=clock()) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("-", "-"),
+    ],
+)
+def test_limits_count_a_subscriber_not_each_of_its_addresses(address, counted):
+    assert limits.neighbourhood(address) == counted
+
+
+async def test_old_counters_of_tries_are_forgotten(client, database, clock):
+    await client.post("/probe/limited")
+    for hours, kept in ((1, 1), (48, 0)):
+        async with database.begin() as db:
+            await sessions.forget_old(db, now=clock.move(hours=hours))
+        assert len(await tries_kept(database)) == kept
 
 
 async def test_a_session_can_be_ended_from_elsewhere(database, add_staff, sign_in, clock):

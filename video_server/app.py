@@ -30,7 +30,7 @@ from video_server.phone import views as phone_views
 from video_server.phone import ws as phone_ws
 from video_server.statements.printing import PRINTER, Printer
 from video_server.texts import views as texts_views
-from video_server.web import app_keys, guards, health, middleware, pages, proxy, sockets, static
+from video_server.web import app_keys, guards, health, limits, middleware, pages, proxy, sockets, static
 
 MAX_FORM_BYTES = 256 * 1024
 
@@ -68,6 +68,7 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[app_keys.KEYS] = key_ring
     app[app_keys.PUBLIC_URL] = settings.origin
     app[app_keys.DEMO] = settings.demo
+    app[limits.TRIES] = limits.Tries()
     app[texts_views.TWILIO_TOKEN] = settings.twilio_token.get_secret_value()
     app[pages.ENVIRONMENT] = pages.make_environment(force, demo=settings.demo)
     app[sockets.SOCKETS] = weakref.WeakSet()

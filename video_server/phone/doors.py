@@ -79,9 +79,9 @@ async def _link_state(request: web.Request) -> str:
 
 
 async def _no_link(request: web.Request, state: str) -> web.Response:
-    """Say that a link cannot be used: unknown and mangled alike; guessing is counted by address."""
+    """Say that a link cannot be used: unknown and mangled alike; guessing is counted by address, in memory."""
     if state not in {"cancelled", "over"}:
-        await limits.limit(request, "unknown-link", limits.remote(request), most=_UNKNOWN_LINKS, window=_WINDOW)
+        limits.limit_here(request, "unknown-link", limits.remote(request), most=_UNKNOWN_LINKS, window=_WINDOW)
         return pages.render(request, "phone/closed.html", why="unknown", status=404)
     return pages.render(request, "phone/closed.html", why=state, status=410)
 

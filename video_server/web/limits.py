@@ -1,6 +1,11 @@
-"""Limits on tries, counted in the database so that they hold across processes."""
+"""Limits on tries: counted in the database, so that they hold across processes, or here, where nothing may be written.
 
+Only digests of whom they count are kept.
+"""
+
+from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from aiohttp import web
 
@@ -9,20 +14,71 @@ from video_server.core.errors import TooMany
 from video_server.web import app_keys, storage
 
 
+class Tries:
+    """Counters of this process; when there are too many, those go that were used longest ago."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._counts: OrderedDict[str, tuple[datetime, int]] = OrderedDict()
+
+    def count(self, name: str, *, window_at: datetime) -> int:
+        """Add one to the counter of `name` in this window and return it; a new window starts at 1."""
+        began, count = self._counts.pop(name, (window_at, 0))
+        self._counts[name] = (window_at, count + 1 if began == window_at else 1)
+        if len(self._counts) > self._most:
+            self._counts.popitem(last=False)
+        return self._counts[name][1]
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
+TRIES = web.AppKey("tries", Tries)
+
+
 def window_start(now: datetime, window: timedelta) -> datetime:
     """Return the start of the fixed window that `now` falls into."""
     return datetime.fromtimestamp(now.timestamp() // window.total_seconds() * window.total_seconds(), UTC)
 
 
 async def limit(request: web.Request, what: str, who: str, *, most: int, window: timedelta) -> None:
-    """Count one try of `who` at `what`; raises TooMany past `most` in a window. Only a digest of `who` is kept."""
-    now = request.app[app_keys.CLOCK]()
-    async with request.app[app_keys.DATABASE].begin() as db:
-        count = await storage.count_try(db, f"{what}:{keys.digest(who)[:32]}", window_at=window_start(now, window))
+    """Count one try of `who` at `what`; raises TooMany past `most` in a window, and writes nothing more then."""
+    name, window_at = _name(what, who), window_start(request.app[app_keys.CLOCK](), window)
+    database = request.app[app_keys.DATABASE]
+    async with database.read() as db:
+        if await storage.read_tries(db, name, since=window_at - timedelta(microseconds=1)) >= most:
+            raise TooMany(what)
+    async with database.begin() as db:
+        count = await storage.count_try(db, name, window_at=window_at)
     if count > most:
         raise TooMany(what)
 
 
+def limit_here(request: web.Request, what: str, who: str, *, most: int, window: timedelta) -> None:
+    """Count one try in this process only: a GET writes nothing. Raises TooMany past `most` in a window."""
+    window_at = window_start(request.app[app_keys.CLOCK](), window)
+    if request.app[TRIES].count(_name(what, who), window_at=window_at) > most:
+        raise TooMany(what)
+
+
 def remote(request: web.Request) -> str:
-    """Return the caller's address; behind a proxy `app.py` has already put the forwarded one in place."""
-    return request.remote or "-"
+    """Return whom to count: the caller's address, of IPv6 the /64 that one subscriber has to itself.
+
+    Behind a proxy `app.py` has already put the forwarded one in place.
+    """
+    return neighbourhood(request.remote or "-")
+
+
+def neighbourhood(address: str) -> str:
+    """Return an IPv4 address as it is, the /64 of an IPv6 address, anything else as it is."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or IPv6Network((int(ip), 64), strict=False))
+
+
+def _name(what: str, who: str) -> str:
+    return f"{what}:{keys.digest(who)[:32]}"

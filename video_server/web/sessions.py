@@ -42,8 +42,8 @@ async def end_sessions_of(
 
 
 async def forget_old(db: Connection, *, now: datetime) -> int:
-    """Drop sessions that ran out more than KEEP ago; return how many."""
-    return await storage.delete_sessions_before(db, now - KEEP)
+    """Drop sessions that ran out, and counters of tries that began, more than KEEP ago; return how many."""
+    return await storage.delete_sessions_before(db, now - KEEP) + await storage.delete_tries_before(db, now - KEEP)
 
 
 async def find_session(request: web.Request, kind: str) -> Session | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, Integer, String, Table, delete, insert, select, update
+from sqlalchemy import Column, Integer, String, Table, case, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -81,6 +81,42 @@ async def end_sessions_of(
 
 async def delete_sessions_before(db: Connection, before: datetime) -> int:
     return (await db.execute(delete(sessions).where(sessions.c.expires_at < before))).rowcount
+
+
+async def delete_tries_before(db: Connection, before: datetime) -> int:
+    return (await db.execute(delete(tries).where(tries.c.window_at < before))).rowcount
+
+
+async def read_tries(db: Connection, name: str, *, since: datetime) -> int:
+    """Return the counter of `name`, 0 when its window began before `since`."""
+    return int(await db.scalar(select(tries.c.count).where(tries.c.name == name, tries.c.window_at > since)) or 0)
+
+
+async def count_failure(db: Connection, name: str, *, now: datetime, since: datetime, prolong: bool) -> int:
+    """Add one to the counter of `name` and return it; one whose window began before `since` starts again at 1.
+
+    prolong  the window begins anew with this failure, instead of with the first
+    """
+    make = postgres_insert if db.dialect.name == "postgresql" else sqlite_insert
+    live = tries.c.window_at > since
+    counted = make(tries).values(name=name, window_at=now, count=1)
+    counted = counted.on_conflict_do_update(
+        index_elements=[tries.c.name],
+        set_={
+            "window_at": now if prolong else case((live, tries.c.window_at), else_=now),
+            "count": case((live, tries.c.count + 1), else_=1),
+        },
+    )
+    return int((await db.execute(counted.returning(tries.c.count))).scalar_one())
+
+
+async def take_back_failure(db: Connection, name: str) -> None:
+    await db.execute(update(tries).where(tries.c.name == name).values(count=tries.c.count - 1))
+
+
+async def delete_tries(db: Connection, prefix: str) -> None:
+    """Forget the counters whose name begins with `prefix`, which holds no wildcard."""
+    await db.execute(delete(tries).where(tries.c.name.startswith(prefix)))
 
 
 async def count_try(db: Connection, name: str, *, window_at: datetime) -> int:
