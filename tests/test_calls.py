@@ -14,12 +14,14 @@ from video_server.appointments.service import AlreadyEnded
 from video_server.audit import service as audit
 from video_server.calls import devices, service
 from video_server.calls.model import LEASE, AlertKind, Role, RoomView, State, Watched, Word
+from video_server.calls.seats import Allowance
 from video_server.core.database import Database
 from video_server.core.force import Force
 from video_server.core.keys import KeyRing
 from video_server.incidents import service as incidents
 from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.model import SafeContact, Wording
+from video_server.phone import state as phone_state
 from video_server.tasks import service as tasks
 from video_server.web import sessions
 
@@ -73,6 +75,7 @@ def waiting(database: Database, appointment: Appointment, clock: HeldClock) -> A
                 db, appointment, session_id=session.id, safe_place=True, watched=Watched.NO, now=clock()
             )
             await service.start_waiting(db, person.id, now=clock())
+            await service.take_socket(db, person, socket=session.id, now=clock())
         return session.id
 
     return arrive
@@ -157,7 +160,7 @@ async def test_two_admissions_at_once_admit_one(database, settings, appointment,
         try:
             async with at.begin() as db:
                 await service.admit(db, appointment, participant_id, by="o" * 32, now=clock())
-        except (service.NotWaiting, service.SomebodyAdmitted):
+        except service.NotWaiting:
             return False
         return True
 
@@ -309,12 +312,93 @@ async def test_the_agreed_word_is_right_in_any_spelling_of_case_and_space(databa
             assert await service.give_word(db, appointment, session_id=session_id, word=said, now=clock()) is Word.RIGHT
 
 
-async def test_one_link_cannot_fill_a_room_without_bound(database, appointment, clock):
+async def test_one_link_cannot_fill_a_room_and_never_keeps_an_officer_out(database, appointment, clock, look):
+    async def arrive(session: str, role: Role = Role.VICTIM) -> None:
+        async with database.begin() as db:
+            person = await service.arrive(db, appointment, session_id=session, role=role, device="", now=clock())
+            await service.take_socket(db, person, socket=session, now=clock())
+
+    for n in range(service.MOST_SESSIONS):
+        await arrive(f"{n:032}")
+    with pytest.raises(service.TooMany):
+        await arrive("x" * 32)
+    await arrive("o" * 32, Role.OFFICER)
+    clock.move(seconds=30)  # nobody looks at those pages any more
+    await arrive("x" * 32)
+    view = await look()
+    assert [person.state for person in view.participants].count(State.REPLACED) == 1
+    assert view.of_session("x" * 32).state is State.ARRIVED
+
+
+async def test_who_comes_back_in_another_browser_can_be_let_in_in_place_of_the_first(
+    database, appointment, clock, waiting, look
+):
+    first = await waiting()
     async with database.begin() as db:
-        for n in range(service.MOST_SESSIONS):
-            await service.arrive(db, appointment, session_id=f"{n:032}", role=Role.VICTIM, device="", now=clock())
-        with pytest.raises(service.TooMany):
-            await service.arrive(db, appointment, session_id="x" * 32, role=Role.VICTIM, device="", now=clock())
+        await service.admit(db, appointment, (await look()).of_session(first).id, by="o" * 32, now=clock())
+    second = await waiting()
+    async with database.begin() as db:
+        await service.admit(db, appointment, (await look()).of_session(second).id, by="o" * 32, now=clock())
+    view = await look()
+    assert view.admitted == view.of_session(second)
+    assert view.of_session(first).state is State.REPLACED
+
+
+async def test_a_page_that_is_closed_cannot_be_let_in(database, appointment, clock, waiting, look):
+    session_id = await waiting()
+    clock.move(seconds=30)
+    with pytest.raises(service.NotWaiting):
+        async with database.begin() as db:
+            await service.admit(db, appointment, (await look()).of_session(session_id).id, by="o" * 32, now=clock())
+
+
+async def test_letting_one_in_ends_sessions_that_opened_the_link_before_and_never_came(
+    database, appointment, clock, waiting, look
+):
+    async with database.begin() as db:
+        early, _ = await sessions.open_session(db, "phone", appointment.id, now=clock())
+    session_id = await waiting()
+    async with database.begin() as db:
+        await service.admit(db, appointment, (await look()).of_session(session_id).id, by="o" * 32, now=clock())
+        assert not await sessions.is_still_open(db, early.id, now=clock())
+        assert await sessions.is_still_open(db, session_id, now=clock())
+
+
+async def test_cancelling_ends_the_call_and_nobody_is_let_in_after(database, appointment, clock, waiting, look):
+    session_id = await waiting()
+    async with database.begin() as db:
+        await service.cancel(db, appointment.id, by="o" * 32, reason="not_safe", now=clock())
+    view = await look()
+    assert view.of_session(session_id).state is State.ENDED
+    with pytest.raises(service.CannotJoin):
+        async with database.begin() as db:
+            await service.admit(db, appointment, view.of_session(session_id).id, by="o" * 32, now=clock())
+    with pytest.raises(service.CannotJoin):
+        async with database.begin() as db:
+            await service.place(db, appointment.id, relay="r1")
+
+
+async def test_an_outcome_is_told_only_to_who_was_in_the_call(database, appointment, clock, waiting, look):
+    first, second = await waiting(), await waiting()
+    async with database.begin() as db:
+        await service.admit(db, appointment, (await look()).of_session(second).id, by="o" * 32, now=clock())
+        await service.end_call(db, appointment.id, outcome="officer_to_attend", by="o" * 32, now=clock())
+    view = await look()
+    shown = {
+        session: phone_state.draw(
+            view, view.of_session(session), officer_id="o", officer_name="PC Smith", collar_number="1",
+            reference="AP-1", waiting_words="", now=clock(),
+        )
+        for session in (first, second)
+    }  # fmt: skip
+    assert shown[first] == {"view": "replaced"}
+    assert shown[second]["outcome"] == "officer_to_attend"
+
+
+def test_a_page_may_say_a_handful_at_once_and_then_little_by_little():
+    allowance = Allowance(3, 2.0)
+    assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
+    assert [allowance.take(0.5), allowance.take(0.5)] == [True, False]
 
 
 @pytest.mark.parametrize(

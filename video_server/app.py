@@ -1,5 +1,6 @@
 """The wiring: the only place that puts slices, engines, gateways and subscriptions together."""
 
+import asyncio
 import weakref
 from collections.abc import AsyncIterator, Iterable, Sequence
 
@@ -72,6 +73,7 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[texts_views.TWILIO_TOKEN] = settings.twilio_token.get_secret_value()
     app[pages.ENVIRONMENT] = pages.make_environment(force, demo=settings.demo)
     app[sockets.SOCKETS] = weakref.WeakSet()
+    app[sockets.RESTARTING] = asyncio.Event()
     app[health.CHECKS] = {"relay": lambda app: app[RELAYS].check(), "evidence": lambda app: app[STORE].check()}
     app[PRINTER] = Printer(force.name, settings.signing_identity(now=clock()), force.declarations)
     app[STORE] = StoreLink(settings.evidence_where, settings.keys_folder)

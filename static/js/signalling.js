@@ -10,7 +10,8 @@ const ANSWER_WITHIN_MS = 10000;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2000;
 const OPENED_ELSEWHERE = 4001;
-const SESSION_IS_OVER = [401, 403, 404, 409, 410, 429];
+const SESSION_OVER = 4003;
+const SESSION_IS_OVER = [401, 403, 404, 409, 410];
 
 /** @typedef {{code: string}} Refusal what the server said no with; "down" when the line broke first */
 
@@ -91,6 +92,7 @@ export class RoomSocket extends EventTarget {
       if (this.socket !== socket) return;
       this.drop();
       if (event.code === OPENED_ELSEWHERE) this.finish("elsewhere");
+      else if (event.code === SESSION_OVER) this.finish("refused");
       else this.retry();
     };
   }

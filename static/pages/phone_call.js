@@ -81,9 +81,6 @@ function follow(state) {
     location.replace(given.home); // says what may be said
     return;
   }
-  trouble.officerPresent = state.officer.present;
-  const officerLost = view === "call" && (!state.officer.present || state.officer.silent);
-  trouble.officerSince = officerLost ? trouble.officerSince || Date.now() : 0;
   if (view === "ended" || view === "replaced") {
     one(root, "[data-ended-copies]").hidden = view !== "ended" || !state.statement;
     if (view === "ended") evidence.moveTo(one(root, "[data-ended-uploads]"));
@@ -94,6 +91,9 @@ function follow(state) {
     socket.close();
     return;
   }
+  trouble.officerPresent = state.officer.present;
+  const officerLost = view === "call" && (!state.officer.present || state.officer.silent);
+  trouble.officerSince = officerLost ? trouble.officerSince || Date.now() : 0;
   if (wish === "out") {
     if (view !== "left") socket.send({ type: "leave" });
     show("left");

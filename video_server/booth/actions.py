@@ -12,6 +12,7 @@ from video_server.booth import access, views
 from video_server.booth.views import booth_staff
 from video_server.calls import service as calls
 from video_server.calls.model import Note
+from video_server.calls.relays import RELAYS
 from video_server.core.database import Connection
 from video_server.core.errors import N_, NotFound, Refusal
 from video_server.web import app_keys, forms, pages
@@ -109,6 +110,7 @@ async def end(request: web.Request) -> web.Response:
         if pages.wants_json(request):
             raise
         return await views.render_summary(request, problem=pages.say(refusal), status=refusal.status)
+    await request.app[RELAYS].close_room(appointment_id)
     return _answer(request, "booth.summary", appointment=appointment_id)
 
 

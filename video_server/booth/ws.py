@@ -3,9 +3,11 @@
 from aiohttp import web
 
 from video_server.accounts import access
+from video_server.accounts import service as accounts
 from video_server.accounts.model import Role
+from video_server.appointments import service as appointments
 from video_server.booth import state
-from video_server.booth.access import access_appointment
+from video_server.booth.access import access_appointment, may_open
 from video_server.calls import devices, service
 from video_server.calls.model import Participant, RoomView
 from video_server.calls.model import Role as RoomRole
@@ -14,7 +16,7 @@ from video_server.core.database import Connection
 from video_server.evidence import drawing as evidence
 from video_server.incidents import service as incidents
 from video_server.statements import drawing as statements
-from video_server.web import app_keys, sockets
+from video_server.web import app_keys, sessions, sockets
 
 routes = web.RouteTableDef()
 
@@ -23,14 +25,15 @@ routes = web.RouteTableDef()
 @access.staff(Role.OFFICER, Role.SUPERVISOR)
 async def room_socket(request: web.Request) -> web.StreamResponse:
     """Seat the appointment's officer or a supervisor; a colleague takes the appointment over first."""
-    clock = request.app[app_keys.CLOCK]
+    sockets.require_upgrade(request)
+    clock, session_id = request.app[app_keys.CLOCK], request[access.SESSION].id
     async with request.app[app_keys.DATABASE].begin() as db:
         appointment = await access_appointment(db, request[access.STAFF], request.match_info["appointment"])
         incident = await incidents.get_incident(db, appointment.incident_id)
         person = await service.arrive(
             db,
             appointment,
-            session_id=request[access.SESSION].id,
+            session_id=session_id,
             role=RoomRole.OFFICER,
             device=devices.describe(request.headers.get("User-Agent", "")),
             now=clock(),
@@ -46,6 +49,14 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
             "evidence": await evidence.for_officer(db, me.appointment_id),
         }
 
+    async def still(db: Connection) -> bool:
+        staff = await accounts.find_staff(db, request[access.STAFF].id)
+        if staff is None or not staff.holds(Role.OFFICER, Role.SUPERVISOR):
+            return False
+        if not await sessions.is_still_open(db, session_id, now=clock()):
+            return False
+        return await may_open(db, staff, await appointments.get(db, appointment.id))
+
     socket, page = await sockets.open_socket(request)
-    await Seat(request.app, socket, page, draw, more=more).run(person)
+    await Seat(request.app, socket, page, draw, still=still, more=more).run(person)
     return socket

@@ -151,11 +151,14 @@ class RoomView:
         """Return a participant."""
         return next((person for person in self.participants if person.id == participant_id), None)
 
-    def officer(self, now: datetime) -> Participant | None:
-        """Return the officer who is present, or the last who was."""
+    def officer(self, now: datetime, *, own: str) -> Participant | None:
+        """Return the appointment's own officer when present, else another who is, else the last who was.
+
+        own   staff id of the appointment's officer; a supervisor who looks in does not take their place
+        """
         officers = [person for person in self.participants if person.role is Role.OFFICER]
         present = [person for person in officers if person.is_present(now)]
-        found = present or officers
+        found = [person for person in present if person.staff_id == own] or present or officers
         return found[-1] if found else None
 
     @property

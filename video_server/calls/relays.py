@@ -152,10 +152,13 @@ class Relays:
         with suppress(NoRelay, RelayRefused):
             await _ask(self._get_client().leave(room=appointment_id, epoch=epoch, participant=participant_id))
 
-    async def close_room(self, appointment_id: str, *, epoch: int) -> None:
-        """Put everybody out; a room that is gone already is fine."""
-        with suppress(NoRelay, RelayRefused):
-            await _ask(self._get_client().close_room(room=appointment_id, epoch=epoch))
+    async def close_room(self, appointment_id: str) -> None:
+        """Put everybody out of a room that has ended, also those whose page has lost its line to us."""
+        async with self._database.read() as db:
+            room = await service.find_room(db, appointment_id)
+        if room is not None and room.epoch:
+            with suppress(NoRelay, RelayRefused):
+                await _ask(self._get_client().close_room(room=appointment_id, epoch=room.epoch))
 
     async def check(self) -> None:
         """Raise NoRelay when no relay answers (readiness)."""

@@ -14,17 +14,17 @@ from typing import Any
 from aiohttp import web
 
 from video_server.calls import service
-from video_server.calls.model import Participant, RoomView, State
+from video_server.calls.model import FINAL, Participant, RoomView, State
 from video_server.calls.relays import RELAYS, NoRelay, Relays
 from video_server.core import keys
-from video_server.core.clock import Clock
+from video_server.core.clock import Clock, monotonic
 from video_server.core.database import Connection, Database
 from video_server.core.errors import Refusal
 from video_server.core.events import Bus
 from video_server.core.log import get_logger
 from video_server.core.model import Event
 from video_server.relay.client import RelayEvent, RelayRefused
-from video_server.web import app_keys
+from video_server.web import app_keys, sockets
 from video_server.web.sockets import PageSocket
 
 log = get_logger(__name__)
@@ -33,14 +33,40 @@ LOOK_AGAIN_SECONDS = 2.0
 RENEW_SECONDS = 3.0
 MOST_OFFERS = 60  # of one page: an honest page makes a handful
 OPENED_ELSEWHERE = 4001
+SESSION_OVER = 4003
+MOST_AT_ONCE = 30  # messages of one page: an honest one says a handful and then a ping every few seconds
+REFILL_PER_SECOND = 2.0
 _GOING_AWAY = {1000, 1001, 1005}
-_RESTART = 1012
 
 Draw = Callable[[RoomView, Participant], Mapping[str, Any]]
 """Make the snapshot a page is shown."""
 
 More = Callable[[Connection, Participant], Awaitable[Mapping[str, Any]]]
 """Read what slices above this one add to the snapshot, in the same consistent look."""
+
+
+Still = Callable[[Connection], Awaitable[bool]]
+"""Say whether the page may stay: its session is open and its person still has the right."""
+
+
+class Allowance:
+    """A bucket of tokens: `most` at once, refilled over time."""
+
+    def __init__(self, most: int, per_second: float) -> None:
+        self._most = float(most)
+        self._per_second = per_second
+        self._left = float(most)
+        self._at: float | None = None
+
+    def take(self, now: float) -> bool:
+        """Take one token; False when there is none. `now` is monotonic seconds."""
+        if self._at is not None:
+            self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Seats:
@@ -94,12 +120,16 @@ class Seat:
         page: PageSocket,
         draw: Draw,
         *,
+        still: Still,
         more: More | None = None,
     ) -> None:
         self._socket = socket
         self._page = page
         self._draw = draw
+        self._still = still
         self._more = more
+        self._restarting = app[sockets.RESTARTING]
+        self._allowance = Allowance(MOST_AT_ONCE, REFILL_PER_SECOND)
         self._id = keys.new_id()
         self._database = app[app_keys.DATABASE]
         self._clock = app[app_keys.CLOCK]
@@ -131,6 +161,9 @@ class Seat:
         self._look.set()
         try:
             async for message in self._page.messages():
+                if not self._allowance.take(monotonic()):
+                    await self._page.close(code=1008, reason="too_many_messages")
+                    break
                 await self._hear(message)
         finally:
             for stop in stops:
@@ -145,7 +178,7 @@ class Seat:
         """The socket has closed. Its media may live on: the page may only have lost this line."""
         if self._checking:
             await self._relays.leave_echo(self._person.id)
-        if self._socket.close_code == _RESTART:
+        if self._restarting.is_set():
             return  # this process restarts and the page will be back before its presence runs out
         how = "closed_page" if self._socket.close_code in _GOING_AWAY else "lost"
         if how == "closed_page" and self._epoch:
@@ -204,6 +237,7 @@ class Seat:
             view = await service.view(db, self._person.appointment_id)
             person = view.by_id(self._person.id)
             more = await self._more(db, person) if self._more is not None and person is not None else {}
+            still = await self._still(db)
         if person is None:
             return
         if person.socket != self._id:
@@ -212,11 +246,13 @@ class Seat:
         self._person = person
         async with self._turn:
             self._adopt(view)
-            await self._follow_at_relay(person)
+            await self._follow_at_relay(person, still=still)
         shown = {**self._draw(view, person), **more}
         if shown != self._shown:
             self._shown = shown
             await self._page.send({"type": "state", "state": {**shown, "now": self._clock().isoformat()}})
+        if not still:
+            await self._page.close(code=SESSION_OVER, reason="session_over")
 
     def _adopt(self, view: RoomView) -> None:
         """Take over a connection that outlived the process of the page's seat before this one."""
@@ -224,11 +260,14 @@ class Seat:
             self._epoch, self._at_door = view.room.epoch, None
         self._is_new = False
 
-    async def _follow_at_relay(self, person: Participant) -> None:
+    async def _follow_at_relay(self, person: Participant, *, still: bool) -> None:
+        if self._checking and (person.state in FINAL or not still):
+            self._checking = False
+            await self._relays.leave_echo(person.id)
         if not self._epoch:
             return
         place = {"appointment_id": person.appointment_id, "epoch": self._epoch, "participant_id": person.id}
-        if person.state not in {State.WAITING, State.ADMITTED}:
+        if person.state not in {State.WAITING, State.ADMITTED} or not still:
             self._epoch, self._at_door = 0, False
             await self._relays.leave(**place)  # type: ignore[arg-type]
             return
@@ -277,6 +316,8 @@ class Seat:
     async def _get_answer(self, sdp: str, *, echo: bool, restart: bool) -> str:
         async with self._database.read() as db:
             person = await service.get_participant(db, self._person.id)
+            if not await self._still(db):
+                raise service.CannotJoin
         if echo:
             if person.state not in {State.CHECKING, State.WAITING, State.ADMITTED, State.LEFT}:
                 raise service.CannotJoin

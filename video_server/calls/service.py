@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from video_server.accounts.model import Staff
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
+from video_server.appointments.model import State as Standing
 from video_server.audit import service as audit
 from video_server.calls import storage
 from video_server.calls.model import (
@@ -31,7 +32,7 @@ from video_server.core.errors import N_, Conflict, NotFound, Refusal, TooMany
 from video_server.tasks import service as tasks
 from video_server.web import sessions
 
-MOST_SESSIONS = 20
+MOST_SESSIONS = 8  # open ones of one link at a time; officers are never turned away
 NOTE_CHARACTERS = 20_000
 _OPEN = frozenset(State) - FINAL
 
@@ -46,11 +47,6 @@ class CannotJoin(Conflict):
 class NotWaiting(Conflict):
     code = "not_waiting"
     public = N_("This person is not waiting any more. Look at the list again.")
-
-
-class SomebodyAdmitted(Conflict):
-    code = "somebody_admitted"
-    public = N_("Somebody else from this link was admitted first. Look at the list again.")
 
 
 class NoteChanged(Conflict):
@@ -84,14 +80,14 @@ async def arrive(
 
     staff    who an officer is: others in the room are told the name
     device   a few words of which device this is ("iPhone, Safari"), so that two sessions can be told apart
-    Raises   TooMany past MOST_SESSIONS sessions of one appointment
+    Raises   TooMany when MOST_SESSIONS people with this link are all here
     """
     found = await storage.find_by_session(db, appointment.id, session_id)
     if found is not None:
         return found
     await storage.ensure_room(db, appointment.id, now=now)
-    if len(await storage.list_participants(db, [appointment.id])) >= MOST_SESSIONS:
-        raise TooMany("sessions of one appointment")
+    if role is Role.VICTIM:
+        await _make_place(db, appointment.id, now=now)
     admitted = role is Role.OFFICER
     person = Participant(
         id=keys.new_id(),
@@ -120,6 +116,20 @@ async def arrive(
         return await _get_by_session(db, appointment.id, session_id)
     await _tell(db, person, "calls.arrived", now=now, role=role.value)
     return person
+
+
+async def _make_place(db: Connection, appointment_id: str, *, now: datetime) -> None:
+    """Let the oldest session that nobody looks at give way to a new one."""
+    await storage.lock_room(db, appointment_id)
+    people = await storage.list_participants(db, [appointment_id])
+    here = [person for person in people if person.role is Role.VICTIM and person.state not in FINAL]
+    if len(here) < MOST_SESSIONS:
+        return
+    absent = [person for person in here if person.state is not State.ADMITTED and not person.is_present(now)]
+    if not absent:
+        raise TooMany("sessions of one appointment")
+    await storage.change_state(db, absent[0].id, to=State.REPLACED, given=_OPEN, left_at=now)
+    await sessions.end_session(db, absent[0].session_id, why="gave_way", now=now)
 
 
 async def answer_safety(
@@ -172,6 +182,8 @@ async def give_word(db: Connection, appointment: Appointment, *, session_id: str
     """Compare the agreed word; wrong stays wrong until it is given right. The person is not told which."""
     person = await _get_by_session(db, appointment.id, session_id)
     said = Word.RIGHT if _plain(word) == _plain(appointment.agreed_word) else Word.WRONG
+    if said is person.word:
+        return said
     await storage.set_word(db, person.id, said)
     await _tell(db, person, "calls.word_given", now=now, word=said.value)
     return said
@@ -189,6 +201,7 @@ async def start_waiting(db: Connection, participant_id: str, *, now: datetime) -
     person = await get_participant(db, participant_id)
     if person.state in {State.WAITING, State.ADMITTED}:
         return
+    await _get_standing(db, person.appointment_id)
     given = [State.CHECKING, State.LEFT]
     if not await storage.change_state(db, person.id, to=State.WAITING, given=given, waiting_since=now, left_at=None):
         raise CannotJoin
@@ -198,26 +211,25 @@ async def start_waiting(db: Connection, participant_id: str, *, now: datetime) -
 async def admit(
     db: Connection, appointment: Appointment, participant_id: str, *, by: str, now: datetime
 ) -> Participant:
-    """Let one waiting session into the call; every other session of the link ends. Admitting twice changes nothing.
+    """Let one waiting session into the call; every other session of the link ends, one in the call too.
 
-    Raises   NotWaiting, SomebodyAdmitted
+    Admitting twice changes nothing.
+    Raises   NotWaiting (or its page is closed), CannotJoin when the appointment is over
     """
+    await storage.lock_room(db, appointment.id)
+    await _get_standing(db, appointment.id)
     person = await get_participant(db, participant_id)
     if person.appointment_id != appointment.id or person.role is not Role.VICTIM:
         raise NotWaiting
     if person.state is State.ADMITTED:
         return person
-    try:
-        async with db.begin_nested():
-            admitted = await storage.change_state(
-                db, person.id, to=State.ADMITTED, given=[State.WAITING], admitted_at=now
-            )
-    except IntegrityError as problem:
-        raise SomebodyAdmitted from problem
-    if not admitted:
+    if person.state is not State.WAITING or not person.is_present(now):
         raise NotWaiting
-    for session_id in await storage.replace_others(db, appointment.id, but=person.id, now=now):
-        await sessions.end_session(db, session_id, why="another_admitted", now=now)
+    for other in await storage.replace_others(db, appointment.id, but=person.id, now=now):
+        await storage.close_gap(db, other, now=now)
+    await sessions.end_sessions_of(db, "phone", appointment.id, why="another_admitted", now=now, but=person.session_id)
+    if not await storage.change_state(db, person.id, to=State.ADMITTED, given=[State.WAITING], admitted_at=now):
+        raise NotWaiting
     await appointments.mark_seen(db, appointment.id, now=now)
     await _tell(db, person, "calls.admitted", now=now, actor=f"staff:{by}")
     return await get_participant(db, participant_id)
@@ -251,6 +263,15 @@ async def end_call(db: Connection, appointment_id: str, *, outcome: str, by: str
     appointment = await appointments.end(db, appointment_id, outcome=outcome, by=by, now=now)
     await storage.end_all(db, appointment_id, now=now)
     await storage.end_room(db, appointment_id, outcome=outcome, now=now)
+    await events.record(db, "room", appointment_id, now=now)
+    return appointment
+
+
+async def cancel(db: Connection, appointment_id: str, *, by: str, reason: str, now: datetime) -> Appointment:
+    """Cancel the appointment and end whatever call goes on. Raises AlreadyEnded, AlreadyCancelled."""
+    appointment = await appointments.cancel(db, appointment_id, by=by, reason=reason, now=now)
+    await storage.end_all(db, appointment_id, now=now)
+    await storage.end_room(db, appointment_id, outcome="cancelled", now=now)
     await events.record(db, "room", appointment_id, now=now)
     return appointment
 
@@ -290,15 +311,20 @@ async def save_note(db: Connection, appointment_id: str, *, text: str, version: 
         return current  # a retry after a lost answer
     if not await storage.save_note(db, appointment_id, text=text, version=version, by=by, now=now):
         raise NoteChanged(await storage.find_note(db, appointment_id))
-    await audit.record(
-        db,
-        actor=f"staff:{by}",
-        action="calls.note_saved",
-        subject=f"appointment:{appointment_id}",
-        details={"version": version + 1, "characters": len(text)},
-        now=now,
-    )
+    if current.saved_at is None or _minute(current.saved_at) != _minute(now):
+        await audit.record(  # once a minute: saving as one types must not bury the other deeds
+            db,
+            actor=f"staff:{by}",
+            action="calls.note_saved",
+            subject=f"appointment:{appointment_id}",
+            details={"version": version + 1, "characters": len(text)},
+            now=now,
+        )
     return await storage.find_note(db, appointment_id)
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
 
 
 async def view(db: Connection, appointment_id: str) -> RoomView:
@@ -373,6 +399,7 @@ async def note_sound(db: Connection, participant_id: str, *, now: datetime) -> N
 
 async def place(db: Connection, appointment_id: str, *, relay: str) -> Room:
     """Return the room, held by this relay: a room whose relay has died gets a new epoch. Raises CannotJoin."""
+    await _get_standing(db, appointment_id)
     room = await storage.find_room(db, appointment_id)
     if room is None or room.ended_at is not None:
         raise CannotJoin
@@ -382,6 +409,19 @@ async def place(db: Connection, appointment_id: str, *, relay: str) -> Room:
         if room is None or room.ended_at is not None:
             raise CannotJoin
     return room
+
+
+async def find_room(db: Connection, appointment_id: str) -> Room | None:
+    """Return the room of an appointment, None when nobody has come yet."""
+    return await storage.find_room(db, appointment_id)
+
+
+async def _get_standing(db: Connection, appointment_id: str) -> Appointment:
+    """Return the appointment unless it is over or cancelled. Raises CannotJoin."""
+    appointment = await appointments.get(db, appointment_id)
+    if appointment.state is not Standing.BOOKED:
+        raise CannotJoin
+    return appointment
 
 
 async def _get_by_session(db: Connection, appointment_id: str, session_id: str) -> Participant:

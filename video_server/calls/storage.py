@@ -136,6 +136,11 @@ async def place_room(db: Connection, appointment_id: str, *, relay: str, epoch: 
     return placed.rowcount == 1
 
 
+async def lock_room(db: Connection, appointment_id: str) -> None:
+    """Let decisions about one room wait for each other (PostgreSQL; on SQLite every writer waits anyway)."""
+    await db.execute(select(rooms.c.epoch).where(rooms.c.appointment_id == appointment_id).with_for_update())
+
+
 async def end_room(db: Connection, appointment_id: str, *, outcome: str, now: datetime) -> None:
     await db.execute(
         update(rooms)
@@ -188,14 +193,14 @@ async def change_state(
 
 
 async def replace_others(db: Connection, appointment_id: str, *, but: str, now: datetime) -> list[str]:
-    """Put every other open session of the victim's link out; return their session ids."""
+    """Put every other open session of the victim's link out; return the participants' ids."""
     where = (
         participants.c.appointment_id == appointment_id,
         participants.c.role == Role.VICTIM,
         participants.c.id != but,
         participants.c.state.not_in([State.UNSAFE, State.EXITED, State.ENDED, State.REPLACED]),
     )
-    others = list(await db.scalars(select(participants.c.session_id).where(*where)))
+    others = list(await db.scalars(select(participants.c.id).where(*where)))
     await db.execute(update(participants).where(*where).values(state=State.REPLACED, left_at=now))
     return others
 

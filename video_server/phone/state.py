@@ -22,17 +22,20 @@ def draw(
     view: RoomView,
     me: Participant,
     *,
+    officer_id: str,
     officer_name: str,
     collar_number: str,
     reference: str,
     waiting_words: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return the snapshot. After "Exit this page" or an unsafe answer it holds nothing but that."""
+    """Return the snapshot. A session that is out learns nothing more, and an outcome only who was in the call."""
     kind = VIEWS[me.state]
-    if kind == "exited":
+    if kind in {"exited", "replaced"}:
         return {"view": kind}
-    officer = view.officer(now)
+    if kind == "ended" and me.admitted_at is None:
+        return {"view": kind, "reference": None, "outcome": None}
+    officer = view.officer(now, own=officer_id)
     if officer is not None and officer.name:  # a colleague may have taken over
         officer_name, collar_number = officer.name, officer.collar_number
     return {

@@ -11,7 +11,7 @@ from video_server.evidence import drawing as evidence
 from video_server.incidents import service as incidents
 from video_server.phone import access, state
 from video_server.statements import drawing as statements
-from video_server.web import app_keys, pages, sockets
+from video_server.web import app_keys, pages, sessions, sockets
 
 routes = web.RouteTableDef()
 
@@ -20,10 +20,11 @@ routes = web.RouteTableDef()
 @access.victim
 async def room_socket(request: web.Request) -> web.StreamResponse:
     """Carry the room to the phone and the phone's offers to the relay until the page closes."""
-    appointment = request[access.VICTIM].appointment
+    sockets.require_upgrade(request)
+    appointment, session_id = request[access.VICTIM].appointment, request[access.VICTIM].session_id
     clock, force = request.app[app_keys.CLOCK], request.app[app_keys.FORCE]
     async with request.app[app_keys.DATABASE].read() as db:
-        person = await service.find_by_session(db, appointment.id, request[access.VICTIM].session_id)
+        person = await service.find_by_session(db, appointment.id, session_id)
         officer = await accounts.find_staff(db, appointment.officer_id)
         incident = await incidents.get_incident(db, appointment.incident_id)
     if person is None:
@@ -33,6 +34,7 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
         return state.draw(
             view,
             me,
+            officer_id=appointment.officer_id,
             officer_name=officer.name if officer else "",
             collar_number=officer.collar_number if officer else "",
             reference=incident.reference,
@@ -48,6 +50,9 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
             "evidence": await evidence.for_person(db, me.appointment_id),
         }
 
+    async def still(db: Connection) -> bool:
+        return await sessions.is_still_open(db, session_id, now=clock())
+
     socket, page = await sockets.open_socket(request)
-    await Seat(request.app, socket, page, draw, more=more).run(person)
+    await Seat(request.app, socket, page, draw, still=still, more=more).run(person)
     return socket

@@ -63,6 +63,12 @@ async def find_session(request: web.Request, kind: str) -> Session | None:
     return session
 
 
+async def is_still_open(db: Connection, session_id: str, *, now: datetime) -> bool:
+    """Say whether a session that opened a socket earlier may keep it."""
+    session = await storage.find_session_by_id(db, session_id)
+    return session is not None and session.is_open(now)
+
+
 def set_cookie(response: web.StreamResponse, kind: str, secret: str) -> None:
     """Hand the secret to the browser: this host only, HTTPS (or localhost) only, no script, no cross-site use."""
     response.set_cookie(COOKIES[kind], secret, path="/", secure=True, httponly=True, samesite="Lax")

@@ -9,8 +9,12 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from video_server.core.errors import Refusal
+
 HEARTBEAT_SECONDS = 5.0
 MAX_MESSAGE_BYTES = 96 * 1024  # an SDP offer is up to 64 KiB
+RESTARTING = web.AppKey("restarting", asyncio.Event)
+"""Set when this process closes its sockets to stop: pages come back to the next one."""
 SOCKETS: web.AppKey[weakref.WeakSet[web.WebSocketResponse]] = web.AppKey("sockets", weakref.WeakSet)
 """The open sockets of this process."""
 
@@ -49,6 +53,19 @@ class PageSocket:
             yield value
 
 
+class UpgradeRequired(Refusal):
+    """A plain GET of a socket's address: how a page asks whether it is still welcome. It changes nothing."""
+
+    code = "upgrade_required"
+    status = 426
+
+
+def require_upgrade(request: web.Request) -> None:
+    """Raise UpgradeRequired unless the request asks for a WebSocket."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise UpgradeRequired
+
+
 async def open_socket(request: web.Request) -> tuple[web.WebSocketResponse, PageSocket]:
     """Accept a page's WebSocket (its Origin was checked by the middleware) and remember it for shutdown."""
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
@@ -60,5 +77,6 @@ async def open_socket(request: web.Request) -> tuple[web.WebSocketResponse, Page
 
 async def close_all(app: web.Application) -> None:
     """Tell every page at shutdown to come back at once (1012: service restart)."""
+    app[RESTARTING].set()
     open_ones = app[SOCKETS]
     await asyncio.gather(*(socket.close(code=1012, message=b"restart") for socket in open_ones), return_exceptions=True)

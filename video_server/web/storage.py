@@ -53,6 +53,13 @@ async def find_session(db: Connection, secret_sha256: str) -> Session | None:
     return Session(row.id, row.kind, row.subject, row.created_at, row.seen_at, row.expires_at, row.ended_at)
 
 
+async def find_session_by_id(db: Connection, session_id: str) -> Session | None:
+    row = (await db.execute(select(sessions).where(sessions.c.id == session_id))).first()
+    if row is None:
+        return None
+    return Session(row.id, row.kind, row.subject, row.created_at, row.seen_at, row.expires_at, row.ended_at)
+
+
 async def touch_session(db: Connection, session_id: str, *, now: datetime, expires_at: datetime) -> None:
     await db.execute(update(sessions).where(sessions.c.id == session_id).values(seen_at=now, expires_at=expires_at))
 
