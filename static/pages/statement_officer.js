@@ -87,15 +87,16 @@ class OfficerStatement {
   async #do(deed, body) {
     if (!this.statement) return false;
     this.doing++;
+    const { mark } = this;
     const answer = await post(`${this.all}/${this.statement.id}/${deed}`, body);
     this.doing--;
-    return this.#hear(answer);
+    return this.#hear(answer, mark);
   }
 
-  /** @param {import("../js/post.js").Answer} answer */
-  #hear(answer) {
+  /** @param {import("../js/post.js").Answer} answer @param {string} mark the room's word when it was asked */
+  #hear(answer, mark) {
     this.#tell(answer.ok ? "" : answer.said || this.words.say("offline"));
-    if (answer.ok) {
+    if (answer.ok && this.mark === mark) {
       this.asked++; // what was asked before this is older
       this.#draw(answer.body);
     } else void this.#ask();
@@ -103,7 +104,10 @@ class OfficerStatement {
   }
 
   async #begin() {
-    if (this.#hear(await post(this.all, {}))) this.field.focus();
+    const { mark } = this;
+    if (!this.#hear(await post(this.all, {}), mark)) return;
+    if (this.mark !== mark) await this.#ask();
+    this.field.focus();
   }
 
   async #offer() {

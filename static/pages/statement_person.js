@@ -82,7 +82,8 @@ export class PersonStatement {
     const wasRead = before?.id === statement.id && before.state === "read";
     const changed = wasRead && statement.state === "read" && before.digest !== statement.digest;
     if (changed || before?.id !== statement.id) this.#forgetSignature();
-    this.#tell(changed ? this.#say("changed") : "");
+    if (changed) this.#tell(this.#say("changed"));
+    else if (before?.id !== statement.id || before.state !== statement.state) this.#tell("");
     this.#write("title", this.#say(`title_${statement.state}`));
     this.#write("said", this.#saidOf(statement));
     this.#one("text").lang = statement.language;
@@ -183,9 +184,10 @@ export class PersonStatement {
   async #answer(key, answer) {
     if (this.busy || !this.statement) return;
     this.busy = true;
+    const { mark } = this;
     const said = await post(this.given.answer, { statement: this.statement.id, paragraph: key, answer });
     this.busy = false;
-    this.#hear(said);
+    this.#hear(said, mark);
   }
 
   async #sign() {
@@ -198,23 +200,29 @@ export class PersonStatement {
     button.disabled = true;
     this.#write("said", this.#say("signing"));
     const { id, digest } = this.statement;
+    const { mark } = this;
     const said = await post(this.given.sign, { statement: id, digest, declared: true, signature });
     this.busy = false;
     button.disabled = false;
-    this.#hear(said);
+    this.#hear(said, mark);
   }
 
-  /** Draw what an answer holds: the statement as it stands, or why it was refused. @param {import("../js/post.js").Answer} said */
-  #hear(said) {
+  /**
+   * Draw what an answer holds: the statement as it stands, or why it was refused.
+   * @param {import("../js/post.js").Answer} said @param {string} mark the room's word when it was asked
+   */
+  #hear(said, mark) {
     const statement = said.ok ? said.body : said.body.statement;
-    if (statement) {
+    if (said.ok) this.#tell("");
+    if (this.mark !== mark) void this.#ask(); // the room has moved on meanwhile: the answer may be older than that
+    else if (statement) {
       this.asked++; // what was asked before this is older
       this.#draw(statement);
-    } else if (this.statement) this.#write("said", this.#saidOf(this.statement));
-    if (!said.ok) {
-      this.#forgetTick();
-      this.#tell(said.said || this.#say("offline"));
     }
+    if (this.statement) this.#write("said", this.#saidOf(this.statement));
+    if (said.ok) return;
+    this.#forgetTick();
+    this.#tell(said.said || this.#say("offline"));
   }
 
   #signature() {
