@@ -23,6 +23,7 @@ from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.model import SafeContact, Wording
 from video_server.phone import state as phone_state
 from video_server.tasks import service as tasks
+from video_server.texts import service as texts
 from video_server.web import sessions
 
 FORCE = Force()
@@ -118,6 +119,10 @@ async def test_an_unsafe_answer_alarms_the_booth_opens_a_task_and_is_final(
     assert [alert.kind for alert in (await look()).alerts] == [AlertKind.UNSAFE]
     async with database.read() as db:
         assert "unsafe_answer" in [task.kind for task in await tasks.list_open(db)]
+        outgoing = await texts.list_for(db, f"appointment:{appointment.id}")
+        assert outgoing
+        assert {text.state.value for text in outgoing} == {"void"}, "nothing more goes to that phone"
+        assert (await incidents.get_person(db, appointment.person_id)).held_at is not None
     with pytest.raises(service.CannotJoin):
         async with database.begin() as db:
             await service.answer_safety(

@@ -29,7 +29,9 @@ from video_server.calls.model import (
 from video_server.core import events, keys
 from video_server.core.database import Connection, IntegrityError
 from video_server.core.errors import N_, Conflict, NotFound, Refusal, TooMany
+from video_server.incidents import service as incidents
 from video_server.tasks import service as tasks
+from video_server.texts import service as texts
 from video_server.web import sessions
 
 MOST_SESSIONS = 8  # open ones of one link at a time; officers are never turned away
@@ -149,7 +151,7 @@ async def answer_safety(
     """
     person = await _get_by_session(db, appointment.id, session_id)
     if not safe_place or watched is Watched.YES:
-        return await _become_unsafe(db, person, safe_place=safe_place, now=now)
+        return await _become_unsafe(db, appointment, person, safe_place=safe_place, now=now)
     if person.state in FINAL:
         raise CannotJoin
     if watched is None or person.state is not State.ARRIVED:
@@ -160,11 +162,15 @@ async def answer_safety(
     return State.CHECKING
 
 
-async def _become_unsafe(db: Connection, person: Participant, *, safe_place: bool, now: datetime) -> State:
+async def _become_unsafe(
+    db: Connection, appointment: Appointment, person: Participant, *, safe_place: bool, now: datetime
+) -> State:
     if person.state is State.UNSAFE:
         return State.UNSAFE
     if not await storage.change_state(db, person.id, to=State.UNSAFE, given=_OPEN, left_at=now):
         raise CannotJoin
+    await incidents.hold_contact(db, appointment.person_id, why="unsafe_answer", by="system:phone", now=now)
+    await texts.void(db, subject=f"appointment:{appointment.id}", now=now)
     await _alarm(db, person, AlertKind.UNSAFE, now=now)
     await _tell(db, person, "calls.unsafe", now=now, safe_place=safe_place)
     await tasks.open_task(
