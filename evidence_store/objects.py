@@ -147,14 +147,20 @@ async def settle(store: Store, stored: StoredObject, *, actor: str) -> StoredObj
             return current
         raise Damaged(f"object {stored.id} cannot be put in its place ({type(problem).__name__})") from None
     async with store.database.begin() as db:
-        current = await storage.find_object(db, stored.id)
-        if current is not None and current.state is ObjectState.SEALING:
+        if await storage.claim_sealed(db, stored, now=store.clock()):
             sequence = await store.record(
-                db, actor=actor, action=verdict_word(stored), object_id=stored.id, digest=stored.sha256,
-                incident=stored.incident, size_bytes=stored.size_bytes, media_type=stored.media_type,
-                kind=stored.kind, client_digest=stored.client_digest.value,
-            )  # fmt: skip
-            await storage.seal_object(db, stored, sequence=sequence, now=store.clock())
+                db,
+                actor=actor,
+                action=verdict_word(stored),
+                object_id=stored.id,
+                digest=stored.sha256,
+                incident=stored.incident,
+                size_bytes=stored.size_bytes,
+                media_type=stored.media_type,
+                kind=stored.kind,
+                client_digest=stored.client_digest.value,
+            )
+            await storage.set_sequence(db, stored.id, sequence)
             await store.tell(db, verdict_word(stored), stored.id, stored.incident)
         current = await storage.find_object(db, stored.id)
     store.news.set()

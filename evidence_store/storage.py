@@ -150,11 +150,16 @@ async def find_object(db: Connection, object_id: str) -> StoredObject | None:
     return _object(row) if row else None
 
 
-async def seal_object(db: Connection, stored: StoredObject, *, sequence: int, now: datetime) -> bool:
-    """Give a SEALING object its verdict and its place in the ledger; False when somebody else did."""
+async def claim_sealed(db: Connection, stored: StoredObject, *, now: datetime) -> bool:
+    """Give a SEALING object its verdict; False when somebody else did. The row stays locked: only one goes on."""
     mine = (_OBJECTS.c.id == stored.id) & (_OBJECTS.c.state == ObjectState.SEALING.value)
-    values = {"state": stored.verdict.value, "sequence": sequence, "sealed_at": now, "staging": ""}
+    values = {"state": stored.verdict.value, "sealed_at": now, "staging": ""}
     return (await db.execute(update(_OBJECTS).where(mine).values(values))).rowcount == 1
+
+
+async def set_sequence(db: Connection, object_id: str, sequence: int) -> None:
+    """Note which line of the ledger says that the object was sealed."""
+    await db.execute(update(_OBJECTS).where(_OBJECTS.c.id == object_id).values(sequence=sequence))
 
 
 async def list_sealing(db: Connection) -> Sequence[StoredObject]:

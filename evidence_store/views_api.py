@@ -1,5 +1,8 @@
 """The storage API: put, list, look, read, ledger, grants."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote, unquote
@@ -123,14 +126,13 @@ async def _send(sending: _Sending, span: tuple[int, int] | None, etag: str) -> w
     if span:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size_bytes}"
     try:
-        piece = await store.run(sending.sealed.read, start, stop)
-        await response.prepare(sending.request)
-        while True:
-            await response.write(piece)
-            start += len(piece)
-            if start >= stop:
-                break
-            piece = await store.run(sending.sealed.read, start, stop)
+        async with aclosing(_pieces(sending, start, stop)) as pieces:
+            async for piece in pieces:
+                if not response.prepared:
+                    await response.prepare(sending.request)
+                await response.write(piece)
+    except ConnectionError:
+        return response  # the reader went away
     except Damaged as problem:
         await objects.record_damage(store, stored, actor=sending.actor, what=str(problem))
         if not response.prepared:
@@ -139,6 +141,22 @@ async def _send(sending: _Sending, span: tuple[int, int] | None, etag: str) -> w
         return response
     await response.write_eof()
     return response
+
+
+async def _pieces(sending: _Sending, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+    """Yield the plaintext, opening the next segment while the last one is being sent."""
+    store = sending.request.app[app_keys.STORE]
+    opening: asyncio.Future[bytes] | None = store.start(sending.sealed.read, start, stop)
+    try:
+        while opening is not None:
+            piece = await opening
+            start += len(piece)
+            opening = store.start(sending.sealed.read, start, stop) if start < stop else None
+            yield piece
+    finally:
+        if opening is not None:
+            await asyncio.wait({opening})  # the file must not be closed under it
+            opening.exception()
 
 
 def disposition(filename: str) -> str:

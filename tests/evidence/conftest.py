@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,10 +23,11 @@ from aiohttp.test_utils import TestServer
 from evidence_store.app import make_app, open_store
 from evidence_store.client import make_grant
 from evidence_store.config import Settings, load
+from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys, load_keys, make_keys
 from evidence_store.store import Store
 from evidence_store.tokens import Scope, make_token
-from tests.conftest import HeldClock
+from tests.conftest import HeldClock, apart, on_postgres
 
 INCIDENT = "AP-7F4K-92QD"
 SEGMENT = (1 << 20) - 32
@@ -47,9 +49,25 @@ def keys(tmp_path: Path) -> Keys:
     return load_keys(tmp_path / "keys")
 
 
+both_databases = pytest.mark.parametrize("evidence_database", ["sqlite", "postgresql"], indirect=True)
+"""Marks tests of what the store keeps in its database: they run on both kinds."""
+
+
 @pytest.fixture
-def evidence_settings(tmp_path: Path, keys: Keys) -> Settings:
-    return load(None, data=tmp_path / "data", keys=keys.folder, listen="127.0.0.1:0")
+def evidence_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database; SQLite unless the test is marked `both_databases`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield ""
+        return
+    base, name = request.getfixturevalue("postgres"), f"evidence_{signing.new_id()}"
+    apart(on_postgres(base, f"CREATE DATABASE {name}"))
+    yield f"{base}/{name}"
+    apart(on_postgres(base, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def evidence_settings(tmp_path: Path, keys: Keys, evidence_database: str) -> Settings:
+    return load(None, data=tmp_path / "data", keys=keys.folder, listen="127.0.0.1:0", database=evidence_database)
 
 
 class Wire:
@@ -76,8 +94,6 @@ class Wire:
     async def create(self, data: bytes, *, grant: str | None = None, name: str = "photo.jpg", kind: str = "image/jpeg",
                      status: int = 201, **headers: str) -> tuple[str, dict[str, str]]:  # fmt: skip
         """Open an upload; return its path and the headers that its requests need."""
-        from base64 import b64encode
-
         metadata = f"filename {b64encode(name.encode()).decode()},filetype {b64encode(kind.encode()).decode()}"
         given = {
             "Authorization": f"Grant {grant or self.grant()}", "Tus-Resumable": "1.0.0",

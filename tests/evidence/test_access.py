@@ -1,5 +1,7 @@
 """Who may do what; what every answer carries; the published description."""
 
+import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,7 +14,7 @@ from evidence_store.openapi import document
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import load_keys, make_keys
 from evidence_store.tokens import Scope, make_token
-from tests.evidence.conftest import INCIDENT, Wire, jpeg
+from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg
 
 _CALLS = [
     ("GET", "/evidence/v1/objects", Scope.READ),
@@ -56,6 +58,7 @@ async def test_a_token_of_another_key_changed_or_expired_is_refused(wire: Wire, 
     assert await status(good) == 401
 
 
+@both_databases
 async def test_a_token_for_one_incident_sees_no_other(wire: Wire):
     object_id = await wire.upload(jpeg(700))
     foreign = wire.token(Scope.READ, Scope.SEAL, Scope.LEDGER, incident="AP-0000-0000")
@@ -74,6 +77,7 @@ async def test_a_token_for_one_incident_sees_no_other(wire: Wire):
         assert [found["id"] for found in (await answer.json())["objects"]] == [object_id]
 
 
+@both_databases
 async def test_lists_go_on_behind_their_cursor(wire: Wire):
     ids = [signing.new_id() for _ in range(103)]
     for n, object_id in enumerate(ids):
@@ -166,9 +170,6 @@ async def test_the_published_description_matches_the_routes(app):
 
 
 def test_every_reference_in_the_description_leads_somewhere():
-    import json
-    import re
-
     text = json.dumps(document())
     names = set(document()["components"]["schemas"])
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= names

@@ -9,8 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from evidence_store.client import SIGNATURE_HEADER, EventNotGenuine, verify_event
+from evidence_store import errors
+from evidence_store.client import SIGNATURE_HEADER, EventNotGenuine, StoreClient, new_object_id, verify_event
 from evidence_store.sealing import signing
+from evidence_store.tokens import Scope
 from tests.evidence.conftest import INCIDENT, Process, jpeg, sha256
 
 
@@ -128,10 +130,6 @@ def test_a_refused_and_a_quarantined_upload_are_told(telling: Process, receiver:
 
 
 async def test_the_python_client_does_what_it_says(process: Process):
-    from evidence_store import errors
-    from evidence_store.client import StoreClient, new_object_id
-    from evidence_store.tokens import Scope
-
     token = process.token()["Authorization"].removeprefix("Bearer ")
     data, object_id = b"%PDF-1.7 statement", new_object_id()
     async with StoreClient(process.url, token) as store:

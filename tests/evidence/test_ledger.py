@@ -1,23 +1,28 @@
 """The ledger: every edit, drop and reorder is found."""
 
+import hashlib
 import json
-import sqlite3
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
+from evidence_store import ledger
 from evidence_store.verify import verify
-from tests.evidence.conftest import Wire, jpeg
+from tests.evidence.conftest import Wire, both_databases, jpeg
+
+pytestmark = both_databases
 
 
 async def four_objects(wire: Wire) -> list[str]:
     return [await wire.upload(jpeg(600 + n, n)) for n in range(4)]
 
 
-def change(wire: Wire, *statements: str) -> None:
-    """Change the database as somebody would who can write the file and lacks the keys."""
-    with sqlite3.connect(wire.store.settings.data / "evidence.sqlite") as db:
+async def change(wire: Wire, *statements: str) -> None:
+    """Change the database as somebody would who can write it and lacks the keys."""
+    async with wire.store.database.begin() as db:
         for statement in statements:
-            db.execute(statement)
+            await db.execute(text(statement))
 
 
 async def test_an_untouched_store_holds(wire: Wire):
@@ -68,15 +73,11 @@ async def test_an_untouched_store_holds(wire: Wire):
 )
 async def test_every_change_of_the_ledger_is_found(wire: Wire, statements, fault):
     await four_objects(wire)
-    change(wire, *statements)
+    await change(wire, *statements)
     assert fault in " ".join((await verify(wire.store)).faults)
 
 
 async def test_a_chain_computed_anew_without_the_ledger_key_is_found(wire: Wire):
-    from dataclasses import replace
-
-    from evidence_store import ledger
-
     await four_objects(wire)
     async with wire.store.database.read() as db:
         entries = await ledger.list_entries(db, after=0, limit=100)
@@ -87,19 +88,16 @@ async def test_a_chain_computed_anew_without_the_ledger_key_is_found(wire: Wire)
         forged.append(entry)
         last = entry.hash
     assert list(ledger.check_chain(forged, sequence=0, last_hash=ledger.FIRST_HASH)) == []
-    with sqlite3.connect(wire.store.settings.data / "evidence.sqlite") as db:
-        for entry in forged:
-            values = (entry.actor, entry.previous_hash, entry.hash, entry.sequence)
-            db.execute("UPDATE ledger SET actor=?, previous_hash=?, hash=? WHERE sequence=?", values)
-        db.execute("UPDATE ledger_head SET hash=?", (last,))
+    for entry in forged:
+        values = f"actor = '{entry.actor}', previous_hash = '{entry.previous_hash}', hash = '{entry.hash}'"
+        await change(wire, f"UPDATE ledger SET {values} WHERE sequence = {entry.sequence}")
+    await change(wire, f"UPDATE ledger_head SET hash = '{last}'")
     assert (await verify(wire.store)).faults == ["The ledger's head was not written by a holder of the ledger key."]
     async with wire.http.get("/readyz") as answer:
         assert answer.status == 503
 
 
 async def test_the_ledger_can_be_checked_from_its_api_alone(wire: Wire):
-    import hashlib
-
     await four_objects(wire)
     async with wire.http.get("/evidence/v1/ledger", headers=wire.token()) as answer:
         page = await answer.json()
@@ -109,7 +107,7 @@ async def test_the_ledger_can_be_checked_from_its_api_alone(wire: Wire):
         covered["at"] = covered["at"].replace("Z", "+00:00")
         if "." not in covered["at"]:
             covered["at"] = covered["at"].replace("+00:00", ".000000+00:00")
-        text = json.dumps(covered, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-        last = hashlib.sha256(f"evidence-store/ledger/v1\n{last}\n{text}".encode()).hexdigest()
+        canonical = json.dumps(covered, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        last = hashlib.sha256(f"evidence-store/ledger/v1\n{last}\n{canonical}".encode()).hexdigest()
         assert entry["hash"] == last
     assert (page["head_sequence"], page["head_hash"]) == (8, last)

@@ -10,16 +10,17 @@ from aiohttp import ClientPayloadError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evidence_store.backend import write_whole
 from evidence_store.errors import RangeRefused
 from evidence_store.ranges import parse_range
 from evidence_store.sealing import signing
-from evidence_store.sealing.incoming import object_aad
+from evidence_store.sealing.incoming import Incoming, object_aad
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.tokens import Scope
 from evidence_store.verify import verify
 from evidence_store.views_api import disposition
 from tests.evidence import second_floe
-from tests.evidence.conftest import SEGMENT, Wire, jpeg, sha256
+from tests.evidence.conftest import SEGMENT, Wire, both_databases, jpeg, sha256
 
 
 def folder_of(wire: Wire, object_id: str) -> Path:
@@ -188,9 +189,6 @@ def test_any_part_of_a_sealed_object_reads_as_the_original(sealed_object, data):
 @pytest.fixture
 def sealed_object(keys, tmp_path):
     """Three segments, sealed by hand."""
-    from evidence_store.backend import write_whole
-    from evidence_store.sealing.incoming import Incoming
-
     plain, object_id, key = jpeg(2 * SEGMENT + 4321), "a" * 32, signing.new_key()
     (tmp_path / "object").mkdir()
     incoming = Incoming.create(tmp_path, object_id, key)
@@ -222,6 +220,7 @@ async def test_ranges_over_http(wire: Wire):
     assert await status_of(wire, object_id, **{"Range": "bytes=0-1", "If-Range": '"another"'}) == 200
 
 
+@both_databases
 async def test_who_reads_stands_in_the_ledger_once_with_the_purpose(wire: Wire):
     object_id = await wire.upload(jpeg(5000))
     token = wire.token(Scope.READ)
@@ -236,6 +235,7 @@ async def test_who_reads_stands_in_the_ledger_once_with_the_purpose(wire: Wire):
     assert reads[0]["actor"].startswith("token:test:")
 
 
+@both_databases
 async def test_put_is_idempotent_and_refuses_other_bytes_under_the_same_id(wire: Wire):
     data, object_id = jpeg(5000), signing.new_id()
     first = await wire.put(object_id, data)
@@ -245,6 +245,7 @@ async def test_put_is_idempotent_and_refuses_other_bytes_under_the_same_id(wire:
     assert (await verify(wire.store)).holds
 
 
+@both_databases
 async def test_a_put_with_the_wrong_digest_or_a_forbidden_kind_stores_nothing(wire: Wire):
     data = jpeg(5000)
     wrong = {"Evidence-Sha256": sha256(b"other")}
@@ -255,6 +256,7 @@ async def test_a_put_with_the_wrong_digest_or_a_forbidden_kind_stores_nothing(wi
     assert (await verify(wire.store)).objects == 0
 
 
+@both_databases
 async def test_eight_writers_of_one_id_make_one_object(wire: Wire):
     object_id, bodies = signing.new_id(), [jpeg(300_000, n % 2) for n in range(8)]
 

@@ -1,5 +1,8 @@
 """Several processes on one folder; memory; the settings' table; kinds."""
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,8 +44,6 @@ def test_an_upload_goes_on_in_another_process_while_the_first_keeps_it_in_memory
 
 
 def test_a_writer_that_hangs_in_one_process_lets_go_for_another(process: Process, neighbour: Process):
-    import threading
-
     data = jpeg(2 * SEGMENT)
     url, bearer = create(process, data)
     path, hangs, sent, statuses = url.removeprefix(process.url), threading.Event(), threading.Event(), []
@@ -145,3 +146,19 @@ def test_a_kind_that_the_grant_does_not_allow_is_refused():
     assert kinds.expand(["photo", "application/pdf"]) == ("jpeg", "png", "gif", "webp", "heic", "pdf")
     with pytest.raises(ValueError, match="exe"):
         kinds.expand(["exe"])
+
+
+def test_a_store_started_by_a_parent_ends_when_the_parents_pipe_closes(tmp_path: Path):
+    command = [sys.executable, "-m", "evidence_store.cli"]
+    where = ["--keys", str(tmp_path / "keys")]
+    subprocess.run([*command, "init", *where], check=True, capture_output=True)
+    socket = tmp_path / "store.sock"
+    serve = [*command, "serve", *where, "--data", str(tmp_path / "data"), "--listen", f"unix:{socket}", "--parent-pipe"]
+    child = subprocess.Popen(serve, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    assert "listening" in child.stderr.readline()
+    assert socket.stat().st_mode & 0o777 == 0o600
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.wait(60) == 0
+    child.stderr.close()

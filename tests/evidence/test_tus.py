@@ -14,11 +14,12 @@ from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.uploads import Uploads
 from tests.conftest import HeldClock
-from tests.evidence.conftest import INCIDENT, SEGMENT, Wire, jpeg, sha256
+from tests.evidence.conftest import INCIDENT, SEGMENT, Wire, both_databases, jpeg, sha256
 
 HTML = b"<!doctype html><script>alert(1)</script>"
 
 
+@both_databases
 async def test_an_upload_in_pieces_is_sealed_with_the_digest_of_the_whole(wire: Wire):
     data = jpeg(2 * SEGMENT + 7)
     path, auth = await wire.create(data)
@@ -116,6 +117,7 @@ async def test_what_came_before_a_cut_connection_is_kept(wire: Wire):
     assert (await wire.digest(path, auth, sha256(data)))["state"] == "received"
 
 
+@both_databases
 async def test_a_second_connection_gets_the_upload_from_one_that_hangs(wire: Wire):
     data = jpeg(2 * SEGMENT)
     path, auth = await wire.create(data)
@@ -222,6 +224,7 @@ async def test_an_expired_foreign_tampered_or_overlong_grant_is_refused(wire: Wi
     await wire.create(data, grant=good, status=403)
 
 
+@both_databases
 async def test_a_grant_is_good_for_one_upload_and_may_be_asked_again_until_the_first_byte(wire: Wire):
     data, grant = jpeg(2000), wire.grant()
     path, _ = await wire.create(data, grant=grant)
@@ -256,6 +259,7 @@ async def test_a_bearer_opens_no_other_upload(wire: Wire):
     await wire.patch(other, auth, 0, data, status=401)
 
 
+@both_databases
 async def test_another_digest_quarantines_and_keeps_the_bytes(wire: Wire):
     data = jpeg(3000)
     path, auth = await wire.create(data)
@@ -282,6 +286,7 @@ async def test_the_digest_waits_for_the_last_byte_and_may_be_given_again(wire: W
     assert await wire.stand(path, auth) == 3000
 
 
+@both_databases
 async def test_an_upload_without_a_digest_is_sealed_after_a_while_and_says_so(wire: Wire, clock: HeldClock):
     data = jpeg(3000)
     path, auth = await wire.create(data)
@@ -296,6 +301,7 @@ async def test_an_upload_without_a_digest_is_sealed_after_a_while_and_says_so(wi
     assert (stored.state.value, stored.client_digest.value) == ("received", "not given")
 
 
+@both_databases
 async def test_an_abandoned_upload_is_dropped_and_the_ledger_says_so(wire: Wire, clock: HeldClock):
     data = jpeg(3000)
     path, auth = await wire.create(data)
