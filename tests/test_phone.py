@@ -151,7 +151,25 @@ async def test_unknown_and_mangled_links_get_one_and_the_same_neutral_page(brows
             page = await reply.text()
             pages.add(page[page.index("<main") : page.index("</main>")])
     assert len(pages) == 1
-    assert "police" not in pages.pop().lower()
+    shown = _seen(pages.pop())
+    assert [word for word in (*REVEALING, "101") if word in shown] == []
+
+
+@pytest.mark.parametrize("path", ["/phone/nothing", "/phone/evidence/nothing"])
+async def test_a_problem_on_the_phones_pages_names_neither_force_nor_number_and_elsewhere_the_number(browser, path):
+    client = await browser()
+    page = await (await client.get(path)).text()
+    assert "There is a problem" in page
+    assert [word for word in (*REVEALING, FORCE.short_name.lower(), FORCE.phone) if word in _seen(page)] == []
+    assert f"ring {FORCE.phone}" in await (await client.get("/nothing")).text()
+
+
+async def test_too_many_guesses_are_told_neutrally(browser):
+    client = await browser()
+    replies = [await client.get(f"/j/guess{n}") for n in range(45)]
+    page = await replies[-1].text()
+    assert (replies[-1].status, "There is a problem" in page) == (429, True)
+    assert [word for word in (*REVEALING, FORCE.phone) if word in _seen(page)] == []
 
 
 async def test_a_link_with_the_sentences_full_stop_glued_to_it_works(browser, book, link):
@@ -180,8 +198,8 @@ async def test_a_cancelled_link_says_so_before_and_at_the_trade(browser, book, l
         page = await reply.text()
         assert reply.status == 410
         assert 'data-closed="cancelled"' in page
-        assert "ring us on 101" in page
-        assert "smith" not in page.lower()
+        assert "use the number you know" in page
+        assert [word for word in (*REVEALING, "101") if word in _seen(page)] == []
     assert not list(client.session.cookie_jar)
 
 
@@ -192,7 +210,9 @@ async def test_an_expired_link_says_that_its_time_has_passed(browser, book, link
     for send in (client.get, client.post):
         reply = await send(link(appointment), allow_redirects=False)
         assert reply.status == 410
-        assert 'data-closed="over"' in await reply.text()
+        page = await reply.text()
+        assert 'data-closed="over"' in page
+        assert [word for word in (*REVEALING, "101") if word in _seen(page)] == []
 
 
 async def test_pressing_continue_twice_makes_two_sessions_that_both_work(browser, book, link, database):
@@ -302,16 +322,38 @@ async def test_after_the_call_the_page_says_what_happens_next_until_its_day_is_o
     client = await enter(appointment)
     await answer(client)
     async with database.begin() as db:
+        (person,) = (await calls.view(db, appointment.id)).participants
+        await calls.take_socket(db, person, socket="a" * 32, now=clock())
+        await calls.start_waiting(db, person.id, now=clock())
+        await calls.admit(db, appointment, person.id, by="staff", now=clock())
         await calls.end_call(db, appointment.id, outcome="officer_to_attend", by="staff", now=clock())
         reference = (await incidents.get_incident(db, appointment.incident_id)).reference
     for path in ("/phone", "/phone/call"):
         page = await (await client.get(path)).text()
         assert "An officer will come to see you in person." in page
         assert reference in page
-    late = await enter(appointment)
-    assert "The call has ended" in await (await late.get("/phone")).text()
     clock.move(hours=24, minutes=50)
     assert (await client.get("/phone")).status == 403
+
+
+async def test_who_was_not_in_the_call_is_told_nothing_of_how_it_ended(enter, book, database, clock):
+    appointment = await book()
+    early = await enter(appointment)
+    await answer(early)
+    async with database.begin() as db:
+        (person,) = (await calls.view(db, appointment.id)).participants
+        await calls.start_waiting(db, person.id, now=clock())
+        await calls.end_call(db, appointment.id, outcome="officer_to_attend", by="staff", now=clock())
+        reference = (await incidents.get_incident(db, appointment.incident_id)).reference
+    late = await enter(appointment)
+    for client, path in ((early, "/phone"), (early, "/phone/call"), (late, "/phone"), (late, "/phone/call")):
+        reply = await client.get(path)
+        page = await reply.text()
+        assert reply.status == 200
+        assert "This is over" in page
+        assert "use the number you know" in page
+        assert reference not in page
+        assert [word for word in (*REVEALING, "101") if word in _seen(page)] == []
 
 
 # --- safety ---

@@ -176,7 +176,12 @@ async def _question(request: web.Request, template: str, refusal: forms.FormInva
 
 
 def _goodbye(request: web.Request, step: Step, values: dict[str, Any]) -> web.Response:
-    return pages.render(request, "phone/thanks.html" if step is Step.UNSAFE else "phone/ended.html", **values)
+    """Show neutral words after an unsafe answer; how the call ended only to the session that was in it."""
+    if step is Step.UNSAFE:
+        return pages.render(request, "phone/thanks.html")
+    if not values["was_admitted"]:
+        return pages.render(request, "phone/closed.html", why="ended")
+    return pages.render(request, "phone/ended.html", **values)
 
 
 async def _look(request: web.Request) -> tuple[Step, dict[str, Any]]:
@@ -187,6 +192,7 @@ async def _look(request: web.Request) -> tuple[Step, dict[str, Any]]:
         participant = await calls.find_by_session(db, appointment.id, victim.session_id)
         values: dict[str, Any] = {
             "officer": await _officer(db, appointment.officer_id),
+            "was_admitted": participant is not None and participant.admitted_at is not None,
             "reference": (await incidents.get_incident(db, appointment.incident_id)).reference,
             "starts_at": appointment.starts_at,
             "minutes": int((appointment.ends_at - appointment.starts_at).total_seconds() // 60),
