@@ -211,7 +211,7 @@ async def test_who_may_not_be_texted_gets_no_text_but_a_task_for_a_person(queue,
 async def test_a_wish_never_to_be_texted_counts_even_when_it_comes_after_queueing(queue, send, look, twilio, database):
     await queue(due_in=5)
     async with database.begin() as db:
-        await db.exec_driver_sql("UPDATE people SET may_text = 0")
+        await db.exec_driver_sql("UPDATE people SET may_text = FALSE")
     send.keywords["clock"].move(minutes=5)
     assert await send() == 0
     (text,), open_tasks = await look()
@@ -526,8 +526,15 @@ async def callback(browser, message, status, *, twilio, settings, extra=None, fo
 
 
 @pytest.fixture
-def settings(tmp_path):
-    return load(demo=True, data=tmp_path, texts="twilio", twilio_token=TOKEN, public_url="https://texts.example")
+def settings(tmp_path, database_url):
+    return load(
+        demo=True,
+        data=tmp_path,
+        database=database_url,
+        texts="twilio",
+        twilio_token=TOKEN,
+        public_url="https://texts.example",
+    )
 
 
 async def test_twilios_callbacks_take_a_text_on_in_whatever_order_they_come(
