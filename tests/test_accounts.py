@@ -1,9 +1,11 @@
 """Staff sign in, are locked out, and reach only what their role allows."""
 
+import asyncio
+
 import pytest
 
 from tests.conftest import PASSWORD
-from video_server.accounts import passwords
+from video_server.accounts import passwords, service
 from video_server.accounts.model import Role
 from video_server.accounts.views import safe_next
 
@@ -38,6 +40,72 @@ async def test_repeated_failure_locks_out_even_the_right_password_until_the_time
     assert (await client.post("/sign-in", data=right, allow_redirects=False)).status == 429
     clock.move(minutes=16)
     assert (await client.post("/sign-in", data=right, allow_redirects=False)).status == 303
+
+
+async def try_in(database, clock, username="smith", password="wrong", address="192.0.2.1") -> type[Exception] | None:
+    try:
+        await service.sign_in(database, username=username, password=password, address=address, now=clock())
+    except (service.SignInRefused, service.LockedOut) as refusal:
+        return type(refusal)
+    return None
+
+
+async def test_who_fails_at_one_address_shuts_out_nobody_at_another(database, add_staff, clock):
+    await add_staff("smith", Role.OFFICER)
+    for _ in range(8):
+        await try_in(database, clock)
+    assert await try_in(database, clock, password=PASSWORD) is service.LockedOut
+    assert await try_in(database, clock, password=PASSWORD, address="192.0.2.2") is None
+
+
+async def test_guessing_at_one_account_from_many_addresses_is_bounded(database, add_staff, clock):
+    await add_staff("smith", Role.OFFICER)
+    told = [await try_in(database, clock, address=f"192.0.2.{number // 4}") for number in range(51)]
+    assert told == [service.SignInRefused] * 50 + [service.LockedOut]
+    assert await try_in(database, clock, password=PASSWORD, address="198.51.100.1") is service.LockedOut
+    clock.move(minutes=16)
+    assert await try_in(database, clock, password=PASSWORD, address="198.51.100.1") is None
+
+
+async def test_a_username_that_nobody_has_is_told_the_same_at_the_same_counts(database, add_staff, clock):
+    await add_staff("smith", Role.OFFICER)
+    told = [[await try_in(database, clock, username=username) for _ in range(7)] for username in ("smith", "nobody")]
+    assert told[0] == told[1] == [service.SignInRefused] * 4 + [service.LockedOut] * 3
+
+
+async def test_success_is_not_counted_against_an_address_and_failure_is(database, add_staff, clock, monkeypatch):
+    monkeypatch.setattr(service, "MOST_FAILURES_OF_ADDRESS", 3)
+    await add_staff("smith", Role.OFFICER)
+    for _ in range(5):
+        assert await try_in(database, clock, password=PASSWORD) is None
+    for name in ("a", "b", "c"):
+        assert await try_in(database, clock, username=name) is service.SignInRefused
+    assert await try_in(database, clock, password=PASSWORD) is service.LockedOut
+
+
+async def test_guesses_at_the_same_time_get_no_more_answers_than_one_after_the_other(database, add_staff, clock):
+    await add_staff("smith", Role.OFFICER)
+    told = await asyncio.gather(*(try_in(database, clock) for _ in range(12)))
+    assert told.count(service.SignInRefused) == 4
+
+
+async def test_a_new_password_lifts_the_lock_out(database, add_staff, clock):
+    person = await add_staff("smith", Role.OFFICER)
+    for _ in range(5):
+        await try_in(database, clock)
+    password_hash = await passwords.hash_password("another long password")
+    async with database.begin() as db:
+        await service.set_password(db, person.id, password_hash=password_hash, now=clock())
+    assert await try_in(database, clock, password="another long password") is None
+
+
+async def test_a_disabled_account_is_out_at_once_and_cannot_sign_in(database, add_staff, sign_in, clock):
+    person = await add_staff("smith", Role.OFFICER)
+    client = await sign_in("smith")
+    async with database.begin() as db:
+        await service.disable(db, person.id, now=clock())
+    assert (await client.post("/sign-out", allow_redirects=False)).status == 401
+    assert await try_in(database, clock, password=PASSWORD) is service.SignInRefused
 
 
 async def test_a_forged_origin_is_refused(browser, add_staff):

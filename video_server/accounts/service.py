@@ -9,9 +9,12 @@ from video_server.audit import service as audit
 from video_server.core import keys
 from video_server.core.database import Connection, Database, IntegrityError
 from video_server.core.errors import N_, Conflict, Refusal, TooMany
-from video_server.web import sessions
+from video_server.web import limits, sessions
 
 MOST_FAILURES = 5
+"""From one address at one account: nobody elsewhere is locked out by it."""
+MOST_FAILURES_OF_ACCOUNT = 50
+MOST_FAILURES_OF_ADDRESS = 60  # a whole station may be behind one
 LOCKED_FOR = timedelta(minutes=15)
 
 
@@ -33,23 +36,30 @@ class UsernameTaken(Conflict):
     public = N_("Another account has this username. Choose a different one.")
 
 
-async def sign_in(database: Database, *, username: str, password: str, now: datetime) -> tuple[Staff, str]:
+async def sign_in(
+    database: Database, *, username: str, password: str, address: str, now: datetime
+) -> tuple[Staff, str]:
     """Check a password and open a session; return who it is and the cookie's secret.
 
-    The failure is committed before it is told: it must count even when the caller gives up.
+    The failure is committed before it is told: it must count even when the caller gives up. Usernames that nobody
+    has are counted and told like the others.
     Raises SignInRefused, LockedOut
     """
+    ceilings = _ceilings(username, address)
     async with database.read() as db:
+        locked = await limits.reached(db, ceilings, now=now)
         found = await storage.find_for_sign_in(db, username)
-    person, password_hash, locked_until = found or (None, None, None)
-    right = await passwords.matches(password_hash, password)
-    if person is None:
-        raise SignInRefused
-    if locked_until is not None and now < locked_until:
+    if locked:
         raise LockedOut
+    person, password_hash = found or (None, None)
+    right = await passwords.matches(password_hash, password)
     async with database.begin() as db:
-        if right:
-            await storage.clear_failures(db, person.id)
+        failures = await limits.count_failure(db, ceilings, now=now)
+        if failures is None:  # others tried at the same time; rolled back
+            raise LockedOut
+        if person is not None and right:
+            await limits.take_back(db, ceilings)
+            await limits.forget(db, ceilings[0].name)
             session, secret = await sessions.open_session(db, "staff", person.id, now=now)
             await audit.record(
                 db,
@@ -60,18 +70,30 @@ async def sign_in(database: Database, *, username: str, password: str, now: date
                 now=now,
             )
             return person, secret
-        failures = await storage.count_failure(db, person.id)
-        if failures >= MOST_FAILURES:
-            await storage.lock(db, person.id, until=now + LOCKED_FOR)
-        await audit.record(
-            db,
-            actor="system:sign-in",
-            action="accounts.sign_in_failed",
-            subject=f"staff:{person.id}",
-            details={"failures": failures},
-            now=now,
-        )
+        if person is not None:
+            await audit.record(
+                db,
+                actor="system:sign-in",
+                action="accounts.sign_in_failed",
+                subject=f"staff:{person.id}",
+                details={"failures": failures},
+                now=now,
+            )
     raise LockedOut if failures >= MOST_FAILURES else SignInRefused
+
+
+def _ceilings(username: str, address: str) -> tuple[limits.Ceiling, ...]:
+    """Return what bounds guessing: at this account from this address, at it from anywhere, from this address."""
+    account = _failures_of(username)
+    return (
+        limits.Ceiling(f"{account}{keys.digest(address)[:32]}", MOST_FAILURES, LOCKED_FOR, since_the_last=True),
+        limits.Ceiling(f"{account}anywhere", MOST_FAILURES_OF_ACCOUNT, LOCKED_FOR),
+        limits.Ceiling(f"sign-in-from:{keys.digest(address)[:32]}", MOST_FAILURES_OF_ADDRESS, LOCKED_FOR),
+    )
+
+
+def _failures_of(username: str) -> str:
+    return f"sign-in:{keys.digest(username)[:32]}:"
 
 
 async def sign_out(db: Connection, *, staff_id: str, session_id: str, now: datetime) -> None:
@@ -110,11 +132,19 @@ async def add_staff(
 
 async def set_password(db: Connection, staff_id: str, *, password_hash: str, now: datetime) -> None:
     """Give an account a new password; every session of it ends."""
-    await storage.set_password(db, staff_id, password_hash=password_hash)
+    username = await storage.set_password(db, staff_id, password_hash=password_hash)
+    await limits.forget(db, _failures_of(username))
     await sessions.end_sessions_of(db, "staff", staff_id, why="password_set", now=now)
     await audit.record(
         db, actor="system:accounts", action="accounts.password_set", subject=f"staff:{staff_id}", now=now
     )
+
+
+async def disable(db: Connection, staff_id: str, *, now: datetime) -> None:
+    """Let nobody in with this account any more; every session of it ends. What it did stays on record."""
+    await storage.disable(db, staff_id, now=now)
+    await sessions.end_sessions_of(db, "staff", staff_id, why="disabled", now=now)
+    await audit.record(db, actor="system:accounts", action="accounts.disabled", subject=f"staff:{staff_id}", now=now)
 
 
 async def find_staff(db: Connection, staff_id: str) -> Staff | None:

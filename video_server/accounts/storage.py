@@ -18,8 +18,8 @@ staff = Table(
     Column("collar_number", String(20), nullable=False),
     Column("roles", String(200), nullable=False),
     Column("password_hash", String(200), nullable=False),
-    Column("failures", Integer, nullable=False, default=0),
-    Column("locked_until", UtcDateTime),
+    Column("failures", Integer, nullable=False, default=0),  # not used any more: web counts failures
+    Column("locked_until", UtcDateTime),  # not used any more
     Column("disabled_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -51,10 +51,10 @@ async def find_by_id(db: Connection, staff_id: str) -> Staff | None:
     return _to_staff(row) if row else None
 
 
-async def find_for_sign_in(db: Connection, username: str) -> tuple[Staff, str, datetime | None] | None:
-    """Return an enabled member of staff, their password hash, and until when they are locked out."""
+async def find_for_sign_in(db: Connection, username: str) -> tuple[Staff, str] | None:
+    """Return an enabled member of staff and their password hash."""
     row = (await db.execute(select(staff).where(staff.c.username == username, staff.c.disabled_at.is_(None)))).first()
-    return (_to_staff(row), row.password_hash, row.locked_until) if row else None
+    return (_to_staff(row), row.password_hash) if row else None
 
 
 async def list_staff(db: Connection) -> Sequence[Staff]:
@@ -63,21 +63,11 @@ async def list_staff(db: Connection) -> Sequence[Staff]:
     return [_to_staff(row) for row in rows]
 
 
-async def count_failure(db: Connection, staff_id: str) -> int:
-    """Add one failed sign-in and return the count since the last success."""
-    await db.execute(update(staff).where(staff.c.id == staff_id).values(failures=staff.c.failures + 1))
-    return int(await db.scalar(select(staff.c.failures).where(staff.c.id == staff_id)) or 0)
+async def disable(db: Connection, staff_id: str, *, now: datetime) -> None:
+    await db.execute(update(staff).where(staff.c.id == staff_id, staff.c.disabled_at.is_(None)).values(disabled_at=now))
 
 
-async def lock(db: Connection, staff_id: str, *, until: datetime) -> None:
-    await db.execute(update(staff).where(staff.c.id == staff_id).values(locked_until=until, failures=0))
-
-
-async def clear_failures(db: Connection, staff_id: str) -> None:
-    await db.execute(update(staff).where(staff.c.id == staff_id).values(failures=0, locked_until=None))
-
-
-async def set_password(db: Connection, staff_id: str, *, password_hash: str) -> None:
-    await db.execute(
-        update(staff).where(staff.c.id == staff_id).values(password_hash=password_hash, failures=0, locked_until=None)
-    )
+async def set_password(db: Connection, staff_id: str, *, password_hash: str) -> str:
+    """Set the hash; return the account's username."""
+    changed = update(staff).where(staff.c.id == staff_id).values(password_hash=password_hash)
+    return str((await db.execute(changed.returning(staff.c.username))).scalar_one())

@@ -1,7 +1,5 @@
 """The sign-in page."""
 
-from datetime import timedelta
-
 from aiohttp import web
 from pydantic import Field
 
@@ -43,7 +41,6 @@ async def show_sign_in(request: web.Request) -> web.Response:
 @guards.public
 async def sign_in(request: web.Request) -> web.Response:
     """Open a session; 303 to where the person was going."""
-    await limits.limit(request, "sign-in", limits.remote(request), most=60, window=timedelta(minutes=10))
     next_path = request.query.get("next", "")
     try:
         form = await forms.read_form(request, SignInForm, WORDS)
@@ -51,6 +48,7 @@ async def sign_in(request: web.Request) -> web.Response:
             request.app[app_keys.DATABASE],
             username=form.username.lower(),
             password=form.password,
+            address=limits.remote(request),
             now=request.app[app_keys.CLOCK](),
         )
     except forms.FormInvalid as refusal:

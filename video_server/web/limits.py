@@ -4,12 +4,15 @@ Only digests of whom they count are kept.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from aiohttp import web
 
 from video_server.core import keys
+from video_server.core.database import Connection
 from video_server.core.errors import TooMany
 from video_server.web import app_keys, storage
 
@@ -59,6 +62,47 @@ def limit_here(request: web.Request, what: str, who: str, *, most: int, window: 
     window_at = window_start(request.app[app_keys.CLOCK](), window)
     if request.app[TRIES].count(_name(what, who), window_at=window_at) > most:
         raise TooMany(what)
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """How many failures `name` may have until `window` has gone by: since the last one, or since the first.
+
+    name  holds digests only
+    """
+
+    name: str
+    most: int
+    window: timedelta
+    since_the_last: bool = False
+
+
+async def reached(db: Connection, ceilings: Sequence[Ceiling], *, now: datetime) -> bool:
+    """Say whether any of the ceilings is reached."""
+    return any([await storage.read_tries(db, c.name, since=now - c.window) >= c.most for c in ceilings])
+
+
+async def count_failure(db: Connection, ceilings: Sequence[Ceiling], *, now: datetime) -> int | None:
+    """Count one failure against each ceiling; return the first one's count, None when any was reached before.
+
+    Whoever counts at the same time waits until this transaction ends, so that nobody gets past a ceiling.
+    """
+    counts = [
+        await storage.count_failure(db, c.name, now=now, since=now - c.window, prolong=c.since_the_last)
+        for c in ceilings
+    ]
+    return None if any(count > c.most for count, c in zip(counts, ceilings, strict=True)) else counts[0]
+
+
+async def take_back(db: Connection, ceilings: Sequence[Ceiling]) -> None:
+    """Undo what count_failure counted in this transaction: it was none."""
+    for ceiling in ceilings:
+        await storage.take_back_failure(db, ceiling.name)
+
+
+async def forget(db: Connection, prefix: str) -> None:
+    """Forget every failure counted under names that begin with `prefix`."""
+    await storage.delete_tries(db, prefix)
 
 
 def remote(request: web.Request) -> str:
