@@ -100,6 +100,16 @@ class Product:
         os.kill(before, signal.SIGKILL)
         until(lambda: [pid for pid in self.children(command) if pid != before], f"a new {command}")
 
+    def run(self, *words: str) -> str:
+        """Run another command beside the server, with the same settings; return what it prints."""
+        return subprocess.run(
+            [sys.executable, "-m", "video_server", *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **ANY_HOUR, **self.environment},
+        ).stdout
+
     def is_ready(self) -> bool:
         """Say whether every part works."""
         try:

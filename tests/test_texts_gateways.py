@@ -110,6 +110,15 @@ async def test_a_refusal_is_told_from_not_knowing_and_neither_carries_the_number
     assert "7700" not in repr(problem.value)
 
 
+async def test_the_account_can_be_tried_without_sending_anything(twilio):
+    async with gateway_to(twilio) as gateway:
+        await gateway.check()
+        assert await gateway.list_taken(ANNA, since=utc_now()) == []
+    async with gateway_to(twilio, token="another") as gateway:
+        with pytest.raises(Unsure):
+            await gateway.check()
+
+
 async def test_a_wrong_auth_token_is_the_operators_fault_and_fails_no_text(twilio):
     async with gateway_to(twilio, token="another") as gateway:
         with pytest.raises(Unsure, match="20003"):

@@ -37,6 +37,7 @@ ParentPipe = Annotated[
 
 def main() -> None:
     """Run the command; what stops it is told in one sentence on standard error, with exit code 1."""
+    os.umask(0o077)  # whatever we write is for this account alone
     try:
         app()
     except CannotStart as problem:
@@ -72,6 +73,24 @@ def prepare(config: Config = None) -> None:
     settings = _load(config)
     checks.make_data_folder(settings)
     asyncio.run(prepare_all(settings))
+
+
+@app.command()
+def doctor(
+    config: Config = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Look at a demo's data folder.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder for database and sockets. [default: data]")] = None,
+) -> None:
+    """Look at every part, from settings to Twilio; say what is wrong and how to mend it."""
+    from video_server import doctor as examination
+    from video_server.config import load
+
+    settings = load(config, demo=demo or None, data=data, texts="screen" if demo else None)
+    findings = asyncio.run(examination.examine(settings))
+    for finding in findings:
+        typer.echo(f"{'well' if finding.is_well else 'WRONG':6} {finding.part:15} {finding.said}")
+    if not all(finding.is_well for finding in findings):
+        sys.exit(1)
 
 
 @app.command()
@@ -193,6 +212,26 @@ def set_password(
 
     _with_database(config, change)
     typer.echo(f"Changed {username}." + ("" if ask else f" Password, shown once: {password}"))
+
+
+@staff_app.command("disable")
+def disable_staff(
+    username: Annotated[str, typer.Argument(help="Whose account.")],
+    config: Config = None,
+) -> None:
+    """Let nobody sign in with an account any more, and end its sessions at once."""
+    from video_server.accounts import service as accounts
+    from video_server.core.clock import utc_now
+
+    async def disable(database: "Database") -> None:
+        async with database.begin() as db:
+            person = await accounts.find_by_username(db, username)
+            if person is None:
+                raise CannotStart(f"There is no account {username}: 'video-server staff list' shows those that exist.")
+            await accounts.disable(db, person.id, now=utc_now())
+
+    _with_database(config, disable)
+    typer.echo(f"Disabled {username}.")
 
 
 def _load(config: Path | None) -> "Settings":

@@ -19,7 +19,7 @@ import pysqlite3
 # The system's SQLite may hold the WAL-reset corruption bug (fixed in 3.51.3); aiosqlite imports the module by name.
 sys.modules["sqlite3"] = pysqlite3
 
-from sqlalchemy import DateTime, Dialect, MetaData, event  # noqa: E402
+from sqlalchemy import DateTime, Dialect, MetaData, event, func, select  # noqa: E402
 from sqlalchemy.engine import ExceptionContext, make_url  # noqa: E402
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine  # noqa: E402
@@ -109,6 +109,13 @@ class Database:
                 await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             async with connection.begin():
                 yield connection
+
+    async def read_clock(self) -> datetime | None:
+        """Return what the database server's clock says; None for SQLite, which has none of its own."""
+        if self.is_sqlite:
+            return None
+        async with self.read() as db:
+            return await db.scalar(select(func.clock_timestamp()))
 
     async def dispose(self) -> None:
         """Close every pooled connection."""

@@ -164,6 +164,10 @@ class TwilioGateway:
             raise Unsure(problem.code) from None
         return progress_of(message.status)
 
+    async def check(self) -> None:
+        """Raise NotTaken or Unsure when the account cannot be used now; nothing is sent."""
+        await self._ask(self._messages.list_async(limit=1))
+
     async def close(self) -> None:
         await self._http.close()
 
