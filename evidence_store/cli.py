@@ -154,6 +154,7 @@ async def _verify(settings: Settings, *, contents: bool) -> Report:
 
 def main() -> None:
     """Run the command; what cannot start says why in one sentence."""
+    os.umask(0o077)  # whatever we write is for this account alone
     try:
         cli()
     except CannotStart as problem:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,7 @@ def real(tmp_path):
         "VIDEO_TWILIO_ACCOUNT": "AC0",
         "VIDEO_TWILIO_TOKEN": "secret",
         "VIDEO_TWILIO_SENDER": "MG0",
+        "VIDEO_BEHIND_PROXY": "true",
     }
     assert run("prepare", env=settings).returncode == 0
     return settings
@@ -93,3 +95,25 @@ def test_accounts_before_the_database_is_made_are_told_what_to_run(tmp_path):
 def test_a_part_started_by_a_parent_that_is_gone_ends_at_once(real):
     for part in ("web", "relay", "scheduler"):
         assert run(part, "--parent-pipe", env=real).returncode == 0
+
+
+async def test_a_disabled_account_is_listed_no_more_and_does_not_sign_in(real):
+    added = run("staff", "add", "jones", "--name", "PC Jones", "--role", "officer", env=real)
+    password = added.stdout.strip().rpartition(" ")[2]
+    assert run("staff", "disable", "jones", env=real).stdout == "Disabled jones.\n"
+    assert run("staff", "list", env=real).stdout == ""
+    assert not await signs_in(real, "jones", password)
+    assert "no account jones" in run("staff", "disable", "jones", env=real).stderr
+
+
+def test_what_the_server_writes_is_for_its_own_account_alone(real):
+    made = [path for path in Path(real["VIDEO_DATA"]).rglob("*") if not path.is_symlink()]
+    assert made
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
+def test_a_data_folder_that_others_can_look_into_is_refused_in_real_use(real):
+    Path(real["VIDEO_DATA"]).chmod(0o755)
+    ended = run("prepare", env=real)
+    assert ended.returncode == 1
+    assert "chmod 700" in ended.stderr

@@ -41,6 +41,21 @@ def test_every_unknown_name_is_told_at_once(monkeypatch):
         load()
 
 
+def test_an_unknown_name_in_lower_case_is_told(monkeypatch):
+    monkeypatch.setenv("video_behind_proxi", "1")
+    with pytest.raises(CannotStart, match="video_behind_proxi"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["video.example", "ftp://a.example", "https://a.example/path", "https://u@a.example", "https://a b", "http://[::1"],
+)
+def test_a_public_address_that_is_more_or_less_than_an_origin_is_refused(url):
+    with pytest.raises(CannotStart, match="VIDEO_PUBLIC_URL"):
+        load(public_url=url)
+
+
 def test_an_unknown_name_in_the_file_is_told(tmp_path):
     (tmp_path / "settings").write_text("VIDEO_PROT=1\n")
     with pytest.raises(CannotStart, match="VIDEO_PROT"):

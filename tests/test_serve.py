@@ -236,6 +236,7 @@ REAL = {
     "VIDEO_TWILIO_ACCOUNT": "AC0",
     "VIDEO_TWILIO_TOKEN": "secret",
     "VIDEO_TWILIO_SENDER": "MG0",
+    "VIDEO_BEHIND_PROXY": "true",
 }
 
 
@@ -250,6 +251,7 @@ REAL = {
         pytest.param({"VIDEO_PUBLIC_URL": ""}, [], "VIDEO_PUBLIC_URL", id="no public address"),
         pytest.param({"VIDEO_PUBLIC_URL": "http://a.example"}, [], "VIDEO_PUBLIC_URL", id="public address not https"),
         pytest.param({"VIDEO_TWILIO_TOKEN": ""}, [], "VIDEO_TWILIO_TOKEN", id="no way to send texts"),
+        pytest.param({"VIDEO_BEHIND_PROXY": ""}, [], "VIDEO_BEHIND_PROXY", id="HTTPS promised, spoken by nobody"),
     ],
 )
 def test_without_demo_what_is_only_fit_for_a_demo_is_refused(tmp_path, settings, options, sentence):

@@ -1,5 +1,6 @@
 """The plumbing around every page: headers, who may change anything, refusals, sessions, language, limits, files."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -8,6 +9,7 @@ import pytest
 from aiohttp import ClientSession, CookieJar, WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
+from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 from pydantic import Field
 from sqlalchemy import select
@@ -145,18 +147,75 @@ async def test_https_is_said_to_be_the_only_way_when_it_is(database, settings, k
         ("POST", {"Sec-Fetch-Site": "none"}, True),
         ("POST", {"Sec-Fetch-Site": "same-site"}, False),
         ("POST", {"Sec-Fetch-Site": "cross-site", "Origin": "https://a.example"}, False),
-        ("POST", {"Origin": "https://a.example"}, True),
         ("POST", {"Origin": "https://public.example"}, True),
+        ("POST", {"Origin": "https://public.example:443"}, True),
+        ("POST", {"Origin": "https://PUBLIC.example"}, True),
+        ("POST", {"Origin": "http://public.example"}, False),
+        ("POST", {"Origin": "https://public.example:8443"}, False),
+        ("POST", {"Origin": "https://a.example"}, False),
+        ("POST", {"Origin": "http://[::1"}, False),
+        ("POST", {"Origin": "https://public.example:port"}, False),
         ("POST", {"Origin": "https://evil.example"}, False),
-        ("POST", {"Origin": "https://a.example.evil.example"}, False),
+        ("POST", {"Origin": "https://public.example.evil.example"}, False),
         ("POST", {"Origin": "null"}, False),
         ("POST", {}, False),
         ("DELETE", {}, False),
     ],
 )
 def test_only_our_own_pages_may_change_anything(method, headers, may):
-    said = origins.may_change_state(method, headers, host="a.example", public_url="https://public.example")
-    assert said is may
+    own = origins.own_origins(public_url="https://public.example", demo=False, scheme="https", host="a.example")
+    assert origins.may_change_state(method, headers, own=own) is may
+
+
+@pytest.mark.parametrize(
+    ("demo", "host", "own"),
+    [
+        (False, "192.0.2.7:8080", False),
+        (True, "192.0.2.7:8080", True),
+        (True, "localhost:8080", True),
+        (True, "[::1]:8080", True),
+        (True, "rebound.evil.example:8080", False),
+        (True, "192.0.2.7:8080; script-src *", False),
+    ],
+)
+def test_the_host_that_was_asked_is_ours_in_a_demo_only_and_as_an_address(demo, host, own):
+    ours = origins.own_origins(public_url="https://public.example", demo=demo, scheme="http", host=host)
+    assert origins.is_own_origin(f"http://{host}", own=ours) is own
+
+
+async def test_a_host_header_never_gets_into_the_policy_as_it_is(client):
+    for host in ("evil.example", "127.0.0.1;script-src *", "[::1"):
+        answer = await client.get("/sign-in", headers={"Host": host})
+        assert "evil" not in answer.headers["Content-Security-Policy"]
+        assert "*" not in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_redirect_carries_the_houses_headers_and_the_language(client):
+    answer = await client.get("/booth?lang=cy", allow_redirects=False)
+    assert answer.status == 303
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "lang=cy" in answer.headers["Set-Cookie"]
+
+
+async def test_a_malformed_origin_or_character_set_is_a_refusal_and_no_fault(client):
+    del client.headers["Sec-Fetch-Site"]
+    forged = await client.post("/probe/form", data={"name": "Sam"}, headers={"Origin": "http://[::1"})
+    assert forged.status == 403
+    kind = {"Content-Type": "application/x-www-form-urlencoded; charset=bogus"}
+    assert (await client.post("/probe/form", data=b"name=Sam&count=1", headers=kind)).status == 400
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for_without_end(client, monkeypatch):
+    monkeypatch.setattr(forms, "READING_SECONDS", 0.05)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"name=S"
+        await asyncio.Event().wait()
+
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with client.post("/probe/form", data=half(), headers=kind) as answer:
+        assert answer.status == 408
 
 
 async def test_a_machine_needs_no_browsers_headers(server):
@@ -177,7 +236,9 @@ async def test_a_socket_from_another_site_is_refused(server, client):
                 await plain.ws_connect("/probe/socket", headers=headers)
 
 
-@pytest.mark.parametrize("said", ["no json", "[1]", '"text"', "{}", '{"type": 1}', "{" * 5000])
+@pytest.mark.parametrize(
+    "said", ["no json", "[1]", '"text"', "{}", '{"type": 1}', "{" * 5000, '{"type":' + "[" * 60_000]
+)
 async def test_a_socket_closes_on_what_it_does_not_understand(client, said):
     async with client.ws_connect("/probe/socket") as socket:
         await socket.send_str(said)
@@ -255,6 +316,7 @@ async def test_a_body_that_is_no_text_is_refused_and_no_fault_of_ours(client, bo
     assert answer.status == 400
 
 
+@unhurried(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_form_body_is_a_fault_of_ours(body):
     import asyncio
@@ -484,7 +546,7 @@ async def test_behind_a_proxy_the_caller_is_the_one_it_names(database, settings,
     async with TestClient(server) as client:
         answer = await client.get("/probe/who", headers=FORWARDED)
         assert await answer.json() == {"remote": "203.0.113.9", "secure": True}
-        own = str(server.make_url("")).rstrip("/")
+        own = str(server.make_url("")).rstrip("/").replace("http:", "https:")
         async with client.ws_connect("/probe/socket", headers=FORWARDED | {"Origin": own}) as socket:
             await socket.send_json({"type": "hello"})
             assert (await socket.receive_json())["said"] == {"type": "hello"}

@@ -47,6 +47,11 @@ def check_real_use(settings: Settings) -> None:
         raise CannotStart("VIDEO_PUBLIC_URL must be the https:// address that people reach; it stands in the texts.")
     if not (settings.twilio_account and settings.twilio_token.get_secret_value() and settings.twilio_sender):
         raise CannotStart("VIDEO_TWILIO_ACCOUNT, VIDEO_TWILIO_TOKEN and VIDEO_TWILIO_SENDER must be set to send texts.")
+    if not settings.tls and not settings.behind_proxy:
+        raise CannotStart(
+            "VIDEO_PUBLIC_URL is https:// but this server speaks plain HTTP: set --tls, or VIDEO_BEHIND_PROXY=true "
+            "behind a reverse proxy that speaks HTTPS."
+        )
 
 
 def check_built() -> None:
@@ -66,6 +71,10 @@ def make_data_folder(settings: Settings) -> None:
             raise CannotStart(
                 f"The data folder {data} belongs to another account: start as that account, or name another folder."
             )
+        if data.stat().st_mode & 0o077:
+            if not settings.demo:
+                raise CannotStart(f"Other accounts can look into the data folder {data}: run 'chmod 700 {data}' first.")
+            data.chmod(0o700)
         settings.relay_control.parent.mkdir(exist_ok=True, mode=0o700)
         if not os.access(data, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")

@@ -13,6 +13,7 @@ from pydantic_settings.exceptions import SettingsError
 from video_server.core.errors import CannotStart
 from video_server.core.force import Force
 from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
+from video_server.web import origins
 
 PREFIX = "VIDEO_"
 
@@ -79,6 +80,13 @@ class Settings(BaseSettings):
             raise ValueError("no such time zone; use a name such as Europe/London")
         return name
 
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_an_origin(cls, url: str) -> str:
+        if url and origins.parse(url.rstrip("/")) is None:
+            raise ValueError("must be an origin alone, such as https://video.example.police.uk")
+        return url
+
     def force(self) -> Force:
         """Return the force's own values."""
         return Force(
@@ -141,7 +149,7 @@ def load(file: Path | None = None, **given: object) -> Settings:
     Raises CannotStart, naming every unknown or wrong setting at once.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     if unknown:
         raise CannotStart(f"Unknown settings: {', '.join(unknown)}. The README lists those that exist.")
     if file is not None and not file.is_file():

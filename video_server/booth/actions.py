@@ -152,8 +152,9 @@ async def _access(db: Connection, request: web.Request) -> Appointment:
 async def _read_body(request: web.Request, model: type[BodyT]) -> BodyT:
     """Read a JSON object into its model. Raises NotUnderstood."""
     try:
-        return model.model_validate(await request.json())
-    except (ValueError, ValidationError, RecursionError) as problem:
+        async with forms.in_time():
+            return model.model_validate(await request.json())
+    except (ValueError, LookupError, ValidationError, RecursionError) as problem:
         raise NotUnderstood from problem
 
 
@@ -162,8 +163,9 @@ async def _read_values(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json":
         return dict(await forms.read_values(request))
     try:
-        value = await request.json()
-    except (ValueError, RecursionError) as problem:
+        async with forms.in_time():
+            value = await request.json()
+    except (ValueError, LookupError, RecursionError) as problem:
         raise NotUnderstood from problem
     if not isinstance(value, dict):
         raise NotUnderstood

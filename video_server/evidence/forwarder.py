@@ -18,7 +18,7 @@ from yarl import URL
 from video_server.core.errors import NotFound
 from video_server.core.log import get_logger
 from video_server.evidence.link import STORE, StoreDown
-from video_server.web import app_keys, guards, middleware, origins
+from video_server.web import guards, middleware, origins
 
 log = get_logger(__name__)
 routes = web.RouteTableDef()
@@ -149,9 +149,8 @@ class _Body:
 
 def _check_origin(request: web.Request) -> None:
     """A cookie rides along with any site's requests, so who shows one must come from our own pages."""
-    if COOKIE in request.cookies and not origins.may_change_state(
-        request.method, request.headers, host=request.host, public_url=request.app[app_keys.PUBLIC_URL]
-    ):
+    own = middleware.own_origins(request)
+    if COOKIE in request.cookies and not origins.may_change_state(request.method, request.headers, own=own):
         raise middleware.CrossSite(request.method)
 
 

@@ -43,8 +43,9 @@ class Bubble:
 async def twilio_status(request: web.Request) -> web.Response:
     """Hear how far a message has come: 204 whatever it changes, 403 when it is not from Twilio."""
     try:
-        fields = await request.post()
-    except (UnicodeDecodeError, ValueError) as problem:
+        async with forms.in_time():
+            fields = await request.post()
+    except (ValueError, LookupError) as problem:
         raise forms.NotText from problem
     if any(not isinstance(value, str) for value in fields.values()):
         raise forms.NotText

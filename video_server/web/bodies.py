@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from video_server.core.errors import N_, Refusal
+from video_server.web import forms
 
 
 class NotUnderstood(Refusal):
@@ -29,7 +30,8 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 async def read_body(request: web.Request, model: type[BodyT]) -> BodyT:
     """Read a JSON object into its model. Raises NotUnderstood."""
     try:
-        content = await request.read()
+        async with forms.in_time():
+            content = await request.read()
         body = model.model_validate_json(content)
         content.decode("utf-8")
     except (ValueError, ValidationError, RecursionError) as problem:

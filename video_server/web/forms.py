@@ -1,6 +1,8 @@
 """Forms: pydantic models that collect every error at once, with one plain sentence a field."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aiohttp import web
@@ -8,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from video_server.core.errors import N_, Refusal
 from video_server.web import i18n
+
+READING_SECONDS = 20.0
 
 
 class Form(BaseModel):
@@ -41,12 +45,28 @@ class NotText(Refusal):
     public = N_("What was sent could not be read. Go back and try again.")
 
 
+class TooSlow(NotText):
+    code = "too_slow"
+    status = 408
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Wait for what is read inside the block, but not for ever. Raises TooSlow."""
+    try:
+        async with asyncio.timeout(READING_SECONDS):
+            yield
+    except TimeoutError:
+        raise TooSlow from None
+
+
 async def read_values(request: web.Request) -> dict[str, str]:
     """Return the posted fields; a repeated field keeps its last value; files are refused."""
     try:
-        posted = await request.post()
-    except (UnicodeDecodeError, ValueError) as problem:
-        raise NotText from problem
+        async with in_time():
+            posted = await request.post()
+    except (ValueError, LookupError) as problem:  # no text, or in a character set that nobody knows
+        raise NotText(type(problem).__name__) from None
     if any(not isinstance(value, str) for value in posted.values()):
         raise NotText
     if any(mark in str(value) for value in posted.values() for mark in ("\x00", "\ufffd")):  # U+FFFD: was not UTF-8

@@ -30,18 +30,30 @@ _HTTP_REFUSALS: dict[int, type[Refusal]] = {403: Forbidden, 404: NotFound, 405: 
 async def headers(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Make the nonce before, set the headers after; sockets and streams have sent theirs already."""
     request[pages.NONCE] = keys.new_secret()
-    response = await handler(request)
+    try:
+        response = await handler(request)
+    except web.HTTPException as redirect:
+        set_headers(request, redirect)
+        raise
     if not response.prepared:
         set_headers(request, response)
     return response
 
 
+def own_origins(request: web.Request) -> frozenset[origins.Origin]:
+    """Return the origins of our own pages, as this request sees them."""
+    return origins.own_origins(
+        public_url=request.app[app_keys.PUBLIC_URL],
+        demo=request.app[app_keys.DEMO],
+        scheme=request.scheme,
+        host=request.host,
+    )
+
+
 def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Set the house's headers where a handler has not set its own."""
-    public_url = request.app[app_keys.PUBLIC_URL]
-    secure = public_url.startswith("https:")
-    sockets = {f"{'wss' if secure or request.secure else 'ws'}://{request.host}"}
-    sockets.add(public_url.replace("http", "ws", 1))
+    secure = request.app[app_keys.PUBLIC_URL].startswith("https:")
+    sockets = {origins.write(origin).replace("http", "ws", 1) for origin in own_origins(request)}
     policy = (
         "default-src 'none'; "
         f"script-src 'self' 'nonce-{request[pages.NONCE]}'; style-src 'self'; img-src 'self' data: blob:; "
@@ -76,23 +88,30 @@ async def language(request: web.Request, handler: Handler) -> web.StreamResponse
     asked = request.query.get("lang", "")
     chosen = i18n.choose(asked, request.cookies.get("lang"), request.headers.get("Accept-Language"))
     with i18n.use(chosen):
-        response = await handler(request)
-    if asked in i18n.LANGUAGES and not response.prepared:
-        response.set_cookie("lang", asked, path="/", secure=True, httponly=True, samesite="Lax", max_age=31_536_000)
+        try:
+            response = await handler(request)
+        except web.HTTPException as redirect:
+            _keep_language(redirect, asked)
+            raise
+    if not response.prepared:
+        _keep_language(response, asked)
     return response
+
+
+def _keep_language(response: web.StreamResponse, asked: str) -> None:
+    if asked in i18n.LANGUAGES:
+        response.set_cookie("lang", asked, path="/", secure=True, httponly=True, samesite="Lax", max_age=31_536_000)
 
 
 @web.middleware
 async def cross_site(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse state-changing requests and sockets that other sites started."""
     machine = guard_of(request.match_info.handler) == "machine"
-    public_url = request.app[app_keys.PUBLIC_URL]
+    own = own_origins(request)
     is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-    if is_socket and not origins.is_own_origin(request.headers.get("Origin"), host=request.host, public_url=public_url):
+    if is_socket and not origins.is_own_origin(request.headers.get("Origin"), own=own):
         raise CrossSite("websocket")
-    if not machine and not origins.may_change_state(
-        request.method, request.headers, host=request.host, public_url=public_url
-    ):
+    if not machine and not origins.may_change_state(request.method, request.headers, own=own):
         raise CrossSite(request.method)
     return await handler(request)
 

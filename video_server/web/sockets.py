@@ -45,7 +45,7 @@ class PageSocket:
                 return
             try:
                 value = json.loads(message.data)
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = None
             if not isinstance(value, dict) or not isinstance(value.get("type"), str):
                 await self.close(code=1003, reason="not_an_object")
