@@ -39,7 +39,6 @@ export class Upload extends EventTarget {
     this.grant = "";
     this.bearer = "";
     this.bearerAt = 0;
-    this.opened = false;
     this.fatal = "";
     this.said = "";
     this.movedAt = Date.now();
@@ -67,7 +66,7 @@ export class Upload extends EventTarget {
     const address = await this.#recall();
     if (this.isOver) return;
     this.tus = new tus.Upload(this.file, {
-      endpoint: new URL(this.addresses.files, location.href).href,
+      endpoint: address ? null : this.#endpoint,
       uploadUrl: address,
       chunkSize: CHUNK_BYTES,
       retryDelays: RETRY_MS,
@@ -76,6 +75,9 @@ export class Upload extends EventTarget {
       onBeforeRequest: (request) => this.#authorize(request),
       onAfterResponse: (request, response) => this.#note(request, response),
       onShouldRetry: (fault) => this.#mayRetry(fault),
+      onUploadUrlAvailable: () => {
+        if (this.tus) this.tus.options.endpoint = null; // else tus opens a new one whenever HEAD fails, as with the store down
+      },
       onProgress: (sent) => this.#progress(sent),
       onSuccess: () => void this.#finish(),
       onError: (fault) => this.#fail(fault),
@@ -95,12 +97,15 @@ export class Upload extends EventTarget {
     this.#end("cancelled", "", "", false);
   }
 
+  get #endpoint() {
+    return new URL(this.addresses.files, location.href).href;
+  }
+
   // --- who may
 
   /** @param {tus.Request} request */
   async #authorize(request) {
     if (request.getMethod() === "POST") {
-      if (this.opened) this.grant = this.item = ""; // what was opened is gone there: begin anew
       if (!this.grant) await this.#askGrant(`${this.addresses.request}/grant`);
       request.setHeader("Authorization", `Grant ${this.grant}`);
       return;
@@ -136,7 +141,6 @@ export class Upload extends EventTarget {
   #note(request, response) {
     this.#take(response.getHeader("Upload-Bearer"));
     if (request.getMethod() !== "POST" || response.getStatus() !== 201) return;
-    this.opened = true;
     this.grant = "";
     this.#remember(response.getHeader("Location") ?? "");
     this.#tell(0);
@@ -155,11 +159,21 @@ export class Upload extends EventTarget {
   #mayRetry(fault) {
     if (this.isOver || this.fatal) return false;
     const status = fault.originalResponse?.getStatus() ?? 0;
+    if (status === 404) this.#beginAnew();
     if (status === 401) this.bearer = "";
     if (status === 403) this.grant = "";
-    const mends = status === 0 || status >= 500 || [401, 403, 408, 409, 423, 429].includes(status);
+    const mends = status === 0 || status >= 500 || [401, 403, 404, 408, 409, 423, 429].includes(status);
     if (mends) this.#change("waiting");
     return mends;
+  }
+
+  /** The store knows nothing of what was opened there (it was restored from a backup, say). */
+  #beginAnew() {
+    if (this.item) void post(`${this.addresses.items}/${this.item}/cancel`, {});
+    this.item = this.grant = this.bearer = "";
+    if (!this.tus) return;
+    this.tus.url = this.tus.options.uploadUrl = null;
+    this.tus.options.endpoint = this.#endpoint;
   }
 
   /** @param {number} sent */
@@ -198,7 +212,7 @@ export class Upload extends EventTarget {
   // --- at the end
 
   async #finish() {
-    if (this.isOver) return;
+    if (this.isOver || this.stage === "checking") return;
     this.#change("checking");
     this.#tell(this.file.size);
     const sha256 = await this.digest;
@@ -304,7 +318,6 @@ export class Upload extends EventTarget {
       const address = new URL(kept.address, location.href).href;
       this.item = kept.item;
       await this.#renew(address);
-      this.opened = true;
       return address;
     } catch {
       this.item = this.grant = this.bearer = this.fatal = "";

@@ -157,7 +157,7 @@ class Card {
 }
 
 export class PersonEvidence {
-  /** @param {HTMLElement} root the element [data-evidence] @param {HTMLElement} stage is told `data-evidence="open"` */
+  /** @param {HTMLElement} root the element [data-evidence] @param {HTMLElement} stage is told `data-sending="open"` */
   constructor(root, stage) {
     this.root = root;
     this.stage = stage;
@@ -207,7 +207,7 @@ export class PersonEvidence {
     this.#one("close").hidden = open;
     const hidden = cards.length === 0 || (!open && this.closed === this.#names());
     this.root.hidden = hidden;
-    this.stage.dataset.evidence = hidden ? "" : "open";
+    this.stage.dataset.sending = hidden ? "" : "open";
   }
 
   /** Stop and forget: the person leaves this page. */

@@ -17,7 +17,7 @@ declare global {
       originalResponse?: Response | null;
     }
     interface Options {
-      endpoint: string;
+      endpoint: string | null;
       uploadUrl?: string | null;
       chunkSize: number;
       retryDelays: number[];
@@ -26,6 +26,7 @@ declare global {
       onBeforeRequest(request: Request): Promise<void>;
       onAfterResponse(request: Request, response: Response): void;
       onShouldRetry(fault: Fault, attempt: number): boolean;
+      onUploadUrlAvailable(): void;
       onProgress(sent: number, total: number): void;
       onSuccess(): void;
       onError(fault: Fault): void;
@@ -33,6 +34,7 @@ declare global {
     class Upload {
       constructor(file: File, options: Options);
       url: string | null;
+      options: Options;
       start(): void;
       abort(): Promise<void>;
     }
