@@ -592,16 +592,23 @@ async def enter_on(phone: Phone, path: str) -> None:
     await phone.page.wait_for_url("**/phone")
 
 
+async def press(page: Page, name: str, *, leads_to: str) -> None:
+    """Press a button and wait until its page has come: the next one may have the same labels."""
+    await page.get_by_role("button", name=name).tap()
+    await page.wait_for_url(f"**{leads_to}")
+
+
 async def reach_call(phone: Phone, path: str) -> None:
     """Go all the way to the check of camera and microphone."""
+    page = phone.page
     await enter_on(phone, path)
-    await phone.page.get_by_role("button", name="Start").tap()
-    await phone.page.get_by_label("Yes", exact=True).check()
-    await phone.page.get_by_role("button", name="Continue").tap()
-    await phone.page.get_by_label("No", exact=True).check()
-    await phone.page.get_by_role("button", name="Continue").tap()
-    await phone.page.get_by_role("link", name="I do not remember").tap()
-    await phone.page.get_by_role("button", name="Turn on camera and microphone").wait_for()
+    await press(page, "Start", leads_to="/phone/safe")
+    await page.get_by_label("Yes", exact=True).check()
+    await press(page, "Continue", leads_to="/phone/watched")
+    await page.get_by_label("No", exact=True).check()
+    await press(page, "Continue", leads_to="/phone/word")
+    await page.get_by_role("link", name="I do not remember").tap()
+    await page.get_by_role("button", name="Turn on camera and microphone").wait_for()
 
 
 async def until(page: Page, expression: str) -> None:
@@ -698,15 +705,15 @@ async def test_everything_up_to_the_call_works_without_javascript(phone, book, l
     handset = await phone(javascript=False)
     page = handset.page
     await enter_on(handset, link(appointment))
-    await page.get_by_role("button", name="Start").tap()
+    await press(page, "Start", leads_to="/phone/safe")
     await page.get_by_role("button", name="Continue").tap()
     assert "Select yes if you are somewhere safe" in await page.inner_text(".govuk-error-summary")
     await page.get_by_label("Yes", exact=True).check()
-    await page.get_by_role("button", name="Continue").tap()
+    await press(page, "Continue", leads_to="/phone/watched")
     await page.get_by_label("I do not know who did it").check()
-    await page.get_by_role("button", name="Continue").tap()
+    await press(page, "Continue", leads_to="/phone/word")
     await page.locator("#word").fill(appointment.agreed_word)
-    await page.get_by_role("button", name="Continue").tap()
+    await press(page, "Continue", leads_to="/phone/call")
     assert "needs JavaScript" in await page.inner_text("main")
     assert await state_of(database, appointment) == [State.CHECKING]
 
