@@ -110,7 +110,7 @@ function follow(state) {
 
 /** @param {any} state */
 function showRoom(state) {
-  say("[data-waiting-words]", state.officer.present ? words.officer_knows : words.officer_away);
+  say("[data-waiting-words]", state.officer.present ? state.officer.knows : state.officer.away);
   say("[data-waiting-since]", state.since_words ? words.since.replace("{time}", state.since_words) : "");
   trouble.inCall = state.view === "call";
   statement.follow(trouble.inCall ? state.statement : null);

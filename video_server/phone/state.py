@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from video_server.calls.model import Participant, RoomView, State
+from video_server.phone import words
 
 VIEWS = {
     State.ARRIVED: "start",
@@ -38,12 +39,15 @@ def draw(
     officer = view.officer(now, own=officer_id)
     if officer is not None and officer.name:  # a colleague may have taken over
         officer_name, collar_number = officer.name, officer.collar_number
+    told = words.waiting(words.officer(officer_name, collar_number))
     return {
         "view": kind,
         "me": me.id,
         "officer": {
             "name": officer_name,
             "collar_number": collar_number,
+            "knows": told["officer_knows"],
+            "away": told["officer_away"],
             "present": officer is not None and officer.is_present(now),
             "silent": officer is not None and officer.silent_since is not None,
             "id": officer.id if officer else None,

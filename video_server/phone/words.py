@@ -29,6 +29,13 @@ def after(officer_name: str) -> dict[str, str]:
     }
 
 
+def waiting(said: Mapping[str, str]) -> dict[str, str]:
+    """Return what a person who waits is told of the officer, present or not; `said` as `officer()` returns it."""
+    knows = _("%(full)s, knows you are here.") if said["full"] != said["name"] else _("%(full)s knows you are here.")
+    away = _("%(name)s is not at the screen yet and will see that you are here. Please stay.")
+    return {"officer_knows": knows % said, "officer_away": away % said}
+
+
 def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[str, str]:
     """Return the sentences of the call page's script by their names there.
 
@@ -53,10 +60,6 @@ def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[st
         "use_back": _("Use the back camera"),
         "use_front": _("Use the front camera"),
         "copied": _("Copied. Now paste it into Safari or Chrome."),
-        "officer_knows": _("%(full)s, knows you are here.") % named
-        if said["full"] != said["name"]
-        else _("%(full)s knows you are here.") % named,
-        "officer_away": _("%(name)s is not at the screen yet and will see that you are here. Please stay.") % named,
         "mute": _("Mute"),
         "unmute": _("Unmute"),
         "camera_off": _("Camera off"),
