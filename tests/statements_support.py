@@ -79,7 +79,9 @@ async def let_in(database: Database, appointment: Appointment, *, now: Any) -> t
             db, appointment, session_id=session.id, role=Role.VICTIM, device="iPhone, Safari", now=now
         )
         await calls.answer_safety(db, appointment, session_id=session.id, safe_place=True, watched=Watched.NO, now=now)
+        await calls.take_socket(db, person, socket="p" * 32, now=now)
         await calls.start_waiting(db, person.id, now=now)
+        await calls.take_socket(db, person, socket=session.id, now=now)
         return await calls.admit(db, appointment, person.id, by=appointment.officer_id, now=now), secret
 
 
@@ -122,7 +124,7 @@ class Desk:
     async def view(self, statement: Statement) -> service.View:
         async with self.database.read() as db:
             current = await service.get(db, self.appointment.id, statement.id)
-            return await service.view(db, current, printer=self.printer)
+            return await service.view(db, current, printer=self.printer, session_id=self.witness.session_id)
 
     async def confirm_all(self, statement: Statement) -> service.View:
         seen = await self.view(statement)
