@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
@@ -36,6 +38,15 @@ def until(found, what: str, seconds: float = 25.0):
             return value
         time.sleep(0.05)
     raise AssertionError(f"waited in vain for {what}")
+
+
+def is_ready(url: str) -> bool:
+    """Say whether every part of the server at `url` works."""
+    try:
+        with urlopen(f"{url}/readyz", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 @dataclass
@@ -110,13 +121,28 @@ class Product:
             env={**os.environ, **ANY_HOUR, **self.environment},
         ).stdout
 
+    @contextmanager
+    def another_web(self) -> Iterator[str]:
+        """Run one more web process beside the server's own, on the same database and relay; yield its address."""
+        port = find_free_port()
+        settings = {"DEMO": "true", "DATA": str(self.data), "PORT": str(port), "TEXTS": "screen"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "video_server", "web"],
+            stdin=subprocess.DEVNULL,
+            stderr=self.log.open("a"),
+            env={**os.environ, **ANY_HOUR, **self.environment, **{f"VIDEO_{k}": v for k, v in settings.items()}},
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            until(lambda: is_ready(url), "the other web process")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
     def is_ready(self) -> bool:
         """Say whether every part works."""
-        try:
-            with urlopen(f"{self.url}/readyz", timeout=5) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
+        return is_ready(self.url)
 
     def stop(self) -> None:
         """Stop as an operator would."""

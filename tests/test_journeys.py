@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import pysqlite3
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
+from tests.conftest import apart, on_postgres
 from tests.fake_media import BLUE, RED, write_picture, write_tone
 from tests.product import Product, until
+from video_server.audit import service as audit
+from video_server.core.database import Database
 
 PATIENCE_MS = 30_000  # machines differ; how fast things are is printed, not tested
 expect.set_options(timeout=PATIENCE_MS)
@@ -124,9 +126,15 @@ def playwright() -> Iterator[Playwright]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    product = Product(tmp_path_factory.mktemp("journey") / "data").start()
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def product(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The running server, on each kind of database in turn."""
+    environment = {}
+    if request.param == "postgresql":
+        base = request.getfixturevalue("postgres")
+        apart(on_postgres(base, "CREATE DATABASE journey"))
+        environment["VIDEO_DATABASE"] = f"{base}/journey"
+    product = Product(tmp_path_factory.mktemp("journey") / "data", environment=environment).start()
     yield product
     product.stop()
 
@@ -452,6 +460,18 @@ def test_leaving_closing_and_a_lost_network_are_noticed_and_said(product, browse
     headline(booth, "Sam Price closed the page at")
 
 
+def test_the_phone_and_the_booth_may_be_on_different_web_processes(product, handler, booth, phone):
+    booked = book_as_call_handler(handler, product, "Kim Rees")
+    with product.another_web() as other:
+        open_booth(booth, booked)
+        walk_to_check(phone, booked.link.replace(product.url, other))
+        check_and_wait(phone)
+        admit(booth)
+        both_see_and_hear(booth, phone)
+        end(booth, "Seen")
+        expect(phone.locator('[data-section="ended"]')).to_contain_text(booked.reference)
+
+
 def test_an_unsafe_answer_alarms_the_booth_and_leaves_a_neutral_page(product, handler, booth, phone):
     booked = book_as_call_handler(handler, product, "Robin Hughes")
     booth.goto(booked.booth)
@@ -511,13 +531,18 @@ def say_first_frame(what: str, phone: Page, booth: Page) -> None:
 
 def audited(product: Product, booked: Booked) -> set[str]:
     """Return what the audit holds of an appointment."""
-    appointment = booked.booth.rsplit("/", 1)[1]
-    connection = pysqlite3.connect(product.data / "video.sqlite")
-    try:
-        rows = connection.execute("SELECT action FROM audit WHERE subject = ?", [f"appointment:{appointment}"])
-        return {action for (action,) in rows}
-    finally:
-        connection.close()
+    subject = f"appointment:{booked.booth.rsplit('/', 1)[1]}"
+    found: set[str] = set()
+
+    async def read() -> None:
+        url = product.environment.get("VIDEO_DATABASE", f"sqlite+aiosqlite:///{product.data / 'video.sqlite'}")
+        database = Database(url)
+        async with database.read() as db:
+            found.update(entry.action for entry in await audit.list_for(db, subject))
+        await database.dispose()
+
+    apart(read())
+    return found
 
 
 @contextmanager
