@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """actor and subject are "kind:id" ("staff:…", "phone-session:…", "system:reminders"; "appointment:…", "incident:…")."""
+    """One deed; actor is "staff:…", "phone-session:…" or "system:reminders", subject "appointment:…", "incident:…"."""
 
     at: datetime
     actor: str

@@ -37,7 +37,7 @@ async def queue(
     values      {"reference": "AP-…", "starts_at": ISO 8601 with offset}; never a name or an offence
     expires_at  from then on it makes no sense and is not sent
     Someone who may not be texted, or not until somebody says it is safe again, gets no row: a task asks a person to
-    tell them instead. Hours are looked at when it is due, for wishes change. Queueing the same text again changes nothing.
+    tell them instead. Hours are looked at when it is due, for wishes change. Queueing a text again changes nothing.
     Raises  ValueError when kind, values and link_id do not fit each other
     """
     if set(values) != VALUES:
