@@ -243,6 +243,18 @@ async def test_only_the_session_in_the_call_signs_and_it_may_fetch_the_copy_afte
     assert (await desk.view(seen.statement)).statement.state is State.READ
 
 
+async def test_what_another_device_confirmed_does_not_count_for_the_one_that_signs(desk):
+    seen = await desk.ready()
+    second, _ = await let_in(desk.database, desk.appointment, now=desk.clock())
+    with pytest.raises(service.NotInCall):
+        await desk.sign(seen)
+    moved = replace(desk, witness=second)
+    assert (await moved.view(seen.statement)).confirmed == 0
+    with pytest.raises(model.NotConfirmed):
+        await moved.sign(seen)
+    assert (await moved.sign(await moved.confirm_all(seen.statement))).state is State.SEALING
+
+
 async def test_the_witness_sees_a_draft_only_when_the_officer_shows_it(desk):
     statement = await desk.write(await desk.begin(), TEXT)
 

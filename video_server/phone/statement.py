@@ -98,7 +98,7 @@ async def _witness(db: Connection, request: web.Request, *, for_copy: bool = Fal
 
 
 async def _draw(db: Connection, request: web.Request, statement: Statement) -> dict[str, Any]:
-    seen = await service.view(db, statement, printer=request.app[PRINTER])
+    seen = await service.view(db, statement, printer=request.app[PRINTER], session_id=request[access.VICTIM].session_id)
     return drawing.for_person(seen, await service.list_for(db, statement.appointment_id))
 
 

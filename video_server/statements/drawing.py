@@ -23,12 +23,14 @@ async def mark_for_officer(db: Connection, appointment_id: str) -> dict[str, Any
 
 
 async def _mark(db: Connection, statement: Statement) -> dict[str, Any]:
-    answers = await storage.list_answers(db, statement.id)
+    session_id = await service.find_session_in_call(db, statement.appointment_id)
+    answers = await storage.list_answers(db, statement.id, session_id=session_id)
     return {
         "id": statement.id,
         "state": statement.state.value,
         "version": statement.version,
         "live": statement.live,
+        "session": session_id[:8] if session_id else None,
         "answers": sorted(f"{key[:8]}:{said}" for key, said in answers.items()),
     }
 

@@ -138,8 +138,13 @@ async def list_drafts(db: Connection, statement: Statement) -> Sequence[tuple[in
     return await storage.list_versions(db, statement.id)
 
 
-async def view(db: Connection, statement: Statement, *, printer: Printer) -> View:
-    """Return a statement with all that is shown around it."""
+async def view(db: Connection, statement: Statement, *, printer: Printer, session_id: str | None = None) -> View:
+    """Return a statement with all that is shown around it.
+
+    session_id   whose answers count; unless given, those of the session that is in the call now. What another device
+                 of the same link confirmed before it was replaced never counts for this one.
+    """
+    session_id = session_id or await find_session_in_call(db, statement.appointment_id)
     appointment = await appointments.get(db, statement.appointment_id)
     incident = await incidents.get_incident(db, appointment.incident_id)
     officer = await accounts.find_staff(db, statement.taken_by)
@@ -150,10 +155,16 @@ async def view(db: Connection, statement: Statement, *, printer: Printer) -> Vie
         declaration=declaration,
         reference=incident.reference,
         officer=" ".join(filter(None, (officer.name, officer.collar_number))) if officer else "",
-        answers=await storage.list_answers(db, statement.id),
+        answers=await storage.list_answers(db, statement.id, session_id=session_id),
         shown=shown,
         digest=keys.digest_text(shown),
     )
+
+
+async def find_session_in_call(db: Connection, appointment_id: str) -> str | None:
+    """Return the witness's session that is in the call now."""
+    room = await calls.view(db, appointment_id)
+    return room.admitted.session_id if room.admitted is not None else None
 
 
 async def save_text(
@@ -330,7 +341,7 @@ async def answer(
     if await storage.save_answer(db, statement.id, paragraph, said, session_id=witness.session_id, now=now):
         action = "paragraph_confirmed" if said is Answer.RIGHT else "paragraph_questioned"
         await _tell(db, statement, action, actor=f"phone-session:{witness.session_id}", now=now, paragraph=number)
-    return await view(db, statement, printer=printer)
+    return await view(db, statement, printer=printer, session_id=witness.session_id)
 
 
 async def sign(
@@ -354,7 +365,7 @@ async def sign(
         statement = await get(db, witness.appointment_id, statement_id)
         if statement.state not in OPEN:
             return await _signed_before(db, statement, shown_digest)
-        seen = await view(db, statement, printer=printer)
+        seen = await view(db, statement, printer=printer, session_id=witness.session_id)
     _check(seen, shown_digest=shown_digest, declared=declared)
     with i18n.use(statement.language):
         signed_on = pages.say_day_and_clock(now, force)
@@ -401,7 +412,8 @@ async def _write_signed(
     if current.state in OPEN:
         if current.version != seen.statement.version:
             raise TextChanged
-        _check(await view(db, current, printer=printer), shown_digest=seen.digest, declared=True)
+        now_seen = await view(db, current, printer=printer, session_id=witness.session_id)
+        _check(now_seen, shown_digest=seen.digest, declared=True)
     statement = seen.statement
     await storage.insert_signature(
         db,

@@ -291,10 +291,11 @@ async def set_language(db: Connection, statement_id: str, *, language: str, vers
 async def save_answer(
     db: Connection, statement_id: str, paragraph: str, answer: Answer, *, session_id: str, now: datetime
 ) -> bool:
-    """Keep the newest answer to a paragraph; False when it stands already."""
+    """Keep the newest answer to a paragraph; False when this session has given it already."""
     values = {"answer": answer, "answered_at": now, "session_id": session_id}
     mine = (confirmations.c.statement_id == statement_id, confirmations.c.paragraph == paragraph)
-    if await db.scalar(select(confirmations.c.answer).where(*mine)) == answer:
+    row = (await db.execute(select(confirmations.c.answer, confirmations.c.session_id).where(*mine))).first()
+    if row is not None and (row.answer, row.session_id) == (answer, session_id):
         return False
     try:
         async with db.begin_nested():
@@ -304,10 +305,13 @@ async def save_answer(
     return True
 
 
-async def list_answers(db: Connection, statement_id: str) -> Mapping[str, Answer]:
+async def list_answers(db: Connection, statement_id: str, *, session_id: str | None) -> Mapping[str, Answer]:
+    """Return the answers by paragraph, those of one session when it is named."""
     found = select(confirmations.c.paragraph, confirmations.c.answer).where(
         confirmations.c.statement_id == statement_id
     )
+    if session_id is not None:
+        found = found.where(confirmations.c.session_id == session_id)
     return {row.paragraph: Answer(row.answer) for row in await db.execute(found)}
 
 
