@@ -88,7 +88,19 @@ async def on_postgres(base: str, statement: str) -> None:
         await connection.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+IN_A_BROWSER = {"phone", "booth"}
+"""Fixtures that open a browser on single pages."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what needs a database on both kinds; how single pages look in a browser is the same on either."""
+    given = [mark for mark in metafunc.definition.iter_markers("parametrize") if "database_url" in mark.args[0]]
+    if "database_url" in metafunc.fixturenames and not given:
+        kinds = ["sqlite"] if IN_A_BROWSER & set(metafunc.fixturenames) else ["sqlite", "postgresql"]
+        metafunc.parametrize("database_url", kinds, indirect=True)
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a migrated, empty database; every test that asks runs on both kinds."""
     if request.param == "sqlite":
