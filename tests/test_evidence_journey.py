@@ -77,15 +77,16 @@ def test_a_photo_arrives_through_a_broken_line_and_a_killed_store(
     width = phone.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert width <= 0, "nothing scrolls sideways"
 
-    slow_down(phone, 400_000)
+    slow_down(phone, 150_000)
     phone.locator(".app-evidence__chosen").set_input_files(photo)
     expect(phone.locator(".app-evidence__figures")).to_contain_text(re.compile(r"of 5\.8 MB sent"))
     until(lambda: bar(phone) > 0.05, "the first bytes")
     expect(booth.locator("#evidence-list")).to_contain_text("On its way")
     product.kill(STORE)
+    slow_down(phone, 30_000)
     until(product.is_ready, "the store to be back")
     before = bar(phone)
-    slow_down(phone, 400_000, offline=True)
+    slow_down(phone, 30_000, offline=True)
     expect(panel).to_contain_text("The connection is interrupted. It goes on by itself.")
     slow_down(phone, 3_000_000)
     expect(panel).to_contain_text("It arrived and is safe.", timeout=60_000)

@@ -36,9 +36,12 @@ export class Upload extends EventTarget {
     /** @type {Stage} */
     this.stage = "sending";
     this.sent = 0;
+    /** What the store has said is safe there. */
+    this.safe = 0;
     this.grant = "";
     this.bearer = "";
     this.bearerAt = 0;
+    this.allSent = false;
     this.fatal = "";
     this.said = "";
     this.movedAt = Date.now();
@@ -51,6 +54,8 @@ export class Upload extends EventTarget {
     this.worker = null;
     /** @type {Promise<string | null>} */
     this.digest = Promise.resolve(null);
+    /** Try at once what was put off. */
+    this.wake = () => {};
     this.online = () => this.#again();
   }
 
@@ -140,6 +145,7 @@ export class Upload extends EventTarget {
   /** @param {tus.Request} request @param {tus.Response} response */
   #note(request, response) {
     this.#take(response.getHeader("Upload-Bearer"));
+    this.safe = Number(response.getHeader("Upload-Offset") ?? this.safe);
     if (request.getMethod() !== "POST" || response.getStatus() !== 201) return;
     this.grant = "";
     this.#remember(response.getHeader("Location") ?? "");
@@ -163,7 +169,10 @@ export class Upload extends EventTarget {
     if (status === 401) this.bearer = "";
     if (status === 403) this.grant = "";
     const mends = status === 0 || status >= 500 || [401, 403, 404, 408, 409, 423, 429].includes(status);
-    if (mends) this.#change("waiting");
+    if (mends) {
+      this.sent = this.safe; // a browser reports all as sent when the answer comes early
+      this.#change("waiting");
+    }
     return mends;
   }
 
@@ -196,12 +205,13 @@ export class Upload extends EventTarget {
 
   /** A connection can be dead without saying so. */
   #watch() {
-    if (this.stage === "sending" && this.tus && Date.now() - this.movedAt > STALLED_MS) this.#again();
+    if (this.stage === "sending" && !this.allSent && this.tus && Date.now() - this.movedAt > STALLED_MS) this.#again();
   }
 
   /** Ask the store where it stands and go on from there, now. */
   #again() {
-    if (!this.tus || !["sending", "waiting"].includes(this.stage)) return;
+    if (this.allSent) this.wake();
+    if (!this.tus || this.allSent || this.isOver) return;
     this.movedAt = Date.now();
     const upload = this.tus;
     void upload.abort().then(() => {
@@ -212,7 +222,8 @@ export class Upload extends EventTarget {
   // --- at the end
 
   async #finish() {
-    if (this.isOver || this.stage === "checking") return;
+    if (this.isOver || this.allSent) return;
+    this.allSent = true;
     this.#change("checking");
     this.#tell(this.file.size);
     const sha256 = await this.digest;
@@ -248,7 +259,11 @@ export class Upload extends EventTarget {
       const answer = await act();
       const mends = answer.status === 0 || answer.status >= 500 || [401, 409, 423, 429].includes(answer.status);
       if (answer.ok || !mends || this.isOver || n + 1 >= tries) return answer;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS[n]));
+      this.#change("waiting");
+      await new Promise((resolve) => {
+        this.wake = () => resolve(undefined);
+        setTimeout(resolve, RETRY_MS[n]);
+      });
     }
   }
 
