@@ -74,7 +74,7 @@ def make_data_folder(settings: Settings) -> None:
         if data.stat().st_mode & 0o077:
             if not settings.demo:
                 raise CannotStart(f"Other accounts can look into the data folder {data}: run 'chmod 700 {data}' first.")
-            data.chmod(0o700)
+            data.chmod(data.stat().st_mode & 0o700)  # takes from others, gives us nothing that was withheld
         settings.relay_control.parent.mkdir(exist_ok=True, mode=0o700)
         if not os.access(data, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
