@@ -442,8 +442,8 @@ async def test_moving_twice_to_the_same_time_tells_the_person_once(smith, book, 
 
 async def test_cancelling_frees_the_time_withdraws_the_texts_and_says_so(smith, book, cancel, database, clock):
     booked = await book(at("14:00"))
-    cancelled = await cancel(booked, "not_safe")
-    assert (cancelled.state, cancelled.cancel_reason, cancelled.ended_at) == (State.CANCELLED, "not_safe", clock())
+    cancelled = await cancel(booked, "person_asked")
+    assert (cancelled.state, cancelled.cancel_reason, cancelled.ended_at) == (State.CANCELLED, "person_asked", clock())
     assert await quarters_in(database) == {}
     assert sorted((kind, state) for kind, state, _ in await texts_of(database, booked)) == [
         ("booked", "void"),
@@ -455,7 +455,7 @@ async def test_cancelling_frees_the_time_withdraws_the_texts_and_says_so(smith, 
         assert await service.get(db, booked.id) == cancelled
         entries = await audit.list_for(db, f"appointment:{booked.id}")
     assert [entry.details.get("reason") for entry in entries if entry.action == "appointments.cancelled"] == [
-        "not_safe"
+        "person_asked"
     ]
 
 

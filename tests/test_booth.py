@@ -558,10 +558,13 @@ async def test_the_summary_holds_times_outcome_notes_and_every_deed_in_words(
     clock.move(minutes=1)
     person = await guest(appointment, word="wrong word")
     clock.move(minutes=1)
+    async with database.begin() as db:
+        await calls.renew_presence(db, [person.socket], now=clock())  # the page is still open
     await client.post(path_of(appointment, "admit"), json={"participant": person.id})
     for version, text in enumerate(("Blue", "Blue van", "Blue van <b>")):
+        clock.move(minutes=version)  # saved as typed, recorded once a minute
         await client.post(path_of(appointment, "note"), json={"text": text, "version": version})
-    clock.move(minutes=30)
+    clock.move(minutes=27)
     async with database.begin() as db:
         await calls.leave(db, person.id, now=clock())
     await client.post(path_of(appointment, "end"), json={"outcome": "rebook"})

@@ -625,11 +625,11 @@ async def test_the_demo_page_shows_texts_as_phones_would_with_links_that_lead_so
     assert page.index("Open this link") < page.index("has been cancelled")
 
 
-async def test_only_the_demo_has_the_page_of_texts(database, clock, key_ring, tmp_path):
+async def test_only_the_demo_has_the_page_of_texts(database, database_url, clock, key_ring, tmp_path):
     from aiohttp.test_utils import TestClient, TestServer
 
     from video_server.app import make_app
 
-    real = load(demo=False, data=tmp_path, public_url="https://texts.example")
+    real = load(demo=False, data=tmp_path, public_url="https://texts.example", database=database_url)
     async with TestClient(TestServer(make_app(real, key_ring, clock=clock))) as client:
         assert (await client.get("/demo/texts")).status == 404

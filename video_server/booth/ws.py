@@ -25,11 +25,12 @@ routes = web.RouteTableDef()
 @access.staff(Role.OFFICER, Role.SUPERVISOR)
 async def room_socket(request: web.Request) -> web.StreamResponse:
     """Seat the appointment's officer or a supervisor; a colleague takes the appointment over first."""
-    sockets.require_upgrade(request)
     clock, session_id = request.app[app_keys.CLOCK], request[access.SESSION].id
-    async with request.app[app_keys.DATABASE].begin() as db:
+    async with request.app[app_keys.DATABASE].read() as db:
         appointment = await access_appointment(db, request[access.STAFF], request.match_info["appointment"])
         incident = await incidents.get_incident(db, appointment.incident_id)
+    sockets.require_upgrade(request)
+    async with request.app[app_keys.DATABASE].begin() as db:
         person = await service.arrive(
             db,
             appointment,
