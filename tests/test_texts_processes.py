@@ -166,6 +166,7 @@ async def run_scheduler(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VIDEO_")} | {
         "VIDEO_DEMO": "true",
         "VIDEO_DATA": str(settings.data),
+        "VIDEO_DATABASE": settings.database_url,
         "VIDEO_TEXTS": "twilio",
         "VIDEO_TWILIO_ACCOUNT": ACCOUNT,
         "VIDEO_TWILIO_TOKEN": TOKEN,
