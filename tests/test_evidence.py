@@ -119,7 +119,7 @@ async def test_after_the_store_was_killed_in_the_middle_the_upload_goes_on_with_
     await call.wait_for(request_id, "received")
 
 
-async def test_a_wrong_digest_sets_the_file_aside_and_nobody_opens_it_here(call):
+async def test_a_wrong_digest_sets_the_file_aside_and_nobody_opens_it_here(call, clock):
     request_id = await call.ask()
     item_id = await call.send(request_id, jpeg(5_000), digest=sha256(b"something else"))
     [item] = (await call.request(request_id)).items
@@ -127,6 +127,7 @@ async def test_a_wrong_digest_sets_the_file_aside_and_nobody_opens_it_here(call)
     answer = await call.officer.get(f"/booth/evidence/{item_id}/content", headers={"Accept": "application/json"})
     assert (answer.status, (await answer.json())["error"]) == (409, "evidence_quarantined")
     assert (await call.officer.get(f"/booth/evidence/{item_id}/preview")).status == 409
+    clock.move(seconds=1)
     await call.send(request_id, jpeg(5_000, seed=2))  # sent once more, and this time it is right
     assert (await call.request(request_id)).state is RequestState.RECEIVED
 
