@@ -126,14 +126,17 @@ def playwright() -> Iterator[Playwright]:
         yield started
 
 
+DATABASES = count(1)  # each module that asks for the product has one of its own
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def product(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The running server, on each kind of database in turn."""
     environment = {}
     if request.param == "postgresql":
-        base = request.getfixturevalue("postgres")
-        apart(on_postgres(base, "CREATE DATABASE journey"))
-        environment["VIDEO_DATABASE"] = f"{base}/journey"
+        base, name = request.getfixturevalue("postgres"), f"journey_{next(DATABASES)}"
+        apart(on_postgres(base, f"CREATE DATABASE {name}"))
+        environment["VIDEO_DATABASE"] = f"{base}/{name}"
     product = Product(tmp_path_factory.mktemp("journey") / "data", environment=environment).start()
     yield product
     product.stop()
