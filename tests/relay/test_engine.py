@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from itertools import pairwise
 
 import pytest
 from aioice import stun
@@ -15,7 +16,21 @@ from video_server.core.clock import monotonic
 from video_server.relay import rtcp
 from video_server.relay.engine import Engine
 from video_server.relay.feedback import TICK_SECONDS
-from video_server.relay.protocol import Admit, CloseRoom, Event, Join, Leave, Refused, RestartIce, Status
+from video_server.relay.protocol import (
+    PUBLISHABLE,
+    Admit,
+    AudioOnly,
+    CloseRoom,
+    Drain,
+    Event,
+    Hold,
+    Join,
+    Leave,
+    Permit,
+    Refused,
+    RestartIce,
+    Status,
+)
 
 
 class Relay:
@@ -42,10 +57,10 @@ class Relay:
         self.engine._liveness_due = 0.0
         self.engine.tick(now=now)
 
-    async def join(self, name, *, admitted=True, echo=False, epoch=1, room="r") -> RawPeer:
+    async def join(self, name, *, admitted=True, echo=False, epoch=1, room="r", publish=PUBLISHABLE) -> RawPeer:
         peer = RawPeer(self.monkeypatch)
         self.peers.append(peer)
-        answer = self.engine.handle(Join(room, epoch, name, await peer.offer(), admitted, echo))["answer"]
+        answer = self.engine.handle(Join(room, epoch, name, await peer.offer(), admitted, echo, publish))["answer"]
         await peer.accept(answer)
         await until(lambda: self.engine._peers[(room, name)].up, f"{name} is up")
         return peer
@@ -114,6 +129,138 @@ async def test_who_is_not_admitted_receives_nothing_and_is_not_heard(relay):
     assert all(b"still here" not in payload for *_, payload in (*a.packets, *b.packets))
 
 
+async def test_of_a_kind_not_permitted_every_packet_is_counted_and_dropped(relay):
+    a, b = await relay.join("a", publish=("audio",)), await relay.join("b")
+    for kind in ("video", "screen"):
+        await a.send(kind, b"not allowed")
+    await a.send("video", b"\0\1not allowed", payload_type=VP8_RTX, ssrc=a.ssrcs["video-rtx"])
+    await a.send_until("audio", b, 0, b"allowed")
+    assert relay.dropped("not_permitted") == 3
+    assert {p[4][:7] for p in b.packets} == {b"allowed"}
+    assert relay.told("media", "a")[-1].data == {"kinds": ["audio"]}
+    assert relay.told("slots", "b")[-1].data["slots"][0] | {"slot": 0} == {
+        "slot": 0, "participant": "a", "audio": True, "video": False, "screen": False,
+    }  # fmt: skip
+
+
+async def test_a_permission_holds_from_the_very_answer_on_and_can_be_given_back(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    for kind in ("audio", "video"):
+        await a.send_until(kind, b, 0, b"before")
+    relay.engine.handle(Permit("r", 1, "a", ("video",)))
+    await a.send("audio", b"silenced")
+    await a.send_until("video", b, 0, b"still seen")
+    assert relay.dropped("not_permitted") == 1
+    relay.engine.handle(Permit("r", 1, "a", PUBLISHABLE))
+    await a.send_until("audio", b, 0, b"again")
+    assert all(not payload.startswith(b"silenced") for payload in b.got(0, "audio"))
+    numbers = [sequence for ssrc, _, sequence, _, _ in b.packets if ssrc == b.slot_ssrc(0, "audio")]
+    assert [(after - before) & 0xFFFF for before, after in pairwise(numbers)] == [1] * (len(numbers) - 1)
+
+
+async def test_who_may_publish_nothing_hears_everybody_and_takes_no_slot(relay):
+    listening = await relay.join("s", publish=())
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("audio", listening, 0, b"I was there")
+    await b.send_until("audio", a, 0, b"the first slot is free")
+    await listening.send("audio", b"psst")
+    await a.send_until("audio", b, 0, b"flush")
+    assert all(b"psst" not in payload for *_, payload in (*a.packets, *b.packets))
+    assert all(seat["participant"] != "s" for e in relay.told("slots") for seat in e.data["slots"])
+
+
+async def test_a_permission_taken_from_a_screen_frees_its_slot(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send("screen", b"slide")
+    await until(lambda: b.got(1, "video"), "the screen arrives")
+    relay.engine.handle(Permit("r", 1, "a", ("audio", "video")))
+    assert [seat["screen"] for seat in relay.told("slots", "b")[-1].data["slots"]] == [False]
+    await a.send("screen", b"another slide")
+    await a.send_until("audio", b, 0, b"flush")
+    assert all(b"another" not in payload for *_, payload in b.packets)
+
+
+async def test_while_held_nothing_passes_and_everybody_keeps_the_slot(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    for kind in ("audio", "video"):
+        await a.send_until(kind, b, 0, b"before")
+    echo = await relay.join("e", admitted=False, echo=True)
+    told = len(relay.told("slots"))
+    relay.engine.handle(Hold("r", 1, True))
+    received = relay.engine.counters.received
+    for kind in ("audio", "video"):
+        await a.send(kind, b"private")
+    report = rtcp.SenderReport(a.ssrcs["video"], 5, 6, 7, 8)
+    await a.send_rtcp(rtcp.build_sender_report(report))
+    heard = len(b.packets)
+    await b.send_rtcp(rtcp.build_nack(1, b.packets[0][0], [b.packets[0][2]]))
+    await until(lambda: relay.engine.counters.received >= received + 2, "the relay has both packets")
+    await until(lambda: relay.dropped("resend_impossible") == 1, "not even sent again")
+    await echo.send_until("audio", echo, 0, b"the mirror works")
+    assert len(b.packets) == heard
+    assert not [p for d in b.rtcp for p in rtcp.parse(d) or () if isinstance(p, rtcp.SenderReport)]
+    assert len(relay.told("slots")) == told + 1, "only the echo's own sound is news"
+    relay.engine.handle(Hold("r", 1, False))
+    await a.send_until("audio", b, 0, b"after")
+    assert all(not payload.startswith(b"private") for *_, payload in b.packets)
+
+
+async def test_a_hold_before_the_first_join_and_through_new_connections_ends_with_the_epoch(relay):
+    relay.engine.handle(Hold("r", 1, True))
+    a, b = await relay.join("a"), await relay.join("b")
+    again = await relay.join("b")
+    await a.send("audio", b"private")
+    await until(lambda: relay.told("media", "a"), "the relay has it")
+    a, again = await relay.join("a", epoch=2), await relay.join("b", epoch=2)
+    await a.send_until("audio", again, 0, b"a new life")
+    assert all(b"private" not in payload for *_, payload in (*b.packets, *again.packets))
+
+
+async def test_who_wishes_sound_alone_neither_sees_nor_is_seen(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    for kind in ("audio", "video"):
+        await a.send_until(kind, b, 0, b"before")
+        await b.send_until(kind, a, 0, b"before")
+    relay.engine.handle(AudioOnly("r", 1, "a", True))
+    for one, other in ((a, b), (b, a)):
+        await one.send("video", b"unseen")
+        await one.send_until("audio", other, 0, b"heard")
+    assert all(not payload.startswith(b"unseen") for *_, payload in (*a.packets, *b.packets))
+    assert [relay.told("slots", name)[-1].data["slots"][0]["video"] for name in "ab"] == [False, False]
+    again = await relay.join("a")
+    await b.send("video", b"unseen")
+    await b.send_until("audio", again, 0, b"the wish lasts")
+    assert not again.got(0, "video")
+    relay.engine.handle(AudioOnly("r", 1, "a", False))
+    await b.send_until("video", again, 0, b"seen")
+    await again.send_until("video", b, 0, b"seen")
+
+
+async def test_a_relay_that_drains_takes_no_new_room_and_goes_on_with_those_it_has(relay):
+    a = await relay.join("a")
+    relay.engine.handle(Drain(True))
+    assert relay.engine.handle(Status())["draining"] is True
+    with pytest.raises(Refused) as refusal:
+        await relay.join("x", room="another")
+    assert refusal.value.code == "draining"
+    late = await relay.join("late")
+    await a.send_until("audio", late, 0, b"welcome")
+    relay.engine.handle(Drain(False))
+    await relay.join("x", room="another")
+    assert relay.engine.handle(Status())["rooms"] == 2
+
+
+async def test_the_load_is_told(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("audio", b, 0, b"one")
+
+    async def counted():
+        await a.send("audio", b"more")
+        return relay.engine.handle(Status())["packets_per_second"] > 0
+
+    await until(counted, "packets are counted by the second")
+
+
 async def test_after_leaving_not_one_packet_more_in_either_direction(relay):
     a, b, c = await relay.join("a"), await relay.join("b"), await relay.join("c")
     await a.send_until("audio", b, 0, b"before")
@@ -165,6 +312,9 @@ async def test_epochs_are_kept_for_every_request(relay):
     for request in (
         Join("r", 4, "b", offer, True),
         Admit("r", 4, "a", False),
+        Permit("r", 4, "a", ()),
+        AudioOnly("r", 4, "a", True),
+        Hold("r", 4, True),
         Leave("r", 4, "a"),
         RestartIce("r", 4, "a", offer),
         CloseRoom("r", 4),

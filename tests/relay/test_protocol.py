@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from video_server.relay.protocol import (
     MAX_LINE_BYTES,
     Admit,
+    AudioOnly,
     CloseRoom,
+    Drain,
     Event,
     Hello,
+    Hold,
     Join,
     Leave,
     LineSplitter,
+    Permit,
     Refused,
     Reply,
     RestartIce,
@@ -28,10 +32,16 @@ from video_server.relay.protocol import (
 REQUESTS = [
     Join("room", 1, "p", "v=0", True),
     Join("room", 1, "p", "v=0", False, echo=True),
+    Join("room", 1, "p", "v=0", True, publish=("audio",)),
     RestartIce("room", 2, "p", "v=0"),
     Admit("room", 0, "p", False),
+    Permit("r", 3, "p", ("screen", "audio")),
+    Permit("r", 3, "p", ()),
+    AudioOnly("r", 3, "p", True),
+    Hold("r", 3, True),
     Leave("r", 3, "p"),
     CloseRoom("r", 3),
+    Drain(True),
     Status(),
 ]
 
@@ -89,6 +99,20 @@ def test_a_bad_request_is_told_so_under_its_id(change, number):
     assert got == number
     assert isinstance(refusal, Refused)
     assert refusal.code == "bad_request"
+
+
+@pytest.mark.parametrize("publish", [None, "audio", ["smell"], ["audio", "audio"], [["audio"]], {"audio": 1}, [1]])
+def test_only_a_list_of_known_kinds_can_be_permitted(publish):
+    line = {"id": 5, "op": "permit", "room": "r", "epoch": 1, "participant": "p", "publish": publish}
+    _, refusal = parse_request(json.dumps(line).encode())
+    assert refusal.code == "bad_request"
+
+
+def test_a_join_without_echo_and_publish_means_no_echo_and_everything():
+    line = {"id": 5, "op": "join", "room": "r", "epoch": 1, "participant": "p", "offer": "v=0", "admitted": True}
+    assert parse_request(json.dumps(line).encode())[1] == Join(
+        "r", 1, "p", "v=0", True, echo=False, publish=("audio", "video", "screen")
+    )
 
 
 @pytest.mark.parametrize("field", ["room", "epoch", "participant", "admitted"])

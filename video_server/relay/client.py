@@ -1,20 +1,25 @@
 """The web process's end of the control channel. Knows nothing of media."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from video_server.core.log import get_logger
 from video_server.relay.protocol import (
+    PUBLISHABLE,
     Admit,
+    AudioOnly,
     CloseRoom,
+    Drain,
     Event,
     Hello,
+    Hold,
     Join,
     Leave,
     LineSplitter,
+    Permit,
     Reply,
     Request,
     RestartIce,
@@ -30,7 +35,7 @@ _log = get_logger(__name__)
 class RelayRefused(Exception):
     """The relay said no.
 
-    code   stale_epoch, bad_offer, unknown_room, unknown_participant, full, bad_request
+    code   stale_epoch, bad_offer, unknown_room, unknown_participant, full, draining, bad_request
     """
 
     def __init__(self, code: str, detail: str = "") -> None:
@@ -47,9 +52,8 @@ class RelayLost(Exception):
 class RelayEvent:
     """What the relay reports.
 
-    name   connected, media, silent, heard, gone, left, slots
-    data   media: {"kinds": ["audio", "video"]}; slots (of the receiver `participant`): {"slots": [{"slot": 0,
-           "participant": "…", "audio": true, "video": true, "screen": false}, …]}; gone, left, silent: {"reason": "…"}
+    name   connected, media, slots, rung, quality, silent, heard, gone, left
+    data   as the relay's README shows for each
     """
 
     name: str
@@ -99,10 +103,18 @@ class RelayClient:
         return client
 
     async def join(
-        self, *, room: str, epoch: int, participant: str, offer: str, admitted: bool, echo: bool = False
+        self,
+        *,
+        room: str,
+        epoch: int,
+        participant: str,
+        offer: str,
+        admitted: bool,
+        echo: bool = False,
+        publish: Sequence[str] = PUBLISHABLE,
     ) -> str:
         """Bring a participant in; return the SDP answer. Raises RelayRefused, RelayLost."""
-        return await self._ask_answer(Join(room, epoch, participant, offer, admitted, echo))
+        return await self._ask_answer(Join(room, epoch, participant, offer, admitted, echo, tuple(publish)))
 
     async def restart_ice(self, *, room: str, epoch: int, participant: str, offer: str) -> str:
         """Give a participant's connection a new path; return the SDP answer. Raises RelayRefused, RelayLost."""
@@ -112,13 +124,29 @@ class RelayClient:
         """Let a participant in, or send it back to wait. Raises RelayRefused, RelayLost."""
         await self._ask(Admit(room, epoch, participant, admitted))
 
+    async def permit(self, *, room: str, epoch: int, participant: str, publish: Sequence[str]) -> None:
+        """Say anew what a participant may publish: "audio", "video", "screen". Raises RelayRefused, RelayLost."""
+        await self._ask(Permit(room, epoch, participant, tuple(publish)))
+
+    async def audio_only(self, *, room: str, epoch: int, participant: str, on: bool) -> None:
+        """Let a participant neither see nor be seen, as it wishes. Raises RelayRefused, RelayLost."""
+        await self._ask(AudioOnly(room, epoch, participant, on))
+
     async def leave(self, *, room: str, epoch: int, participant: str) -> None:
         """End a participant's connection. Raises RelayRefused, RelayLost."""
         await self._ask(Leave(room, epoch, participant))
 
+    async def hold(self, *, room: str, epoch: int, held: bool) -> None:
+        """Stop everything in a room, also in one not joined yet, or let it go on. Raises RelayRefused, RelayLost."""
+        await self._ask(Hold(room, epoch, held))
+
     async def close_room(self, *, room: str, epoch: int) -> None:
         """End everybody's connection. Raises RelayRefused, RelayLost."""
         await self._ask(CloseRoom(room, epoch))
+
+    async def drain(self, *, on: bool) -> None:
+        """Have the relay refuse rooms it does not hold, or take them again. Raises RelayLost."""
+        await self._ask(Drain(on))
 
     async def status(self) -> dict[str, Any]:
         """Return the relay's figures. Raises RelayLost."""

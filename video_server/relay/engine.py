@@ -13,7 +13,20 @@ from video_server.relay.feedback import Feedback
 from video_server.relay.forward import Forwarder
 from video_server.relay.liveness import PROBE_AFTER_SECONDS, Change, Liveness
 from video_server.relay.peers import Peer, assign_sending
-from video_server.relay.protocol import Admit, CloseRoom, Event, Join, Leave, Refused, Request, RestartIce
+from video_server.relay.protocol import (
+    Admit,
+    AudioOnly,
+    CloseRoom,
+    Drain,
+    Event,
+    Hold,
+    Join,
+    Leave,
+    Permit,
+    Refused,
+    Request,
+    RestartIce,
+)
 from video_server.relay.rooms import Participant, Room, Rooms, Seat
 from video_server.relay.sdp import BadOffer, Endpoint, Offer, parse_offer, render_answer
 from video_server.relay.streams import Output, Source
@@ -40,6 +53,8 @@ class Engine:
         self.counters = Counters()
         self.rooms = Rooms()
         self.stall_max_seconds = 0.0
+        self.draining = False
+        self.packets_per_second = 0
         self._emit = emit
         self._certificate = transport.Certificate()
         self.port = transport.Port(udp_host, udp_port, self.counters)
@@ -48,6 +63,7 @@ class Engine:
         self._liveness: dict[tuple[str, str], Liveness] = {}
         self._liveness_due = 0.0
         self._ticked_at = 0.0
+        self._packets_counted = (0, monotonic())
         self._closing: set[Any] = set()
         self.forwarder = Forwarder(
             self.port,
@@ -63,21 +79,29 @@ class Engine:
 
     def handle(self, request: Request) -> dict[str, Any]:
         """Do what is asked and return the result. Raises Refused."""
-        if isinstance(request, Join):
-            return {"answer": self._join(request)}
-        if isinstance(request, RestartIce):
-            return {"answer": self._restart_ice(request)}
-        if isinstance(request, Admit):
-            self._admit(request)
-        elif isinstance(request, Leave):
-            self._enter(request.room, request.epoch)
-            room, _ = self.rooms.get_participant(request.room, request.participant)
-            self._remove(room, request.participant, "left", {"reason": "leave"})
-        elif isinstance(request, CloseRoom):
-            self._enter(request.room, request.epoch)
-            self._empty(self.rooms.get(request.room), "closed")
-        else:
-            return self.status()
+        match request:
+            case Join():
+                return {"answer": self._join(request)}
+            case RestartIce():
+                return {"answer": self._restart_ice(request)}
+            case Admit() | Permit() | AudioOnly():
+                self._change(request)
+            case Leave():
+                self._enter(request.room, request.epoch)
+                room, _ = self.rooms.get_participant(request.room, request.participant)
+                self._remove(room, request.participant, "left", {"reason": "leave"})
+            case Hold():
+                self._enter(request.room, request.epoch)
+                held = self.rooms.hold(request.room, held=request.held)
+                if held is not None:
+                    self._rewire(held)
+            case CloseRoom():
+                self._enter(request.room, request.epoch)
+                self._empty(self.rooms.get(request.room), "closed")
+            case Drain():
+                self.draining = request.on
+            case _:
+                return self.status()
         return {}
 
     def _enter(self, room_id: str, epoch: int) -> None:
@@ -87,21 +111,24 @@ class Engine:
 
     def _join(self, request: Join) -> str:
         offer = _parse(request.offer)
+        if self.draining and request.room not in self.rooms.rooms:
+            raise Refused("draining", "this relay takes no new rooms")
         self._enter(request.room, request.epoch)
-        arriving = Participant(request.participant, request.admitted, request.echo, offer.slots)
+        publish = frozenset(request.publish)
+        arriving = Participant(request.participant, request.admitted, request.echo, offer.slots, publish)
         room = self.rooms.put(request.room, request.epoch, arriving)
         key = (request.room, request.participant)
         former = self._peers.pop(key, None)
         if former is not None:
             self._disconnect(former)
-        peer = self._connect(request.room, request.participant, offer)
+        peer = self._connect(request.room, request.participant, offer, publish)
         self._peers[key] = peer
         self._liveness[key] = Liveness(now=monotonic())
-        self._rewire(room, tell=arriving)
+        self._rewire(room)
         peer.link.start()
         return self._answer(peer)
 
-    def _connect(self, room: str, participant: str, offer: Offer) -> Peer:
+    def _connect(self, room: str, participant: str, offer: Offer, publish: frozenset[str]) -> Peer:
         link = transport.Link(
             self.port,
             self._certificate,
@@ -110,7 +137,7 @@ class Engine:
             on_down=lambda reason: self._go_down(peer, reason),
             on_moved=lambda address: peer.move(address),
         )
-        peer = Peer(room, participant, offer, assign_sending(offer), link)
+        peer = Peer(room, participant, offer, assign_sending(offer), link, publish)
         return peer
 
     def _answer(self, peer: Peer) -> str:
@@ -135,12 +162,17 @@ class Engine:
         peer.answers += 1
         return self._answer(peer)
 
-    def _admit(self, request: Admit) -> None:
+    def _change(self, request: Admit | Permit | AudioOnly) -> None:
         self._enter(request.room, request.epoch)
         room, participant = self.rooms.get_participant(request.room, request.participant)
-        if participant.admitted != request.admitted:
+        if isinstance(request, Admit):
             participant.admitted = request.admitted
-            self._rewire(room)
+        elif isinstance(request, AudioOnly):
+            participant.audio_only = request.on
+        else:
+            participant.publish = frozenset(request.publish)
+            self._peers[(room.id, participant.id)].permit(participant.publish)
+        self._rewire(room)
 
     def _empty(self, room: Room, reason: str) -> None:
         for participant in list(room.participants):
@@ -203,8 +235,10 @@ class Engine:
             if not peer.up:
                 continue
             for seat, slot in receiver.seats.items():
+                if room.is_stopped(receiver, seat):
+                    continue
                 sender = self._peers[(room.id, seat.participant)]
-                for kind in ("video",) if seat.screen else ("audio", "video"):
+                for kind in room.find_kinds(receiver, seat):
                     source = sender.find_source(kind, screen=seat.screen)
                     output = peer.outputs.get((slot, kind))
                     if source is None or output is None:
@@ -214,11 +248,9 @@ class Engine:
                     else:
                         self.counters.dropped["codec_mismatch"] += 1
 
-    def _rewire(self, room: Room, *, tell: Participant | None = None) -> None:
-        """Connect sources and outputs as the room has it now, and tell receivers whose slots changed."""
-        changed = room.reseat()
-        if tell is not None and tell not in changed:
-            changed.append(tell)
+    def _rewire(self, room: Room) -> None:
+        """Connect sources and outputs as the room has it now, and tell receivers whose slots look different."""
+        room.reseat()
         now = monotonic()
         wanted = {id(output): (output, source) for output, source in self._wanted(room)}
         fed: dict[int, list[Output]] = {}
@@ -237,35 +269,36 @@ class Engine:
         for participant in room.participants.values():
             for each in self._peers[(room.id, participant.id)].by_mid.values():
                 each.outputs = fed.get(id(each), [])
-        for receiver in changed:
+        for receiver in room.participants.values():
             self._tell_slots(room, receiver)
 
     def _tell_slots(self, room: Room, receiver: Participant) -> None:
-        slots = []
-        for seat, slot in sorted(receiver.seats.items(), key=lambda pair: pair[1]):
-            kinds = self._kinds(room, seat)
-            slots.append(
-                {
-                    "slot": slot,
-                    "participant": seat.participant,
-                    "audio": "audio" in kinds,
-                    "video": "video" in kinds,
-                    "screen": seat.screen,
-                }
-            )
-        self._emit(Event("slots", room.id, receiver.id, {"slots": slots}))
+        slots = [
+            {
+                "slot": slot,
+                "participant": seat.participant,
+                "audio": "audio" in (kinds := self._find_kinds(room, receiver, seat)),
+                "video": "video" in kinds,
+                "screen": seat.screen,
+            }
+            for seat, slot in sorted(receiver.seats.items(), key=lambda pair: pair[1])
+        ]
+        if slots != receiver.told:
+            receiver.told = slots
+            self._emit(Event("slots", room.id, receiver.id, {"slots": slots}))
 
-    def _kinds(self, room: Room, seat: Seat) -> set[str]:
+    def _find_kinds(self, room: Room, receiver: Participant, seat: Seat) -> set[str]:
         sender = self._peers[(room.id, seat.participant)]
-        return {source.kind for source in sender.by_mid.values() if source.screen == seat.screen}
+        kinds = room.find_kinds(receiver, seat)
+        return {kind for kind in kinds if sender.find_source(kind, screen=seat.screen) is not None}
 
     # -- media
 
     def _learn(self, peer: Peer, ssrc: int, payload_type: int, block: bytes) -> Source | None:
         known = peer.sources.get(ssrc)
         source = peer.learn(ssrc, payload_type, block)
-        if source is None:
-            self.counters.dropped["unknown_ssrc" if known is None else "wrong_payload_type"] += 1
+        if isinstance(source, str):
+            self.counters.dropped[source] += 1
             return None
         room = self.rooms.rooms[peer.room]
         if source is known:
@@ -278,9 +311,6 @@ class Engine:
         if source.kind not in peer.kinds_seen:
             peer.kinds_seen.append(source.kind)
             self._emit(Event("media", peer.room, peer.participant, {"kinds": list(peer.kinds_seen)}))
-        for receiver in room.participants.values():
-            if any(seat.participant == peer.participant for seat in receiver.seats):
-                self._tell_slots(room, receiver)
         return source
 
     def _share_screen(self, room: Room, peer: Peer, *, shared: bool) -> None:
@@ -312,6 +342,14 @@ class Engine:
         if now >= self._liveness_due:
             self._liveness_due = now + _LIVENESS_SECONDS
             self._watch(now=now)
+        self._count_packets(now=now)
+
+    def _count_packets(self, *, now: float) -> None:
+        packets, at = self._packets_counted
+        if now - at >= 1.0:
+            total = self.counters.received + self.counters.forwarded
+            self.packets_per_second = round((total - packets) / (now - at))
+            self._packets_counted = (total, now)
 
     def _watch(self, *, now: float) -> None:
         for key, liveness in list(self._liveness.items()):
@@ -346,7 +384,9 @@ class Engine:
             "rooms": len(self.rooms.rooms),
             "participants": len(self._peers),
             "connected": sum(peer.up for peer in peers),
+            "draining": self.draining,
             "udp_port": self.port.address[1],
+            "packets_per_second": self.packets_per_second,
             "loop_stall_max_ms": round(self.stall_max_seconds * 1000, 1),
             "counters": self.counters.snapshot(),
         }

@@ -42,14 +42,24 @@ class Peer:
     """One connection of one participant.
 
     rx                  SRTP session for what it sends; None until DTLS is up
+    permitted           what it may publish; of anything else there is no source
     transport_cc_byte   first byte of the transport-wide number's extension as it stands in packets; 0: not negotiated
     sources             by SSRC; rtx_sources: retransmission SSRC -> the source it repairs
     outputs             by (slot, kind); outputs_by_ssrc holds the same under both SSRCs
     """
 
-    def __init__(self, room: str, participant: str, offer: Offer, sending: Mapping[str, Sending], link: Any) -> None:
+    def __init__(
+        self,
+        room: str,
+        participant: str,
+        offer: Offer,
+        sending: Mapping[str, Sending],
+        link: Any,
+        permitted: frozenset[str],
+    ) -> None:
         """Prepare outputs for every slot; nothing flows until the link is up."""
         self.room, self.participant = room, participant
+        self.permitted = permitted
         self.offer, self.sending, self.link = offer, sending, link
         self.answers = 1
         self.rx: Any = None
@@ -112,37 +122,51 @@ class Peer:
         """Return the source of the microphone, the camera or the screen, once a packet of it came."""
         return next((s for s in self.by_mid.values() if s.kind == kind and s.screen == screen), None)
 
-    def learn(self, ssrc: int, payload_type: int, block: bytes) -> Source | None:
-        """Return the source for an SSRC or payload type not seen before; None if it fits no m-line.
+    def learn(self, ssrc: int, payload_type: int, block: bytes) -> Source | str:
+        """Return the source for an SSRC or payload type not seen before, or why there is none.
 
         block   the header extensions, which name the m-line of an SSRC that the offer did not announce
         """
         known = self.sources.get(ssrc)
         line = self._find_line(ssrc, payload_type, block)
         if line is None:
-            return None
+            return "unknown_ssrc" if known is None else "wrong_payload_type"
+        if not self._permits(line):
+            return "not_permitted"
         if known is None and any(each.rtx_payload_type == payload_type for each in line.formats):
             original = self.by_mid.get(line.mid)
             if original is not None and len(self.rtx_sources) < _MAX_STREAMS:
                 self.rtx_sources[ssrc] = original
-            return None  # this first one is lost; it is most likely a probe
+            return "rtx_unknown"  # this first one is lost; it is most likely a probe
         chosen = next((each for each in line.formats if each.payload_type == payload_type), None)
         if chosen is None:
-            return None
+            return "wrong_payload_type"
         if known is not None:
             known.codec, known.payload_type = chosen.codec, chosen.payload_type
             return known
         if len(self.sources) >= _MAX_STREAMS:
-            return None
+            return "unknown_ssrc"
         return self._add_source(ssrc, line, chosen)
+
+    def _permits(self, line: Line) -> bool:
+        return ("screen" if line.mid == self._screen_mid else line.kind) in self.permitted
+
+    def permit(self, permitted: frozenset[str]) -> None:
+        """Forget the sources of what is permitted no longer: their packets fit nothing and are counted."""
+        self.permitted = permitted
+        for mid in [mid for mid in self.by_mid if not self._permits(self._line_by_mid[mid])]:
+            self._forget(self.by_mid.pop(mid))
+
+    def _forget(self, source: Source) -> None:
+        self.sources.pop(source.ssrc, None)
+        self.rtx_sources = {rtx: each for rtx, each in self.rtx_sources.items() if each is not source}
 
     def _add_source(self, ssrc: int, line: Line, chosen: Format) -> Source:
         screen = line.mid == self._screen_mid
         source = Source(ssrc, line.kind, chosen.codec, chosen.payload_type, screen=screen, owner=self)
         former = self.by_mid.get(line.mid)
         if former is not None:  # the browser began the track anew under another SSRC
-            self.sources.pop(former.ssrc, None)
-            self.rtx_sources = {rtx: each for rtx, each in self.rtx_sources.items() if each is not former}
+            self._forget(former)
         self.by_mid[line.mid] = source
         self.sources[ssrc] = source
         for rtx, original in line.rtx_of.items():

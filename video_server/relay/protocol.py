@@ -6,7 +6,7 @@ The relay greets with its instance; requests carry an `id` and are answered in o
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar
 
 MAX_LINE_BYTES = 256 * 1024
@@ -16,8 +16,11 @@ VERSION = 1
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+PUBLISHABLE = ("audio", "video", "screen")
+"""What a participant may be permitted to publish: the microphone, the camera, a screen."""
+
 CODES = frozenset(
-    {"stale_epoch", "bad_offer", "unknown_room", "unknown_participant", "full", "bad_request", "internal"}
+    {"stale_epoch", "bad_offer", "unknown_room", "unknown_participant", "full", "draining", "bad_request", "internal"}
 )
 
 
@@ -34,7 +37,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Bring a participant in by its browser's offer; an earlier connection of the same participant ends."""
+    """Bring a participant in by its browser's offer; an earlier connection of the same participant ends.
+
+    publish   what of its media is forwarded, of PUBLISHABLE
+    """
 
     op: ClassVar[str] = "join"
     room: str
@@ -43,6 +49,7 @@ class Join:
     offer: str
     admitted: bool
     echo: bool = False
+    publish: tuple[str, ...] = PUBLISHABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +94,56 @@ class CloseRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class Permit:
+    """Say anew what a participant may publish."""
+
+    op: ClassVar[str] = "permit"
+    room: str
+    epoch: int
+    participant: str
+    publish: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Stop everything in a room, or let it go on. The room need not be there yet."""
+
+    op: ClassVar[str] = "hold"
+    room: str
+    epoch: int
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOnly:
+    """A participant's own wish to neither see nor be seen."""
+
+    op: ClassVar[str] = "audio_only"
+    room: str
+    epoch: int
+    participant: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Take no new rooms, or take them again."""
+
+    op: ClassVar[str] = "drain"
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Ask for figures."""
 
     op: ClassVar[str] = "status"
 
 
-Request = Join | RestartIce | Admit | Leave | CloseRoom | Status
-_REQUESTS: dict[str, type[Request]] = {cls.op: cls for cls in (Join, RestartIce, Admit, Leave, CloseRoom, Status)}
+Request = Join | RestartIce | Admit | Permit | AudioOnly | Leave | Hold | CloseRoom | Drain | Status
+_REQUESTS: dict[str, type[Request]] = {
+    cls.op: cls for cls in (Join, RestartIce, Admit, Permit, AudioOnly, Leave, Hold, CloseRoom, Drain, Status)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +166,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened. Names: connected, media, silent, heard, gone, left, slots."""
+    """Something happened. Names: connected, media, slots, rung, quality, silent, heard, gone, left."""
 
     name: str
     room: str
@@ -169,14 +218,15 @@ def parse_request(line: bytes) -> tuple[int, Request | Refused]:
 
 
 def _build(kind: type[Request], value: dict[str, Any]) -> Request:
-    names = {field.name for field in fields(kind)}
-    if kind is Join:
-        value.setdefault("echo", False)
-    if value.keys() != names:
+    known = fields(kind)
+    needed = {field.name for field in known if field.default is MISSING}
+    if not needed <= value.keys() <= {field.name for field in known}:
         raise Refused("bad_request", "a field is missing or unknown")
     for name, given in value.items():
         if not _is_valid(name, given):
             raise Refused("bad_request", f"{name} is malformed")
+    if "publish" in value:
+        value["publish"] = tuple(value["publish"])
     return kind(**value)
 
 
@@ -187,6 +237,13 @@ def _is_valid(name: str, given: object) -> bool:
         return type(given) is int and 0 <= given <= MAX_EPOCH
     if name == "offer":
         return isinstance(given, str) and len(given) <= MAX_OFFER_CHARS
+    if name == "publish":
+        return (
+            isinstance(given, list)
+            and len(given) <= 3
+            and all(given.count(each) == 1 for each in given)
+            and all(isinstance(each, str) and each in PUBLISHABLE for each in given)
+        )
     return isinstance(given, bool)
 
 

@@ -6,8 +6,10 @@ of an older epoch is refused, one of a newer epoch empties the room first.
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
-from video_server.relay.protocol import Refused
+from video_server.relay.protocol import PUBLISHABLE, Refused
+from video_server.relay.sdp import Kind
 
 MAX_ROOMS = 2000
 MAX_PARTICIPANTS = 16
@@ -24,29 +26,64 @@ class Seat:
 
 @dataclass(slots=True)
 class Participant:
-    """One participant; `seats` says what sits in which of its own slots, and stays while the other stays."""
+    """One participant.
+
+    publish      what of its media may be forwarded at all
+    audio_only   its own wish: it is sent no picture, and its own is not forwarded
+    screen       it shares one at the moment
+    seats        what sits in which of its own slots; stays while the other stays
+    told         the `slots` event sent to it last; None: none over this connection
+    """
 
     id: str
     admitted: bool
     echo: bool
     slots: int
+    publish: frozenset[str] = frozenset(PUBLISHABLE)
+    audio_only: bool = False
     screen: bool = False
     seats: dict[Seat, int] = field(default_factory=dict)
+    told: Any = None
+
+    @property
+    def sees(self) -> bool:
+        """Say whether it is sent pictures."""
+        return not self.audio_only
+
+    @property
+    def shows(self) -> bool:
+        """Say whether its own pictures are forwarded."""
+        return not self.audio_only
+
+    def sits(self, *, screen: bool) -> bool:
+        """Say whether it, or its screen, takes a slot at those who hear it."""
+        return self.screen and "screen" in self.publish if screen else not self.publish.isdisjoint({"audio", "video"})
 
 
 @dataclass(slots=True)
 class Room:
-    """One room of one epoch."""
+    """One room of one epoch. While `held`, nothing is forwarded from one to another."""
 
     id: str
     epoch: int
     participants: dict[str, Participant] = field(default_factory=dict)
+    held: bool = False
 
     def may_hear(self, receiver: Participant, sender: Participant) -> bool:
         """Say whether anything of `sender` may reach `receiver`."""
         if receiver is sender:
             return receiver.echo
         return receiver.admitted and sender.admitted and not receiver.echo and not sender.echo
+
+    def find_kinds(self, receiver: Participant, seat: Seat) -> tuple[Kind, ...]:
+        """Return what of `seat` is for this receiver, if it is sent and nobody holds the room."""
+        sender = self.participants[seat.participant]
+        kinds: tuple[Kind, ...] = ("video",) if seat.screen else ("audio", "video")
+        return kinds if receiver.sees and sender.shows else tuple(k for k in kinds if k == "audio")
+
+    def is_stopped(self, receiver: Participant, seat: Seat) -> bool:
+        """Say whether a hold stops `seat` for this receiver: oneself in the mirror is nobody else's matter."""
+        return self.held and receiver.id != seat.participant
 
     def reseat(self) -> list[Participant]:
         """Bring all seats up to date; return the receivers whose slots changed.
@@ -55,8 +92,12 @@ class Room:
         """
         changed = []
         for receiver in self.participants.values():
-            wanted = [Seat(p.id) for p in self.participants.values() if self.may_hear(receiver, p)]
-            wanted += [Seat(p.id, True) for p in self.participants.values() if p.screen and self.may_hear(receiver, p)]
+            wanted = [
+                Seat(sender.id, screen)
+                for screen in (False, True)
+                for sender in self.participants.values()
+                if sender.sits(screen=screen) and self.may_hear(receiver, sender)
+            ]
             kept = {seat: slot for seat, slot in receiver.seats.items() if seat in wanted and slot < receiver.slots}
             free = [slot for slot in range(receiver.slots) if slot not in kept.values()]
             for seat in wanted:
@@ -75,6 +116,7 @@ class Rooms:
         """Start empty."""
         self.rooms: dict[str, Room] = {}
         self._epochs: OrderedDict[str, int] = OrderedDict()  # also of closed rooms, so that a late request is refused
+        self._held: set[str] = set()  # also of rooms that nobody joined yet
 
     def enter(self, room_id: str, epoch: int) -> Room | None:
         """Check the epoch; return the room that a newer epoch ended, whose participants the caller must close.
@@ -84,12 +126,15 @@ class Rooms:
         known = self._epochs.get(room_id)
         if known is not None and epoch < known:
             raise Refused("stale_epoch", f"the room is at epoch {known}")
+        if epoch != known:
+            self._held.discard(room_id)
         self._epochs[room_id] = epoch
         self._epochs.move_to_end(room_id)
         if len(self._epochs) > _REMEMBERED_EPOCHS:
             oldest = next((name for name in self._epochs if name not in self.rooms), None)
             if oldest is not None:
                 del self._epochs[oldest]
+                self._held.discard(oldest)
         room = self.rooms.get(room_id)
         if room is not None and room.epoch < epoch:
             return self.rooms.pop(room_id)
@@ -104,13 +149,25 @@ class Rooms:
         if room is None:
             if len(self.rooms) >= MAX_ROOMS:
                 raise Refused("full", "no more rooms")
-            room = self.rooms[room_id] = Room(room_id, epoch)
+            room = self.rooms[room_id] = Room(room_id, epoch, held=room_id in self._held)
         former = room.participants.get(arriving.id)
         if former is None and len(room.participants) >= MAX_PARTICIPANTS:
             raise Refused("full", "no more participants in the room")
         if former is not None:
             arriving.seats = dict(former.seats)
+            arriving.audio_only = former.audio_only
         room.participants[arriving.id] = arriving
+        return room
+
+    def hold(self, room_id: str, *, held: bool) -> Room | None:
+        """Hold a room or let it go on, in its present epoch; return it if anybody is in it."""
+        if held:
+            self._held.add(room_id)
+        else:
+            self._held.discard(room_id)
+        room = self.rooms.get(room_id)
+        if room is not None:
+            room.held = held
         return room
 
     def get(self, room_id: str) -> Room:
