@@ -25,11 +25,11 @@ PATIENCE_SECONDS = 120.0  # for what takes a second on an idle machine: failing 
 class RelayProcess:
     """A relay process on a socket in `folder`."""
 
-    def __init__(self, folder: Path, *, parent_pipe: bool = False) -> None:
+    def __init__(self, folder: Path, *, parent_pipe: bool = False, addresses: tuple[str, ...] = ()) -> None:
         self.control = folder / "relay.sock"
         self.log = (folder / f"relay-{time.monotonic_ns()}.log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(self.control), "pipe" if parent_pipe else "-"],
+            [sys.executable, "-c", PROGRAM, str(self.control), "pipe" if parent_pipe else "-", *addresses],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

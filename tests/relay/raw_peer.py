@@ -30,8 +30,8 @@ class RawPeer:
     packets   what it received: (ssrc, payload type, sequence, timestamp, payload)
     """
 
-    def __init__(self, monkeypatch) -> None:
-        monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: ["127.0.0.1"])
+    def __init__(self, monkeypatch, host: str = "127.0.0.1") -> None:
+        monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: [host])
         self.gatherer = RTCIceGatherer(iceServers=[])
         self.ice = RTCIceTransport(self.gatherer)
         self.certificate = RTCCertificate.generateCertificate()
@@ -69,6 +69,7 @@ class RawPeer:
         return text
 
     async def accept(self, answer: str) -> None:
+        self.answer = answer
         self.remote = SessionDescription.parse(answer)
         first = self.remote.media[0]
         for candidate in first.ice_candidates:

@@ -33,8 +33,8 @@ class Stage:
         self.events = []
         self.pages = {}
 
-    async def start_relay(self):
-        self.relay = RelayProcess(self.folder)
+    async def start_relay(self, addresses=()):
+        self.relay = RelayProcess(self.folder, addresses=addresses)
         self.server.client = await connect(self.relay.control, self.events)
 
     async def join(self, name, **wishes):
@@ -58,12 +58,12 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path):
+async def stage(tmp_path, request):
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         stage = Stage(tmp_path, browser)
         await stage.server.start()
-        await stage.start_relay()
+        await stage.start_relay(getattr(request, "param", ()))
         yield stage
         await browser.close()
         await stage.server.client.close()
@@ -90,6 +90,14 @@ async def test_two_see_and_hear_each_other_and_a_late_joiner_both(stage):
         "not_encrypted",
         "not_authentic",
     }
+
+
+@pytest.mark.parametrize("stage", [("::1",)], indirect=True, ids=["IPv6"])
+async def test_two_meet_over_ipv6_alone(stage):
+    await stage.join("a")
+    await stage.join("b")
+    await stage.decodes("a", 0)
+    await stage.decodes("b", 0)
 
 
 async def test_who_waits_sees_nothing_until_admitted(stage):

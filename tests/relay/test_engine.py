@@ -36,13 +36,14 @@ from video_server.relay.protocol import (
 class Relay:
     """An engine with its timers, as the server runs it."""
 
-    def __init__(self, monkeypatch) -> None:
+    def __init__(self, monkeypatch, *, hosts=("127.0.0.1",), addresses=("127.0.0.1",)) -> None:
         self.monkeypatch = monkeypatch
         self.events: list[Event] = []
         self.peers: list[RawPeer] = []
-        self.engine = Engine(udp_host="127.0.0.1", udp_port=0, addresses=("127.0.0.1",), emit=self.events.append)
+        self.engine = Engine(udp_hosts=hosts, udp_port=0, addresses=addresses, emit=self.events.append)
         self.loop = asyncio.get_running_loop()
-        self.loop.add_reader(self.engine.port.socket.fileno(), self.engine.forwarder.drain)
+        for each in self.engine.port.sockets:
+            self.loop.add_reader(each.fileno(), self.engine.forwarder.drain, each)
         self.ticking = asyncio.create_task(self._tick())
 
     async def _tick(self) -> None:
@@ -57,8 +58,10 @@ class Relay:
         self.engine._liveness_due = 0.0
         self.engine.tick(now=now)
 
-    async def join(self, name, *, admitted=True, echo=False, epoch=1, room="r", publish=PUBLISHABLE) -> RawPeer:
-        peer = RawPeer(self.monkeypatch)
+    async def join(
+        self, name, *, admitted=True, echo=False, epoch=1, room="r", publish=PUBLISHABLE, host="127.0.0.1"
+    ) -> RawPeer:
+        peer = RawPeer(self.monkeypatch, host)
         self.peers.append(peer)
         answer = self.engine.handle(Join(room, epoch, name, await peer.offer(), admitted, echo, publish))["answer"]
         await peer.accept(answer)
@@ -78,7 +81,8 @@ class Relay:
         self.ticking.cancel()
         for peer in self.peers:
             await peer.close()
-        self.loop.remove_reader(self.engine.port.socket.fileno())
+        for each in self.engine.port.sockets:
+            self.loop.remove_reader(each.fileno())
         await self.engine.close()
 
 
@@ -525,7 +529,7 @@ async def test_nobody_takes_over_an_address_that_is_in_use(relay):
     remote = a.gatherer.getLocalParameters().usernameFragment
     request.attributes |= {"USERNAME": f"{link.ufrag}:{remote}", "PRIORITY": 1, "ICE-CONTROLLING": 1}
     request.add_message_integrity(link.password.encode())
-    relay.engine.port.receive(bytes(request), b_address)
+    relay.engine.port.receive(bytes(request), b_address, relay.engine.port.sockets[0])
     assert relay.dropped("stun_address_refused") == 1
     await a.send_until("audio", b, 0, b"still")
 
@@ -568,9 +572,9 @@ async def test_no_datagram_whatever_disturbs_the_relay(relay, source):
         before = sum(engine.counters.dropped.values())
         if source == "participant":
             a.send_raw(data)
-            engine.forwarder.drain()
+            engine.forwarder.drain(engine.port.sockets[0])
         else:
-            engine.port.receive(data, address)
+            engine.port.receive(data, address, engine.port.sockets[0])
             assert sum(engine.counters.dropped.values()) == before + 1, "a stranger's datagram was not counted"
 
     throw()

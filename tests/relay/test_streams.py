@@ -28,11 +28,8 @@ class Wire:
 
     def __init__(self, outputs=1):
         self.sent = []
-        sock = SimpleNamespace(
-            sendto=lambda data, address: self.sent.append(bytes(data)), setsockopt=lambda *a: None, recvmsg_into=None
-        )
         self.port = SimpleNamespace(
-            socket=sock, links={}, send=lambda data, address: self.sent.append(bytes(data)) or 1
+            sockets=[], links={}, send=lambda data, address, sendto: self.sent.append(bytes(data)) or True
         )
         self.counters = Counters()
         self.gaps = []
@@ -41,12 +38,14 @@ class Wire:
             self.counters,
             on_source=lambda peer, ssrc, payload_type, block: None,
             on_rtcp=lambda peer, data: None,
-            on_other=lambda data, address: None,
+            on_other=lambda data, address, by: None,
             on_gap=lambda source, first, count: self.gaps.append((first, count)),
             protect=identity,
             unprotect=identity,
         )
         self.outputs = [make_output(ssrc=1000 + 2 * n) for n in range(outputs)]
+        for output in self.outputs:
+            output.sendto = lambda data, address: self.sent.append(bytes(data))
 
     def arrive(self, source, sequence, timestamp, payload, *, now, marker=0, extension=b"", padding=b"", second=None):
         first = 0x80 | (0x10 if extension else 0) | (0x20 if padding else 0)

@@ -46,7 +46,7 @@ class Engine:
     """
 
     def __init__(
-        self, *, udp_host: str, udp_port: int, addresses: Sequence[str], emit: Callable[[Event], None]
+        self, *, udp_hosts: Sequence[str], udp_port: int, addresses: Sequence[str], emit: Callable[[Event], None]
     ) -> None:
         """Bind the port. Raises OSError."""
         self.instance = secrets.token_hex(16)
@@ -57,8 +57,8 @@ class Engine:
         self.packets_per_second = 0
         self._emit = emit
         self._certificate = transport.Certificate()
-        self.port = transport.Port(udp_host, udp_port, self.counters)
-        self._candidates = tuple((address, self.port.address[1]) for address in addresses)
+        self.port = transport.Port(udp_hosts, udp_port, self.counters)
+        self._candidates = tuple((address, self.port.number) for address in addresses)
         self._peers: dict[tuple[str, str], Peer] = {}
         self._liveness: dict[tuple[str, str], Liveness] = {}
         self._liveness_due = 0.0
@@ -135,7 +135,7 @@ class Engine:
             offer,
             on_up=lambda: self._come_up(peer),
             on_down=lambda reason: self._go_down(peer, reason),
-            on_moved=lambda address: peer.move(address),
+            on_moved=lambda: peer.move(),
         )
         peer = Peer(room, participant, offer, assign_sending(offer), link, publish)
         return peer
@@ -327,8 +327,8 @@ class Engine:
 
     def _send_rtcp(self, peer: Peer, data: bytes) -> None:
         packet = peer.link.protect_rtcp(data) if peer is not None else None
-        if packet is not None and peer.link.address is not None:
-            self.port.send(packet, peer.link.address)
+        if packet is not None:
+            peer.link.send(packet)
 
     # -- time
 
@@ -385,7 +385,7 @@ class Engine:
             "participants": len(self._peers),
             "connected": sum(peer.up for peer in peers),
             "draining": self.draining,
-            "udp_port": self.port.address[1],
+            "udp_port": self.port.number,
             "packets_per_second": self.packets_per_second,
             "loop_stall_max_ms": round(self.stall_max_seconds * 1000, 1),
             "counters": self.counters.snapshot(),

@@ -6,6 +6,7 @@ header is written again with its numbers, encrypted and sent. The last receiver 
 a copy. Everything here runs per packet: attribute look-ups and allocations count.
 """
 
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -32,7 +33,7 @@ BATCH = 64
 _HEADROOM = 32  # more than the 24 - 12 bytes by which our header may exceed the one received; keeps words aligned
 _read_header = HEADER.unpack_from
 _write_header = OUT_HEADER.pack_into
-Address = tuple[str, int]
+Address = transport.Address
 
 
 class Forwarder:
@@ -42,7 +43,7 @@ class Forwarder:
     on_source            called with (peer, ssrc, payload type, extension block) for an SSRC or payload type not seen
                          before; returns the source, or None to drop
     on_rtcp              called with (peer, datagram) for RTCP, still encrypted
-    on_other             called with (datagram, address) for everything that is not media of a known address
+    on_other             called with (datagram, address, socket) for everything that is not media of a known address
     on_gap               called with (source, first missing, count) when packets are missing
     """
 
@@ -53,7 +54,7 @@ class Forwarder:
         *,
         on_source: Callable[[Peer, int, int, bytes], Source | None],
         on_rtcp: Callable[[Peer, bytes], None],
-        on_other: Callable[[bytes, Address], None],
+        on_other: Callable[[bytes, Address, socket.socket], None],
         on_gap: Callable[[Source, int, int], None],
         protect: Callable[[Any, Any, Any], int] = transport.srtp_protect,
         unprotect: Callable[[Any, Any, Any], int] = transport.srtp_unprotect,
@@ -70,11 +71,12 @@ class Forwarder:
         self._inbox_pointer = self._in.at(_HEADROOM)
         self._length = transport.new_length()
         self._arrivals = ArrivalClock()
-        self.stamped = _ask_for_stamps(port.socket)
+        for each in port.sockets:
+            _ask_for_stamps(each)
 
-    def drain(self) -> None:
-        """Take up to BATCH datagrams; the loop calls again while there are more."""
-        receive = self._port.socket.recvmsg_into
+    def drain(self, sock: socket.socket) -> None:
+        """Take up to BATCH datagrams from one of the port's sockets; the loop calls again while there are more."""
+        receive = sock.recvmsg_into
         inbox = self._inbox
         buffers = [inbox]
         now = monotonic()
@@ -91,7 +93,7 @@ class Forwarder:
                 continue
             link = self._links.get(address)
             if link is None or link.media is None or not 127 < inbox[0] < 192 or size < 12:
-                self._on_other(bytes(inbox[:size]), address)
+                self._on_other(bytes(inbox[:size]), address, sock)
                 continue
             if 191 < inbox[1] < 224:
                 self._on_rtcp(link.media, bytes(inbox[:size]))
@@ -199,7 +201,6 @@ class Forwarder:
         protect, length = self._protect, self._length
         pointer = self._in.at(here)
         spare, spare_view = self._out.pointer, self._out.view
-        send = self._port.socket.sendto
         left = len(outputs)
         stamp = send_time(now)
         aligned = here & 3 == 0  # libsrtp wants words where words belong; an unwrapped RTX is two bytes off
@@ -231,7 +232,7 @@ class Forwarder:
                 self._counters.dropped["not_encrypted"] += 1
                 continue
             try:
-                send(target_view[at : at + length[0]], output.address)
+                output.sendto(target_view[at : at + length[0]], output.address)
                 self._counters.forwarded += 1
             except BlockingIOError:
                 self._counters.dropped["send_buffer_full"] += 1
@@ -269,7 +270,7 @@ class Forwarder:
         if self._protect(output.session, self._out.pointer, length):
             self._counters.dropped["not_encrypted"] += 1
             return False
-        return bool(self._port.send(view[: length[0]], output.address))
+        return bool(self._port.send(view[: length[0]], output.address, output.sendto))
 
     def resend(self, output: Output, sequence: int) -> bool:
         """Answer a NACK for a number of the output's stream, by RTX only.
@@ -297,12 +298,7 @@ class Forwarder:
         return sent
 
 
-def _ask_for_stamps(sock: Any) -> bool:
+def _ask_for_stamps(sock: socket.socket) -> None:
     """Have the kernel stamp each datagram; without stamps our own clock serves, less exactly."""
-    if sock is None:
-        return False
-    try:
+    with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    except OSError:
-        return False
-    return True

@@ -111,12 +111,12 @@ class Peer:
         self.rx = self.link.rx
         for output in self.outputs.values():
             output.session = self.link.tx
-            output.address = self.link.address
+        self.move()
 
-    def move(self, address: tuple[str, int]) -> None:
-        """Send everything to another address."""
+    def move(self) -> None:
+        """Send everything to where the link goes now."""
         for output in self.outputs.values():
-            output.address = address
+            output.address, output.sendto = self.link.address, self.link.sendto
 
     def find_source(self, kind: str, *, screen: bool) -> Source | None:
         """Return the source of the microphone, the camera or the screen, once a packet of it came."""

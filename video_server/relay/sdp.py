@@ -296,7 +296,7 @@ def _render_line(line: Line, sending: Sending | None, endpoint: Endpoint, *, wit
     address, port = endpoint.candidates[0]
     out = [
         f"m={line.kind} {port} UDP/TLS/RTP/SAVPF " + " ".join(map(str, payload_types)),
-        f"c=IN IP4 {address}",
+        f"c=IN {'IP6' if ':' in address else 'IP4'} {address}",
         "a=rtcp-mux",
         "a=rtcp-rsize",
         "a=" + ("sendonly" if line.receives else "recvonly"),

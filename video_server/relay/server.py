@@ -43,7 +43,7 @@ class RelaySettings:
 
     control       path of the Unix socket, made with mode 0600
     udp_port      0: any free one
-    addresses     IPv4 addresses told to browsers, best first; none: this machine's own and 127.0.0.1
+    addresses     addresses told to browsers, best first; none: this machine's own and 127.0.0.1
     parent_pipe   end when standard input ends, that is with the process that started us
     """
 
@@ -91,7 +91,8 @@ class _Server:
     """All control connections and the engine behind them."""
 
     def __init__(self, settings: RelaySettings, addresses: tuple[str, ...]) -> None:
-        self.engine = Engine(udp_host="0.0.0.0", udp_port=settings.udp_port, addresses=addresses, emit=self._emit)  # noqa: S104 — media is public
+        hosts = transport.find_hosts(transport.find_own_addresses())
+        self.engine = Engine(udp_hosts=hosts, udp_port=settings.udp_port, addresses=addresses, emit=self._emit)
         self._connections: set[_Control] = set()
         self._alone_since = monotonic()
 
@@ -153,9 +154,10 @@ async def run(settings: RelaySettings) -> None:
         raise CannotStart(f"The relay cannot use UDP port {settings.udp_port}: {error.strerror}.") from error
     engine = server.engine
     listener = await loop.create_unix_server(lambda: _Control(server), sock=_bind_control(settings.control))
-    loop.add_reader(engine.port.socket.fileno(), engine.forwarder.drain)
+    for each in engine.port.sockets:
+        loop.add_reader(each.fileno(), engine.forwarder.drain, each)
     ticking = loop.create_task(server.tick_for_ever())
-    _log.info("relay_ready", instance=engine.instance, udp_port=engine.port.address[1], addresses=len(addresses))
+    _log.info("relay_ready", instance=engine.instance, udp_port=engine.port.number, addresses=len(addresses))
     gc.collect()
     gc.freeze()  # a full collection over everything imported holds packets up by tens of milliseconds
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -165,7 +167,8 @@ async def run(settings: RelaySettings) -> None:
         _log.info("relay_stopping", instance=engine.instance)
         ticking.cancel()
         listener.close()
-        loop.remove_reader(engine.port.socket.fileno())
+        for each in engine.port.sockets:
+            loop.remove_reader(each.fileno())
         await engine.close()
         with contextlib.suppress(FileNotFoundError):
             settings.control.unlink()

@@ -153,6 +153,7 @@ class Output:
         "rtx_sequence",
         "rtx_ssrc",
         "send_time_head",
+        "sendto",
         "sequence_offset",
         "session",
         "slot",
@@ -180,7 +181,8 @@ class Output:
         self.clock_rate = CLOCK_RATE[kind]
         self.link: Any = None
         self.session: Any = None
-        self.address: tuple[str, int] | None = None
+        self.address: Any = None
+        self.sendto: Any = None
         self.source: Source | None = None
         self.payload_type = 0
         self.rtx_payload_type: int | None = None

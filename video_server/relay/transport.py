@@ -1,6 +1,6 @@
 """Everything that touches aiortc, aioice and pylibsrtp, and every private name of theirs.
 
-One UDP socket serves all peers. A STUN check finds its peer by the username fragment; once it has proved that it knows
+One UDP port serves all peers. A STUN check finds its peer by the username fragment; once it has proved that it knows
 the password, its address belongs to that peer, and what else comes from there (DTLS, RTP) goes to it by address.
 
 Private names used (exact versions are pinned; tests/relay/test_transport_contract.py names each):
@@ -12,11 +12,13 @@ Private names used (exact versions are pinned; tests/relay/test_transport_contra
 """
 
 import asyncio
+import errno
 import secrets
 import socket
 import string
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from typing import Any, Final
 
 import aioice.ice
@@ -39,7 +41,10 @@ from video_server.relay.counters import Counters
 from video_server.relay.sdp import Offer
 from video_server.relay.stun import peek_ufrag
 
-Address = tuple[str, int]
+Address = tuple[str, int] | tuple[str, int, int, int]
+"""As Python's sockets give it: (host, port) in IPv4, with flow and scope, always 0 here, in IPv6."""
+
+EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 — media is public
 
 PACKET_BYTES: Final = 2048
 """The largest datagram taken; media stays under 1,300 and DTLS under 1,500."""
@@ -50,6 +55,7 @@ _MAX_ADDRESSES = 64
 _STALE_ADDRESS_SECONDS = 2.0
 _ICE_CHARS = string.ascii_letters + string.digits
 _COMPONENT = 1
+_PORT_TRIES = 20
 _log = get_logger(__name__)
 
 copy_memory: Callable[[Any, Any, int], None] = _binding.ffi.memmove
@@ -77,9 +83,24 @@ class PacketBuffer:
 
 
 def find_own_addresses() -> tuple[str, ...]:
-    """Return this machine's IPv4 addresses, loopback last: a browser on the same machine reaches us by it."""
-    own = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=False)
-    return (*[address for address in own if not address.startswith("127.")], "127.0.0.1")
+    """Return this machine's addresses, IPv4 before IPv6 and loopback last: a browser on this machine reaches us by it.
+
+    Addresses that are good on one link only (fe80::…) are left out: browsers do not look for them.
+    """
+    own = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+    outside = [each for each in own if not (ip_address(each).is_loopback or ip_address(each).is_link_local)]
+    return (*sorted(outside, key=lambda each: ":" in each), "127.0.0.1")
+
+
+def find_hosts(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Return the hosts to bind on a machine with these addresses of its own.
+
+    Of several addresses of one family the kernel would answer from whichever it likes, and a browser takes an answer
+    only from the address it asked: there each gets a socket of its own, which answers from it by itself.
+    """
+    outside = [each for each in addresses if not ip_address(each).is_loopback]
+    families = ([each for each in outside if ":" not in each], [each for each in outside if ":" in each])
+    return (*EVERYWHERE, *(each for family in families if len(family) > 1 for each in family))
 
 
 def new_length() -> Any:
@@ -105,7 +126,7 @@ class _Leg:
         self._link = link
 
     def sendto(self, data: bytes, address: Address) -> None:
-        self._port.send(data, address)
+        self._link.send_to(data, address)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._port.address if name == "sockname" else default
@@ -122,12 +143,13 @@ class Link:
     """ICE, DTLS and SRTP of one peer.
 
     address        where media goes: the pair the browser nominated last; None before the first
+    sendto         the `sendto` of that one of our sockets which the browser nominated, to be called with `address`
     rx, tx         SRTP sessions for the C functions; None until DTLS is up
     heard_at       monotonic time of the last authenticated packet; 0.0 before the first
     media          whatever the owner hangs on the link; the hot path reaches it by address
     failed         the connection ended by itself; the owner should close it
-    on_up          called once when DTLS is up; on_down when the peer closed or DTLS failed (reason); on_moved when the
-                   address changed
+    on_up          called once when DTLS is up; on_down when the peer closed or DTLS failed (reason); on_moved when
+                   address or sendto changed
     """
 
     def __init__(
@@ -138,12 +160,15 @@ class Link:
         *,
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
-        on_moved: Callable[[Address], None],
+        on_moved: Callable[[], None],
     ) -> None:
         """Register the link's username fragment with the port; `start` must follow."""
         self.port = port
         self.address: Address | None = None
+        self.sendto: Callable[[Any, Any], int] = port.sockets[0].sendto
         self.addresses: set[Address] = set()
+        self._asked_at: dict[Any, socket.socket] = {}  # (host, port) of the browser -> where it last sent its check
+        self._nominated_at: dict[Any, socket.socket] = {}  # the same of checks that nominated
         self.rx: Any = None
         self.tx: Any = None
         self.heard_at = 0.0
@@ -169,7 +194,7 @@ class Link:
 
     def _attach_protocol(self) -> None:
         """Do what gathering does, with the shared port as the only local candidate."""
-        host, number = self.port.address
+        host, number = self.port.address[:2]
         self.protocol.connection_made(_Leg(self.port, self))
         self.protocol.local_candidate = Candidate(
             foundation=candidate_foundation("host", "udp", host),
@@ -234,10 +259,26 @@ class Link:
         if pair is None or self.closed:
             return
         address = pair.remote_addr
-        if address != self.address:
-            self.address = address
-            self._on_moved(address)
+        sock = self._nominated_at.get(address) or self._asked_at.get(address, self.port.sockets[0])
+        if address != self.address or sock.sendto != self.sendto:
+            self.address, self.sendto = address, sock.sendto
+            self._on_moved()
         self._nominated.set()
+
+    def note_check(self, address: Address, by: socket.socket, *, nominates: bool) -> None:
+        """Remember which of our sockets an authentic check came to: the answer must leave by the same."""
+        self._asked_at[address[:2]] = by
+        if nominates:
+            self._nominated_at[address[:2]] = by
+
+    def send_to(self, data: bytes, address: Address) -> None:
+        """Send a STUN or DTLS datagram by the socket that was asked from there."""
+        self.port.send(data, address, self._asked_at.get(address[:2], self.port.sockets[0]).sendto)
+
+    def send(self, data: bytes) -> None:
+        """Send to where media goes, or nowhere before there is such a place."""
+        if self.address is not None:
+            self.port.send(data, self.address, self.sendto)
 
     def _follow_dtls(self) -> None:
         state = self._dtls.state
@@ -333,23 +374,25 @@ def _random(length: int) -> str:
 
 
 class Port:
-    """The shared UDP port. `links` maps an address to the link it has proved to belong to; the hot path reads it."""
+    """The shared UDP port. `links` maps an address to the link it has proved to belong to; the hot path reads it.
 
-    def __init__(self, host: str, number: int, counters: Counters) -> None:
+    number    the port's number, the same on every socket
+    sockets   one for each host that is bound; IPv4 and IPv6 stay apart, so that neither pays for the other
+    """
+
+    def __init__(self, hosts: Sequence[str], number: int, counters: Counters) -> None:
         """Bind. Raises OSError."""
         self.counters = counters
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            self.socket.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
-        self.socket.bind((host, number))
-        self.address: Address = self.socket.getsockname()
+        self.sockets = _bind_all(hosts, number)
+        self.address: Address = self.sockets[0].getsockname()
+        self.number = self.address[1]
         self.links: dict[Address, Link] = {}
         self._by_ufrag: dict[str, Link] = {}
 
     def close(self) -> None:
-        """Close the socket."""
-        self.socket.close()
+        """Close the sockets."""
+        for each in self.sockets:
+            each.close()
 
     def register(self, link: Link) -> None:
         """Let checks find the link by its username fragment."""
@@ -367,10 +410,10 @@ class Port:
                 del self.links[address]
         link.addresses.clear()
 
-    def send(self, data: bytes | memoryview, address: Address) -> bool:
-        """Send a datagram; a full or unreachable network drops it, as networks do."""
+    def send(self, data: bytes | memoryview, address: Address, sendto: Callable[[Any, Any], int]) -> bool:
+        """Send a datagram by a socket's `sendto`; a full or unreachable network drops it, as networks do."""
         try:
-            self.socket.sendto(data, address)
+            sendto(data, address)
         except BlockingIOError:
             self.counters.dropped["send_buffer_full"] += 1
             return False
@@ -379,17 +422,20 @@ class Port:
             return False
         return True
 
-    def receive(self, data: bytes, address: Address) -> None:
-        """Take a datagram that is no media: STUN by its username fragment, DTLS by its address (RFC 7983)."""
+    def receive(self, data: bytes, address: Address, by: socket.socket) -> None:
+        """Take a datagram that is no media: STUN by its username fragment, DTLS by its address (RFC 7983).
+
+        by   the socket it came to
+        """
         first = data[0]
         if first < 4:
-            self._receive_stun(data, address)
+            self._receive_stun(data, address, by)
         elif 20 <= first <= 63 and (link := self.links.get(address)) is not None:
             link.receive(data, address)
         else:
             self.counters.dropped["unknown_sender" if 20 <= first <= 63 or 128 <= first <= 191 else "unknown_kind"] += 1
 
-    def _receive_stun(self, data: bytes, address: Address) -> None:
+    def _receive_stun(self, data: bytes, address: Address, by: socket.socket) -> None:
         dropped = self.counters.dropped
         try:
             message = aioice.stun.parse_message(data)
@@ -413,6 +459,8 @@ class Port:
         if asks and not self._bind(link, address):
             dropped["stun_address_refused"] += 1
             return
+        if asks:
+            link.note_check(address, by, nominates="USE-CANDIDATE" in message.attributes)
         link.heard_at = monotonic()
         link.receive(data, address)
 
@@ -430,3 +478,53 @@ class Port:
         self.links[address] = link
         link.addresses.add(address)
         return True
+
+
+def _bind_all(hosts: Sequence[str], number: int) -> list[socket.socket]:
+    """Return sockets on one number, 0 for any that is free on every host. Raises OSError."""
+    for last in (False,) * (0 if number else _PORT_TRIES) + (True,):
+        sockets: list[socket.socket] = []
+        try:
+            for host in hosts:
+                sockets += _bind(host, sockets[0].getsockname()[1] if sockets else number)
+        except OSError as problem:
+            for each in sockets:
+                each.close()
+            if last or problem.errno != errno.EADDRINUSE:
+                raise
+            continue
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # from now on the number is ours alone
+        return sockets
+    raise AssertionError("unreachable")
+
+
+def _bind(host: str, number: int) -> list[socket.socket]:
+    """Return a socket on this host; none where the machine knows no IPv6. Raises OSError.
+
+    One address may be bound beside all addresses only while both say SO_REUSEADDR. "All" says it after it is bound,
+    so that a number which somebody else holds is refused all the same.
+    """
+    everywhere = host in EVERYWHERE
+    try:
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
+        if ":" in host:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if not everywhere:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError as problem:
+        if host == "::" and problem.errno == errno.EAFNOSUPPORT:
+            return []
+        raise
+    try:
+        sock.bind((host, number))
+    except OSError as problem:
+        sock.close()
+        if host == "::" and problem.errno == errno.EADDRNOTAVAIL:
+            return []
+        raise
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return [sock]
