@@ -28,6 +28,7 @@ WORDS: Mapping[str, str] = {
     "calls.alert_dismissed:unsafe": N_("noted the alert “not safe to talk”"),
     "calls.alert_dismissed:exited": N_("noted the alert “left on purpose”"),
     "calls.note_saved": N_("saved the notes"),
+    "calls.telephone_needed": N_("noticed that not even sound got through: somebody must telephone"),
     "statements.begun": N_("began a statement"),
     "statements.drafted": N_("wrote on the statement"),
     "statements.shown_live": N_("showed the statement while writing it"),

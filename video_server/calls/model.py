@@ -115,14 +115,32 @@ class Alert:
     dismissed_by: str | None
 
 
+HEARD_BY_RELAY = ("silent", "relay_lost", "closed")
+"""Reasons of gaps that the relay notices; they end when it hears the participant again."""
+
+TOLD_BY_PAGE = ("offline", "network_changed", "asleep", "interrupted", "device_lost")
+"""Reasons that only the page knows: no network, another network, screen locked or page frozen, microphone taken by a
+phone call or another app, microphone unplugged or stopped."""
+
+
 @dataclass(frozen=True)
 class Gap:
-    """A time in which an admitted participant was not heard: "silent", "relay_lost", "closed"."""
+    """A time in which an admitted participant was not heard, and why; several reasons may overlap."""
 
     participant_id: str
     began_at: datetime
     ended_at: datetime | None
     why: str
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What a participant's page sends, as the page says. audio_only: neither sends nor wants pictures."""
+
+    participant_id: str
+    muted: bool = False
+    camera_off: bool = False
+    audio_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +160,7 @@ class RoomView:
     participants: Sequence[Participant]
     alerts: Sequence[Alert]
     gaps: Sequence[Gap]
+    sending: Sequence[Sending] = ()
 
     def of_session(self, session_id: str) -> Participant | None:
         """Return the participant of a session."""

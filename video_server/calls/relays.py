@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from aiohttp import web
 
-from video_server.calls import service
+from video_server.calls import page_news, service
 from video_server.core.clock import Clock
 from video_server.core.database import Database
 from video_server.core.errors import Unavailable
@@ -52,6 +52,7 @@ class Relays:
         self._client: RelayClient | None = None
         self._gone = asyncio.Event()
         self._listeners: dict[str, set[Listener]] = {}
+        self._room_listeners: dict[str, set[Listener]] = {}
         self._link_listeners: set[LinkListener] = set()
         self._news: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
@@ -77,15 +78,11 @@ class Relays:
 
     def listen(self, participant_id: str, listener: Listener) -> Callable[[], None]:
         """Hand a participant's relay events to `listener`; returns the way to stop."""
-        self._listeners.setdefault(participant_id, set()).add(listener)
+        return _add(self._listeners, participant_id, listener)
 
-        def stop() -> None:
-            found = self._listeners.get(participant_id, set())
-            found.discard(listener)
-            if not found:
-                self._listeners.pop(participant_id, None)
-
-        return stop
+    def listen_room(self, appointment_id: str, listener: Listener) -> Callable[[], None]:
+        """Hand the relay events of everybody in a room to `listener`; returns the way to stop."""
+        return _add(self._room_listeners, appointment_id, listener)
 
     def listen_link(self, listener: LinkListener) -> Callable[[], None]:
         """Call `listener(True)` when a relay is there again, `listener(False)` when it was lost."""
@@ -190,10 +187,16 @@ class Relays:
             listener(present)
 
     def _on_event(self, event: RelayEvent) -> None:
-        for listener in tuple(self._listeners.get(event.participant, ())):
+        for listener in (
+            *self._listeners.get(event.participant, ()),
+            *self._room_listeners.get(event.room, ()),
+        ):
             listener(event)
         if event.name in _NEWS and not event.room.startswith(_ECHO):
             self._news.put_nowait((event.participant, _NEWS[event.name]))
+        if event.name in {"rung", "connected"} and not event.room.startswith(_ECHO):
+            is_out = event.data.get("rung") == "ring"  # a fresh connection begins on the top rung
+            self._news.put_nowait((event.participant, "ring" if is_out else "no_ring"))
 
     async def _write_news(self) -> None:
         """Write presence news in the order it came. Every web process hears the same and may write the same."""
@@ -203,10 +206,24 @@ class Relays:
                 async with self._database.begin() as db:
                     if news == "sound":
                         await service.note_sound(db, participant_id, now=self._clock())
+                    elif news in {"ring", "no_ring"}:
+                        await page_news.note_ring(db, participant_id, on=news == "ring", now=self._clock())
                     else:
                         await service.note_silence(db, participant_id, why=news, now=self._clock())
             except Exception:
                 log.exception("presence_news_lost", participant=participant_id, news=news)
+
+
+def _add(listeners: dict[str, set[Listener]], key: str, listener: Listener) -> Callable[[], None]:
+    listeners.setdefault(key, set()).add(listener)
+
+    def stop() -> None:
+        found = listeners.get(key, set())
+        found.discard(listener)
+        if not found:
+            listeners.pop(key, None)
+
+    return stop
 
 
 async def _ask(request: Awaitable[T]) -> T:

@@ -13,8 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
-from video_server.calls import service
-from video_server.calls.model import FINAL, Participant, RoomView, State
+from video_server.calls import metrics, page_news, service
+from video_server.calls.model import FINAL, Participant, Role, RoomView, State
+from video_server.calls.quality import Meter, Stretch, parse_link, parse_page
 from video_server.calls.relays import RELAYS, NoRelay, Relays
 from video_server.core import keys
 from video_server.core.clock import Clock, monotonic
@@ -31,7 +32,8 @@ log = get_logger(__name__)
 
 LOOK_AGAIN_SECONDS = 2.0
 RENEW_SECONDS = 3.0
-MOST_OFFERS = 60  # of one page: an honest page makes a handful
+MOST_OFFERS = 20  # of one page at once: an honest one makes a handful, and one every few seconds while its path is dead
+OFFERS_PER_SECOND = 0.5
 OPENED_ELSEWHERE = 4001
 SESSION_OVER = 4003
 MOST_AT_ONCE = 30  # messages of one page: an honest one says a handful and then a ping every few seconds
@@ -142,18 +144,20 @@ class Seat:
         self._at_door: bool | None = False  # whether the relay was told that we are admitted; None: not known
         self._is_new = True  # has not looked at the room yet
         self._checking = False  # an echo is running
-        self._offers = 0
+        self._offers = Allowance(MOST_OFFERS, OFFERS_PER_SECOND)
         self._turn = asyncio.Lock()  # one thing at a time is asked of the relay
 
     async def run(self, person: Participant) -> None:
         """Hold the seat until the socket closes."""
         self._person = person
+        self._meter = Meter(person.id)
         async with self._database.begin() as db:
             await service.take_socket(db, person, socket=self._id, now=self._clock())
         self._seats.add(self._id)
         stops = [
             self._bus.subscribe("room", self._on_room),
             self._relays.listen(person.id, self._on_relay_event),
+            self._relays.listen_room(person.appointment_id, self._on_quality),
             self._relays.listen_link(self._on_relay_link),
         ]
         looking = asyncio.create_task(self._keep_looking(), name="seat")
@@ -176,6 +180,7 @@ class Seat:
 
     async def _give_up(self) -> None:
         """The socket has closed. Its media may live on: the page may only have lost this line."""
+        await self._keep(self._meter.close(self._clock()))
         if self._checking:
             await self._relays.leave_echo(self._person.id)
         if self._restarting.is_set():
@@ -197,6 +202,32 @@ class Seat:
             self._send({"type": "slots", "slots": event.data["slots"]})
         elif event.name in {"connected", "media"}:
             self._send({"type": event.name, "room": "echo" if self._checking else "call"})
+
+    def _on_quality(self, event: RelayEvent) -> None:
+        """Pass on how links are: a page learns of its own, an officer's of everybody's."""
+        is_own = event.participant == self._person.id
+        if event.name not in {"rung", "quality"} or not (is_own or self._person.role is Role.OFFICER):
+            return
+        self._send({"type": event.name, "of": event.participant, **event.data})
+        figures = parse_link(event.data) if is_own and event.name == "quality" else None
+        if figures is not None:
+            metrics.observe_link(figures, seconds=5)
+            self._start(self._keep(self._meter.add_link(figures, self._clock())))
+
+    def _take_figures(self, message: Mapping[str, Any]) -> None:
+        figures = parse_page(message)
+        if figures is not None:
+            metrics.observe_page(figures)
+            self._meter.add_page(figures)
+
+    async def _keep(self, stretch: Stretch | None) -> None:
+        if stretch is None:
+            return
+        try:
+            async with self._database.begin() as db:
+                await page_news.keep_stretch(db, self._person.appointment_id, stretch)
+        except Exception:  # figures must not cost the call
+            log.exception("figures_not_kept", appointment=self._person.appointment_id)
 
     def _on_relay_link(self, present: bool) -> None:
         if not present:
@@ -247,7 +278,7 @@ class Seat:
         async with self._turn:
             self._adopt(view)
             await self._follow_at_relay(person, still=still)
-        shown = {**self._draw(view, person), **more}
+        shown = {**self._draw(view, person), "sending": _tell_sending(view, person), **more}
         if shown != self._shown:
             self._shown = shown
             await self._page.send({"type": "state", "state": {**shown, "now": self._clock().isoformat()}})
@@ -290,6 +321,12 @@ class Seat:
                     await service.start_waiting(db, self._person.id, now=self._clock())
             elif kind == "leave":
                 await self._leave()
+            elif kind == "quality":
+                self._take_figures(message)
+            elif kind in page_news.KINDS:
+                async with self._database.begin() as db:
+                    person = await service.get_participant(db, self._person.id)
+                    await page_news.hear(db, person, message, now=self._clock())
             elif kind == "ping":
                 await self._page.send({"type": "pong"})
             else:
@@ -301,10 +338,12 @@ class Seat:
 
     async def _offer(self, message: dict[str, Any]) -> None:
         """Answer an offer: an echo, a call, or a new path for the call."""
-        self._offers += 1
         sdp, number = message.get("sdp"), message.get("id")
-        if not isinstance(sdp, str) or not isinstance(number, int) or self._offers > MOST_OFFERS:
+        if not isinstance(sdp, str) or not isinstance(number, int):
             await self._page.send({"type": "refused", "id": number, "code": "bad_offer"})
+            return
+        if not self._offers.take(monotonic()):
+            await self._page.send({"type": "refused", "id": number, "code": "too_many_requests"})
             return
         async with self._turn:
             answer = await self._get_answer(
@@ -341,6 +380,7 @@ class Seat:
         return answer
 
     async def _leave(self) -> None:
+        await self._keep(self._meter.close(self._clock()))
         async with self._turn:
             epoch, self._epoch, self._at_door = self._epoch, 0, False
             if epoch:  # first not one packet more, then the record
@@ -349,3 +389,15 @@ class Seat:
                 )
         async with self._database.begin() as db:
             await service.leave(db, self._person.id, now=self._clock())
+
+
+def _tell_sending(view: RoomView, me: Participant) -> dict[str, dict[str, bool]]:
+    """Return by participant in the call what each page says it sends; nothing to who is not in it."""
+    if me.state is not State.ADMITTED:
+        return {}
+    admitted = {person.id for person in view.participants if person.state is State.ADMITTED}
+    return {
+        one.participant_id: {"muted": one.muted, "camera_off": one.camera_off, "audio_only": one.audio_only}
+        for one in view.sending
+        if one.participant_id in admitted
+    }

@@ -15,6 +15,7 @@ from video_server.audit import service as audit
 from video_server.calls import storage
 from video_server.calls.model import (
     FINAL,
+    HEARD_BY_RELAY,
     Alert,
     AlertKind,
     Note,
@@ -340,6 +341,7 @@ async def view(db: Connection, appointment_id: str) -> RoomView:
         participants=await storage.list_participants(db, [appointment_id]),
         alerts=await storage.list_alerts(db, [appointment_id]),
         gaps=await storage.list_gaps(db, appointment_id),
+        sending=await storage.list_sending(db, appointment_id),
     )
 
 
@@ -395,9 +397,9 @@ async def note_silence(db: Connection, participant_id: str, *, why: str, now: da
 
 
 async def note_sound(db: Connection, participant_id: str, *, now: datetime) -> None:
-    """The relay hears this participant (again); ends the gap."""
+    """The relay hears this participant (again); ends the gaps that the relay noticed."""
     appointment_id = await storage.set_silent(db, participant_id, since=None)
-    closed = await storage.close_gap(db, participant_id, now=now)
+    closed = await storage.close_gap(db, participant_id, now=now, why=HEARD_BY_RELAY)
     if appointment_id is not None or closed:
         person = await get_participant(db, participant_id)
         await events.record(db, "room", person.appointment_id, now=now)

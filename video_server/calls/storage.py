@@ -1,12 +1,14 @@
 """Rooms, participants, gaps, alerts, notes."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -16,12 +18,25 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     insert,
+    or_,
     select,
     text,
     update,
 )
 
-from video_server.calls.model import Alert, AlertKind, Gap, Note, Participant, Role, Room, State, Word
+from video_server.calls.model import (
+    Alert,
+    AlertKind,
+    Gap,
+    Note,
+    Participant,
+    Role,
+    Room,
+    Sending,
+    State,
+    Word,
+)
+from video_server.calls.quality import Stretch
 from video_server.core.database import METADATA, Connection, IntegrityError, UtcDateTime
 
 rooms = Table(
@@ -79,6 +94,7 @@ gaps = Table(
     Index(
         "uq_gaps_open",
         "participant_id",
+        "why",
         unique=True,
         sqlite_where=text("ended_at IS NULL"),
         postgresql_where=text("ended_at IS NULL"),
@@ -104,6 +120,39 @@ notes = Table(
     Column("version", Integer, nullable=False),
     Column("saved_at", UtcDateTime, nullable=False),
     Column("saved_by", String(32), nullable=False),
+)
+
+
+sending = Table(
+    "sending",
+    METADATA,
+    Column("participant_id", String(32), primary_key=True),
+    Column("appointment_id", String(32), nullable=False, index=True),
+    Column("muted", Boolean, nullable=False),
+    Column("camera_off", Boolean, nullable=False),
+    Column("audio_only", Boolean, nullable=False),
+)
+
+quality = Table(
+    "quality",
+    METADATA,
+    Column("participant_id", String(32), primary_key=True),
+    Column("began_at", UtcDateTime, primary_key=True),
+    Column("appointment_id", String(32), nullable=False, index=True),
+    Column("ended_at", UtcDateTime, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("up_bits_per_second", Float, nullable=False),
+    Column("up_loss", Float, nullable=False),
+    Column("up_jitter_ms", Float, nullable=False),
+    Column("down_bits_per_second", Float, nullable=False),
+    Column("down_loss", Float, nullable=False),
+    Column("down_jitter_ms", Float, nullable=False),
+    Column("round_trip_ms", Float),
+    Column("rung", String(20), nullable=False),
+    Column("freezes", Integer, nullable=False),
+    Column("concealed", Float, nullable=False),
+    Column("width", Integer),
+    Column("height", Integer),
 )
 
 
@@ -260,7 +309,7 @@ async def set_silent(db: Connection, participant_id: str, *, since: datetime | N
 
 
 async def open_gap(db: Connection, person: Participant, *, why: str, now: datetime) -> bool:
-    """Begin a gap unless one is open."""
+    """Begin a gap unless one is open for the same reason."""
     try:
         async with db.begin_nested():
             await db.execute(
@@ -273,11 +322,43 @@ async def open_gap(db: Connection, person: Participant, *, why: str, now: dateti
     return True
 
 
-async def close_gap(db: Connection, participant_id: str, *, now: datetime) -> bool:
-    closed = await db.execute(
-        update(gaps).where(gaps.c.participant_id == participant_id, gaps.c.ended_at.is_(None)).values(ended_at=now)
-    )
+async def close_gap(db: Connection, participant_id: str, *, now: datetime, why: Collection[str] | None = None) -> bool:
+    """End a participant's open gaps: all, or those of some reasons."""
+    where = [gaps.c.participant_id == participant_id, gaps.c.ended_at.is_(None)]
+    if why is not None:
+        where.append(gaps.c.why.in_(why))
+    closed = await db.execute(update(gaps).where(*where).values(ended_at=now))
     return closed.rowcount > 0
+
+
+async def find_gap_since(db: Connection, participant_id: str, *, why: Collection[str], since: datetime) -> int | None:
+    """Return the newest gap of these reasons that had not ended by `since`."""
+    found: int | None = await db.scalar(
+        select(gaps.c.id)
+        .where(
+            gaps.c.participant_id == participant_id,
+            gaps.c.why.in_(why),
+            or_(gaps.c.ended_at.is_(None), gaps.c.ended_at >= since),
+        )
+        .order_by(gaps.c.id.desc())
+        .limit(1)
+    )
+    return found
+
+
+async def explain_gap(db: Connection, gap_id: int, *, why: str) -> bool:
+    """Give a gap that was "silent" its reason; False when it has another, or one of that reason is open already."""
+    try:
+        async with db.begin_nested():
+            told = await db.execute(update(gaps).where(gaps.c.id == gap_id, gaps.c.why == "silent").values(why=why))
+    except IntegrityError:
+        return False
+    return told.rowcount == 1
+
+
+async def insert_gap(db: Connection, person: Participant, gap: Gap) -> None:
+    """Record a gap that is over."""
+    await db.execute(insert(gaps).values(appointment_id=person.appointment_id, **vars(gap)))
 
 
 async def list_gaps(db: Connection, appointment_id: str) -> Sequence[Gap]:
@@ -333,3 +414,48 @@ async def save_note(db: Connection, appointment_id: str, *, text: str, version: 
         update(notes).where(notes.c.appointment_id == appointment_id, notes.c.version == version).values(**values)
     )
     return saved.rowcount == 1
+
+
+async def set_sending(db: Connection, appointment_id: str, said: Sending) -> bool:
+    """Note what a page sends; False when that is no news."""
+    values = {"muted": said.muted, "camera_off": said.camera_off, "audio_only": said.audio_only}
+    try:
+        async with db.begin_nested():
+            await db.execute(
+                insert(sending).values(appointment_id=appointment_id, participant_id=said.participant_id, **values)
+            )
+            return True
+    except IntegrityError:
+        pass
+    differs = or_(*(sending.c[name] != value for name, value in values.items()))
+    changed = await db.execute(
+        update(sending).where(sending.c.participant_id == said.participant_id, differs).values(**values)
+    )
+    return changed.rowcount == 1
+
+
+async def list_sending(db: Connection, appointment_id: str) -> Sequence[Sending]:
+    rows = await db.execute(
+        select(sending).where(sending.c.appointment_id == appointment_id).order_by(sending.c.participant_id)
+    )
+    return [_sending(row) for row in rows]
+
+
+def _sending(row: Row[Any]) -> Sending:
+    return Sending(row.participant_id, row.muted, row.camera_off, row.audio_only)
+
+
+async def insert_stretch(db: Connection, appointment_id: str, stretch: Stretch) -> None:
+    """Keep a stretch of a call's figures; the same one a second time changes nothing."""
+    with suppress(IntegrityError):
+        async with db.begin_nested():
+            await db.execute(insert(quality).values(appointment_id=appointment_id, **vars(stretch)))
+
+
+async def list_stretches(db: Connection, appointment_id: str) -> Sequence[Stretch]:
+    rows = await db.execute(
+        select(*(column for column in quality.c if column.name != "appointment_id"))
+        .where(quality.c.appointment_id == appointment_id)
+        .order_by(quality.c.began_at, quality.c.participant_id)
+    )
+    return [Stretch(**row._mapping) for row in rows]
