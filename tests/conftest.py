@@ -26,7 +26,7 @@ from video_server.config import Settings, load
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
 
-pytest_plugins = ["tests.rendered"]
+pytest_plugins = ["tests.rendered", "tests.calls_support"]
 
 PASSWORD = "correct horse battery staple"
 Browser = TestClient

@@ -1,94 +1,24 @@
 """The room of a call: safety first, waiting, one admitted, leaving, the end; and nothing twice."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 
-from tests.conftest import AddStaff, HeldClock
-from video_server.accounts.model import Role as StaffRole
-from video_server.appointments import service as appointments
-from video_server.appointments.model import Appointment
 from video_server.appointments.service import AlreadyEnded
 from video_server.audit import service as audit
 from video_server.calls import devices, service
-from video_server.calls.model import LEASE, AlertKind, Role, RoomView, State, Watched, Word
+from video_server.calls.model import LEASE, AlertKind, Role, State, Watched, Word
 from video_server.calls.seats import Allowance
 from video_server.core.database import Database
 from video_server.core.force import Force
-from video_server.core.keys import KeyRing
 from video_server.incidents import service as incidents
-from video_server.incidents.eligibility import Eligibility
-from video_server.incidents.model import SafeContact, Wording
 from video_server.phone import state as phone_state
 from video_server.tasks import service as tasks
 from video_server.texts import service as texts
 from video_server.web import sessions
 
 FORCE = Force()
-
-
-@pytest.fixture
-async def appointment(database: Database, key_ring: KeyRing, clock: HeldClock, add_staff: AddStaff) -> Appointment:
-    """An appointment of PC Smith that starts now."""
-    officer = await add_staff("smith", StaffRole.OFFICER)
-    async with database.begin() as db:
-        incident = await incidents.record_incident(
-            db,
-            offence_type="burglary",
-            victim_name="Jo Bloggs",
-            victim_mobile="+447700900123",
-            language="en",
-            safe_contact=SafeContact(True, Wording.PLAIN, None, None),
-            eligibility=Eligibility(True, True, True, True),
-            by=officer.id,
-            now=clock(),
-        )
-        return await appointments.book(
-            db,
-            incident=incident,
-            person_id=incident.victim_id,
-            starts_at=clock(),
-            officer_id=officer.id,
-            by=officer.id,
-            now=clock(),
-            force=FORCE,
-            key_ring=key_ring,
-            allow_any_time=True,
-        )
-
-
-Arrive = Callable[[], Awaitable[str]]
-
-
-@pytest.fixture
-def waiting(database: Database, appointment: Appointment, clock: HeldClock) -> Arrive:
-    """Let one more session of the link arrive, answer that it is safe, and wait; return its session id."""
-
-    async def arrive() -> str:
-        async with database.begin() as db:
-            session, _ = await sessions.open_session(db, "phone", appointment.id, now=clock())
-            person = await service.arrive(
-                db, appointment, session_id=session.id, role=Role.VICTIM, device="iPhone, Safari", now=clock()
-            )
-            await service.answer_safety(
-                db, appointment, session_id=session.id, safe_place=True, watched=Watched.NO, now=clock()
-            )
-            await service.start_waiting(db, person.id, now=clock())
-            await service.take_socket(db, person, socket=session.id, now=clock())
-        return session.id
-
-    return arrive
-
-
-@pytest.fixture
-def look(database: Database, appointment: Appointment) -> Callable[[], Awaitable[RoomView]]:
-    async def read() -> RoomView:
-        async with database.read() as db:
-            return await service.view(db, appointment.id)
-
-    return read
 
 
 async def test_nobody_waits_who_has_not_said_that_it_is_safe(database, appointment, clock, look):

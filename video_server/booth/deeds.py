@@ -24,6 +24,15 @@ WORDS: Mapping[str, str] = {
     "calls.admitted": N_("let the person in"),
     "calls.left": N_("left the call"),
     "calls.officer_left": N_("left the call"),
+    "calls.removed": N_("took a guest out of the call, or took an invitation back"),
+    "calls.pause_asked": N_("asked for a pause"),
+    "calls.pause_began": N_("paused the call"),
+    "calls.pause_ended": N_("went on after the pause"),
+    "calls.pause_declined": N_("went on without the pause that was asked for"),
+    "calls.asked:mute": N_("asked somebody to mute their microphone"),
+    "calls.asked:unmute": N_("asked somebody to turn their microphone on"),
+    "calls.listening_began": N_("began to listen"),
+    "calls.listening_ended": N_("stopped listening"),
     "calls.exited": N_("left on purpose with “Exit this page”"),
     "calls.alert_dismissed:unsafe": N_("noted the alert “not safe to talk”"),
     "calls.alert_dismissed:exited": N_("noted the alert “left on purpose”"),
@@ -50,7 +59,7 @@ WORDS: Mapping[str, str] = {
 }
 """By action, or by action and one of its codes. An action without words is shown as its code, never hidden."""
 
-_CODES = ("word", "kind")
+_CODES = ("word", "kind", "wish")
 
 
 def staff_in(entry: Entry) -> list[str]:

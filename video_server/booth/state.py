@@ -4,13 +4,17 @@ from datetime import datetime
 from typing import Any
 
 from video_server.appointments.model import Appointment
-from video_server.calls.model import Alert, Gap, Participant, Role, RoomView
+from video_server.calls import roles
+from video_server.calls.model import Alert, Gap, Participant, Pause, Role, RoomView
 
 
 def draw(
-    view: RoomView, me: Participant | None, *, appointment: Appointment, reference: str, now: datetime
+    view: RoomView, me: Participant | None, *, appointment: Appointment, reference: str, name: str, now: datetime
 ) -> dict[str, Any]:
-    """Return the snapshot. `waiting` holds every session of the link, in whatever state, oldest first."""
+    """Return the snapshot. `waiting` holds every session of the link, in whatever state, oldest first.
+
+    name   of the person whose call it is
+    """
     admitted = view.admitted
     return {
         "appointment": {
@@ -26,6 +30,8 @@ def draw(
         "alerts": [_alert(alert) for alert in view.alerts if alert.dismissed_at is None],
         "ended": _ended(view),
         "gaps": [_gap(gap) for gap in view.gaps],
+        "pauses": [_pause(pause) for pause in view.pauses],
+        **roles.draw(view, me, victim=name, now=now),
     }
 
 
@@ -56,6 +62,14 @@ def _gap(gap: Gap) -> dict[str, Any]:
         "began_at": gap.began_at.isoformat(),
         "ended_at": _iso(gap.ended_at),
         "why": gap.why,
+    }
+
+
+def _pause(pause: Pause) -> dict[str, Any]:
+    return {
+        "asked_at": _iso(pause.asked_at),
+        "began_at": _iso(pause.began_at),
+        "ended_at": _iso(pause.ended_at),
     }
 
 

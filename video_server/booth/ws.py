@@ -8,7 +8,7 @@ from video_server.accounts.model import Role
 from video_server.appointments import service as appointments
 from video_server.booth import state
 from video_server.booth.access import access_appointment, may_open
-from video_server.calls import devices, service
+from video_server.calls import devices, listening, service
 from video_server.calls.model import Participant, RoomView
 from video_server.calls.model import Role as RoomRole
 from video_server.calls.seats import Seat
@@ -20,6 +20,9 @@ from video_server.web import app_keys, sessions, sockets
 
 routes = web.RouteTableDef()
 
+LISTEN = "listen"
+"""The query of a page that only listens; it counts for supervisors alone."""
+
 
 @routes.get("/booth/appointments/{appointment}/socket", name="booth.socket")
 @access.staff(Role.OFFICER, Role.SUPERVISOR)
@@ -29,20 +32,25 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
     async with request.app[app_keys.DATABASE].read() as db:
         appointment = await access_appointment(db, request[access.STAFF], request.match_info["appointment"])
         incident = await incidents.get_incident(db, appointment.incident_id)
+        victim = await incidents.get_person(db, appointment.person_id)
     sockets.require_upgrade(request)
+    listens = LISTEN in request.query and request[access.STAFF].holds(Role.SUPERVISOR)
     async with request.app[app_keys.DATABASE].begin() as db:
         person = await service.arrive(
             db,
             appointment,
             session_id=session_id,
-            role=RoomRole.OFFICER,
+            role=RoomRole.SUPERVISOR if listens else RoomRole.OFFICER,
             device=devices.describe(request.headers.get("User-Agent", "")),
             now=clock(),
             staff=request[access.STAFF],
         )
+        person = await listening.turn(db, person, listens=listens, now=clock())
 
     def draw(view: RoomView, me: Participant) -> dict[str, object]:
-        return state.draw(view, me, appointment=appointment, reference=incident.reference, now=clock())
+        return state.draw(
+            view, me, appointment=appointment, reference=incident.reference, name=victim.name, now=clock()
+        )
 
     async def more(db: Connection, me: Participant) -> dict[str, object]:
         return {

@@ -9,15 +9,25 @@ LEASE = timedelta(seconds=10)
 """A web process renews the presence of its sockets every few seconds; older than this the process has died."""
 
 
+COMES_BACK = timedelta(minutes=1)
+"""For so long somebody who lost the connection still counts as being in the call: they may be heard any moment."""
+
+
 class Role(StrEnum):
     """What somebody is in the room."""
 
     VICTIM = "victim"
     OFFICER = "officer"
+    GUARDIAN = "guardian"
+    APPROPRIATE_ADULT = "appropriate_adult"
+    INTERPRETER = "interpreter"
+    INTERMEDIARY = "intermediary"
+    SUPPORTER = "supporter"
+    SUPERVISOR = "supervisor"  # listens, and is announced for as long as that lasts
 
 
 class State(StrEnum):
-    """Where a participant stands. `unsafe`, `exited`, `replaced` and `ended` are final for a session."""
+    """Where a participant stands. `unsafe`, `exited`, `replaced`, `removed` and `ended` are final for a session."""
 
     ARRIVED = "arrived"  # the link was opened
     UNSAFE = "unsafe"  # said it is not safe to talk
@@ -27,10 +37,11 @@ class State(StrEnum):
     LEFT = "left"  # left by the button; may come back
     EXITED = "exited"  # left on purpose by "Exit this page": do not ring back
     REPLACED = "replaced"  # another session of the same link was admitted
+    REMOVED = "removed"  # the officer took this guest out, or took the invitation back
     ENDED = "ended"  # the officer ended the call
 
 
-FINAL = frozenset({State.UNSAFE, State.EXITED, State.REPLACED, State.ENDED})
+FINAL = frozenset({State.UNSAFE, State.EXITED, State.REPLACED, State.REMOVED, State.ENDED})
 
 
 class Word(StrEnum):
@@ -63,7 +74,9 @@ class Participant:
     connected     its page's socket is open (or its process died less than LEASE ago)
     silent_since  the relay hears nothing from it
     left_how      "button", "closed_page", "lost"
-    staff_id      of an officer; `name` and `collar_number` are what others in the room are told
+    staff_id      of an officer or supervisor; `name` and `collar_number` are what others in the room are told
+    guest_id      of the invitation a guest came by; signs: a BSL interpreter, kept large on every screen
+    asked         the officer asks this participant to "mute" or "unmute"; asked_by is the name that is said
     """
 
     id: str
@@ -85,10 +98,19 @@ class Participant:
     staff_id: str | None = None
     name: str = ""
     collar_number: str = ""
+    guest_id: str | None = None
+    signs: bool = False
+    asked: str | None = None
+    asked_by: str = ""
 
     def is_present(self, now: datetime) -> bool:
         """Say whether the page is open, as far as anybody can know."""
         return self.connected and now - self.seen_at <= LEASE
+
+    def is_in_call(self, now: datetime) -> bool:
+        """Say whether others must reckon with this participant: admitted, and here or likely to be back by itself."""
+        is_coming = self.connected or self.left_how == "lost"
+        return self.state is State.ADMITTED and is_coming and now - self.seen_at <= COMES_BACK
 
 
 @dataclass(frozen=True)
@@ -144,6 +166,20 @@ class Sending:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A pause of the call: nothing of the room is forwarded from `began_at` to `ended_at`.
+
+    asked_at, asked_by   when the person asked for it, and as which participant
+    began_at             None while it is only asked for, and for good when it was declined
+    """
+
+    asked_at: datetime | None
+    asked_by: str | None
+    began_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
 class Note:
     """The officer's running note; `version` grows with each save, 0 when nothing was written yet."""
 
@@ -161,6 +197,22 @@ class RoomView:
     alerts: Sequence[Alert]
     gaps: Sequence[Gap]
     sending: Sequence[Sending] = ()
+    pauses: Sequence[Pause] = ()
+
+    @property
+    def pause(self) -> Pause | None:
+        """Return the pause that goes on or is asked for."""
+        return next((pause for pause in self.pauses if pause.ended_at is None), None)
+
+    @property
+    def is_held(self) -> bool:
+        """Say whether nothing may be forwarded now."""
+        return self.pause is not None and self.pause.began_at is not None
+
+    @property
+    def listeners(self) -> Sequence[Participant]:
+        """Return the supervisors who listen."""
+        return [p for p in self.participants if p.role is Role.SUPERVISOR and p.state is State.ADMITTED]
 
     def of_session(self, session_id: str) -> Participant | None:
         """Return the participant of a session."""
@@ -182,5 +234,5 @@ class RoomView:
 
     @property
     def admitted(self) -> Participant | None:
-        """Return the victim's session that is in the call."""
+        """Return the victim's session that is in the call; guests sit apart."""
         return next((p for p in self.participants if p.role is Role.VICTIM and p.state is State.ADMITTED), None)

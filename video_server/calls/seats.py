@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from video_server.calls import metrics, page_news, service
+from video_server.calls import asking, listening, metrics, page_news, pauses, service
 from video_server.calls.model import FINAL, Participant, Role, RoomView, State
 from video_server.calls.quality import Meter, Stretch, parse_link, parse_page
 from video_server.calls.relays import RELAYS, NoRelay, Relays
@@ -39,6 +39,8 @@ SESSION_OVER = 4003
 MOST_AT_ONCE = 30  # messages of one page: an honest one says a handful and then a ping every few seconds
 REFILL_PER_SECOND = 2.0
 _GOING_AWAY = {1000, 1001, 1005}
+_DEEDS = {"waiting": service.start_waiting, "ask_pause": pauses.ask, "settle_asked": asking.settle}
+"""What a page says by one word: each is a function of the participant."""
 
 Draw = Callable[[RoomView, Participant], Mapping[str, Any]]
 """Make the snapshot a page is shown."""
@@ -153,6 +155,8 @@ class Seat:
         self._meter = Meter(person.id)
         async with self._database.begin() as db:
             await service.take_socket(db, person, socket=self._id, now=self._clock())
+            if person.role is Role.SUPERVISOR:  # announced before anything can be heard
+                self._person = await listening.start(db, person, now=self._clock())
         self._seats.add(self._id)
         stops = [
             self._bus.subscribe("room", self._on_room),
@@ -186,12 +190,14 @@ class Seat:
         if self._restarting.is_set():
             return  # this process restarts and the page will be back before its presence runs out
         how = "closed_page" if self._socket.close_code in _GOING_AWAY else "lost"
-        if how == "closed_page" and self._epoch:
+        listens = self._person.role is Role.SUPERVISOR
+        if (how == "closed_page" or listens) and self._epoch:
             await self._relays.leave(
                 appointment_id=self._person.appointment_id, epoch=self._epoch, participant_id=self._person.id
             )
         async with self._database.begin() as db:
-            await service.drop_socket(db, self._person, socket=self._id, how=how, now=self._clock())
+            if await service.drop_socket(db, self._person, socket=self._id, how=how, now=self._clock()) and listens:
+                await listening.stop(db, self._person, now=self._clock())
 
     def _on_room(self, event: Event) -> None:
         if event.reference == self._person.appointment_id:
@@ -278,6 +284,9 @@ class Seat:
         async with self._turn:
             self._adopt(view)
             await self._follow_at_relay(person, still=still)
+        for lost in listening.lost(view, self._clock()):
+            if lost.id != self._person.id:
+                await self._put_out(lost, view)
         shown = {**self._draw(view, person), "sending": _tell_sending(view, person), **more}
         if shown != self._shown:
             self._shown = shown
@@ -290,6 +299,15 @@ class Seat:
         if self._is_new and not self._epoch and view.room is not None and view.room.relay == self._relays.instance:
             self._epoch, self._at_door = view.room.epoch, None
         self._is_new = False
+
+    async def _put_out(self, listener: Participant, view: RoomView) -> None:
+        """Nobody listens whose page is not there: out of the relay first, then out of what all are told."""
+        if view.room is not None and view.room.epoch:
+            await self._relays.leave(
+                appointment_id=listener.appointment_id, epoch=view.room.epoch, participant_id=listener.id
+            )
+        async with self._database.begin() as db:
+            await listening.stop(db, listener, now=self._clock())
 
     async def _follow_at_relay(self, person: Participant, *, still: bool) -> None:
         if self._checking and (person.state in FINAL or not still):
@@ -316,9 +334,6 @@ class Seat:
         try:
             if kind == "offer":
                 await self._offer(message)
-            elif kind == "waiting":
-                async with self._database.begin() as db:
-                    await service.start_waiting(db, self._person.id, now=self._clock())
             elif kind == "leave":
                 await self._leave()
             elif kind == "quality":
@@ -327,6 +342,9 @@ class Seat:
                 async with self._database.begin() as db:
                     person = await service.get_participant(db, self._person.id)
                     await page_news.hear(db, person, message, now=self._clock())
+            elif kind in _DEEDS:
+                async with self._database.begin() as db:
+                    await _DEEDS[kind](db, self._person.id, now=self._clock())
             elif kind == "ping":
                 await self._page.send({"type": "pong"})
             else:
@@ -377,7 +395,22 @@ class Seat:
             appointment_id=person.appointment_id, participant_id=person.id, offer=sdp, admitted=admitted
         )
         self._at_door = admitted
+        await self._check_again(person)
         return answer
+
+    async def _check_again(self, before: Participant) -> None:
+        """Take back a connection whose participant was put out while it was made: without our answer it never stood.
+
+        Raises   CannotJoin
+        """
+        async with self._database.read() as db:
+            person = await service.get_participant(db, before.id)
+        if person.state is before.state:
+            return
+        if person.state not in {State.WAITING, State.ADMITTED}:
+            epoch, self._epoch, self._at_door = self._epoch, 0, False
+            await self._relays.leave(appointment_id=person.appointment_id, epoch=epoch, participant_id=person.id)
+            raise service.CannotJoin
 
     async def _leave(self) -> None:
         await self._keep(self._meter.close(self._clock()))
@@ -388,7 +421,10 @@ class Seat:
                     appointment_id=self._person.appointment_id, epoch=epoch, participant_id=self._person.id
                 )
         async with self._database.begin() as db:
-            await service.leave(db, self._person.id, now=self._clock())
+            if self._person.role is Role.SUPERVISOR:
+                await listening.stop(db, self._person, now=self._clock())
+            else:
+                await service.leave(db, self._person.id, now=self._clock())
 
 
 def _tell_sending(view: RoomView, me: Participant) -> dict[str, dict[str, bool]]:

@@ -37,7 +37,8 @@ from video_server.web import sessions
 
 MOST_SESSIONS = 8  # open ones of one link at a time; officers are never turned away
 NOTE_CHARACTERS = 20_000
-_OPEN = frozenset(State) - FINAL
+OPEN = frozenset(State) - FINAL
+_FIRST = {Role.OFFICER: State.ADMITTED, Role.SUPERVISOR: State.LEFT}
 
 
 class CannotJoin(Conflict):
@@ -81,6 +82,8 @@ async def arrive(
 ) -> Participant:
     """Put a session into its room, once; return where it stands. An officer is in the call at once.
 
+    A supervisor who only listens is in it from `listening.start` on; a guest comes by `guests.arrive`.
+
     staff    who an officer is: others in the room are told the name
     device   a few words of which device this is ("iPhone, Safari"), so that two sessions can be told apart
     Raises   TooMany when MOST_SESSIONS people with this link are all here
@@ -97,7 +100,7 @@ async def arrive(
         appointment_id=appointment.id,
         session_id=session_id,
         role=role,
-        state=State.ADMITTED if admitted else State.ARRIVED,
+        state=_FIRST.get(role, State.ARRIVED),
         device=device[:80],
         word=Word.NONE,
         arrived_at=now,
@@ -117,7 +120,7 @@ async def arrive(
         await storage.insert_participant(db, person)
     except IntegrityError:
         return await _get_by_session(db, appointment.id, session_id)
-    await _tell(db, person, "calls.arrived", now=now, role=role.value)
+    await tell(db, person, "calls.arrived", now=now, role=role.value)
     return person
 
 
@@ -131,7 +134,7 @@ async def _make_place(db: Connection, appointment_id: str, *, now: datetime) -> 
     absent = [person for person in here if person.state is not State.ADMITTED and not person.is_present(now)]
     if not absent:
         raise TooMany("sessions of one appointment")
-    await storage.change_state(db, absent[0].id, to=State.REPLACED, given=_OPEN, left_at=now)
+    await storage.change_state(db, absent[0].id, to=State.REPLACED, given=OPEN, left_at=now)
     await sessions.end_session(db, absent[0].session_id, why="gave_way", now=now)
 
 
@@ -159,7 +162,7 @@ async def answer_safety(
         return person.state
     if not await storage.change_state(db, person.id, to=State.CHECKING, given=[State.ARRIVED]):
         raise CannotJoin
-    await _tell(db, person, "calls.safe", now=now, watched=watched.value)
+    await tell(db, person, "calls.safe", now=now, watched=watched.value)
     return State.CHECKING
 
 
@@ -168,12 +171,12 @@ async def _become_unsafe(
 ) -> State:
     if person.state is State.UNSAFE:
         return State.UNSAFE
-    if not await storage.change_state(db, person.id, to=State.UNSAFE, given=_OPEN, left_at=now):
+    if not await storage.change_state(db, person.id, to=State.UNSAFE, given=OPEN, left_at=now):
         raise CannotJoin
     await incidents.hold_contact(db, appointment.person_id, why="unsafe_answer", by="system:phone", now=now)
     await texts.void(db, subject=f"appointment:{appointment.id}", now=now)
     await _alarm(db, person, AlertKind.UNSAFE, now=now)
-    await _tell(db, person, "calls.unsafe", now=now, safe_place=safe_place)
+    await tell(db, person, "calls.unsafe", now=now, safe_place=safe_place)
     await tasks.open_task(
         db,
         kind="unsafe_answer",
@@ -192,7 +195,7 @@ async def give_word(db: Connection, appointment: Appointment, *, session_id: str
     if said is person.word:
         return said
     await storage.set_word(db, person.id, said)
-    await _tell(db, person, "calls.word_given", now=now, word=said.value)
+    await tell(db, person, "calls.word_given", now=now, word=said.value)
     return said
 
 
@@ -208,11 +211,11 @@ async def start_waiting(db: Connection, participant_id: str, *, now: datetime) -
     person = await get_participant(db, participant_id)
     if person.state in {State.WAITING, State.ADMITTED}:
         return
-    await _get_standing(db, person.appointment_id)
+    await get_standing(db, person.appointment_id)
     given = [State.CHECKING, State.LEFT]
     if not await storage.change_state(db, person.id, to=State.WAITING, given=given, waiting_since=now, left_at=None):
         raise CannotJoin
-    await _tell(db, person, "calls.waiting", now=now)
+    await tell(db, person, "calls.waiting", now=now)
 
 
 async def admit(
@@ -224,7 +227,7 @@ async def admit(
     Raises   NotWaiting (or its page is closed), CannotJoin when the appointment is over
     """
     await storage.lock_room(db, appointment.id)
-    await _get_standing(db, appointment.id)
+    await get_standing(db, appointment.id)
     person = await get_participant(db, participant_id)
     if person.appointment_id != appointment.id or person.role is not Role.VICTIM:
         raise NotWaiting
@@ -232,13 +235,13 @@ async def admit(
         return person
     if person.state is not State.WAITING or not person.is_present(now):
         raise NotWaiting
-    for other in await storage.replace_others(db, appointment.id, but=person.id, now=now):
+    for other in await storage.replace_others(db, person, now=now):
         await storage.close_gap(db, other, now=now)
     await sessions.end_sessions_of(db, "phone", appointment.id, why="another_admitted", now=now, but=person.session_id)
     if not await storage.change_state(db, person.id, to=State.ADMITTED, given=[State.WAITING], admitted_at=now):
         raise NotWaiting
     await appointments.mark_seen(db, appointment.id, now=now)
-    await _tell(db, person, "calls.admitted", now=now, actor=f"staff:{by}")
+    await tell(db, person, "calls.admitted", now=now, actor=f"staff:{by}")
     return await get_participant(db, participant_id)
 
 
@@ -246,23 +249,23 @@ async def leave(db: Connection, participant_id: str, *, now: datetime) -> None:
     """Leave by the button. A victim may come back and waits again; an officer stays in charge of the room."""
     person = await get_participant(db, participant_id)
     if person.role is Role.OFFICER:
-        await _tell(db, person, "calls.officer_left", now=now)
+        await tell(db, person, "calls.officer_left", now=now)
         return
     given = [State.CHECKING, State.WAITING, State.ADMITTED]
     if await storage.change_state(db, person.id, to=State.LEFT, given=given, left_at=now, left_how="button"):
         await storage.close_gap(db, person.id, now=now)
-        await _tell(db, person, "calls.left", now=now)
+        await tell(db, person, "calls.left", now=now)
 
 
 async def exit_on_purpose(db: Connection, appointment_id: str, *, session_id: str, now: datetime) -> None:
     """Note that the person used "Exit this page": the session ends, the booth is told not to ring back."""
     await sessions.end_session(db, session_id, why="exited", now=now)
     person = await storage.find_by_session(db, appointment_id, session_id)
-    if person is None or not await storage.change_state(db, person.id, to=State.EXITED, given=_OPEN, left_at=now):
+    if person is None or not await storage.change_state(db, person.id, to=State.EXITED, given=OPEN, left_at=now):
         return
     await storage.close_gap(db, person.id, now=now)
     await _alarm(db, person, AlertKind.EXITED, now=now)
-    await _tell(db, person, "calls.exited", now=now)
+    await tell(db, person, "calls.exited", now=now)
 
 
 async def end_call(db: Connection, appointment_id: str, *, outcome: str, by: str, now: datetime) -> Appointment:
@@ -342,6 +345,7 @@ async def view(db: Connection, appointment_id: str) -> RoomView:
         alerts=await storage.list_alerts(db, [appointment_id]),
         gaps=await storage.list_gaps(db, appointment_id),
         sending=await storage.list_sending(db, appointment_id),
+        pauses=await storage.list_pauses(db, appointment_id),
     )
 
 
@@ -374,10 +378,12 @@ async def take_socket(db: Connection, person: Participant, *, socket: str, now: 
     await events.record(db, "room", person.appointment_id, now=now)
 
 
-async def drop_socket(db: Connection, person: Participant, *, socket: str, how: str, now: datetime) -> None:
-    """A page's socket has gone: "closed_page" (it said goodbye) or "lost" (it did not)."""
-    if await storage.drop_socket(db, person.id, socket=socket, how=how, now=now):
+async def drop_socket(db: Connection, person: Participant, *, socket: str, how: str, now: datetime) -> bool:
+    """A page's socket has gone: "closed_page" (it said goodbye) or "lost" (it did not); False: a newer one is there."""
+    dropped = await storage.drop_socket(db, person.id, socket=socket, how=how, now=now)
+    if dropped:
         await events.record(db, "room", person.appointment_id, now=now)
+    return dropped
 
 
 async def renew_presence(db: Connection, sockets: Sequence[str], *, now: datetime) -> None:
@@ -407,7 +413,7 @@ async def note_sound(db: Connection, participant_id: str, *, now: datetime) -> N
 
 async def place(db: Connection, appointment_id: str, *, relay: str) -> Room:
     """Return the room, held by this relay: a room whose relay has died gets a new epoch. Raises CannotJoin."""
-    await _get_standing(db, appointment_id)
+    await get_standing(db, appointment_id)
     room = await storage.find_room(db, appointment_id)
     if room is None or room.ended_at is not None:
         raise CannotJoin
@@ -424,7 +430,7 @@ async def find_room(db: Connection, appointment_id: str) -> Room | None:
     return await storage.find_room(db, appointment_id)
 
 
-async def _get_standing(db: Connection, appointment_id: str) -> Appointment:
+async def get_standing(db: Connection, appointment_id: str) -> Appointment:
     """Return the appointment unless it is over or cancelled. Raises CannotJoin."""
     appointment = await appointments.get(db, appointment_id)
     if appointment.state is not Standing.BOOKED:
@@ -444,7 +450,7 @@ async def _alarm(db: Connection, person: Participant, kind: AlertKind, *, now: d
     await events.record(db, "alerts", person.appointment_id, now=now)
 
 
-async def _tell(
+async def tell(
     db: Connection, person: Participant, action: str, *, now: datetime, actor: str | None = None, **details: object
 ) -> None:
     """Audit a deed of a participant and wake every page of the room."""

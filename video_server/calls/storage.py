@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     insert,
     or_,
     select,
@@ -25,11 +26,13 @@ from sqlalchemy import (
 )
 
 from video_server.calls.model import (
+    FINAL,
     Alert,
     AlertKind,
     Gap,
     Note,
     Participant,
+    Pause,
     Role,
     Room,
     Sending,
@@ -38,6 +41,8 @@ from video_server.calls.model import (
 )
 from video_server.calls.quality import Stretch
 from video_server.core.database import METADATA, Connection, IntegrityError, UtcDateTime
+
+_IN_BY_LINK = text("state = 'admitted' AND guest_id IS NOT NULL")  # one session of an invitation, never two
 
 rooms = Table(
     "rooms",
@@ -72,6 +77,10 @@ participants = Table(
     Column("staff_id", String(32)),
     Column("name", String(80), nullable=False),
     Column("collar_number", String(20), nullable=False),
+    Column("guest_id", String(32)),
+    Column("signs", Boolean, nullable=False, server_default=false()),
+    Column("asked", String(10)),
+    Column("asked_by", String(80), nullable=False, server_default=""),
     UniqueConstraint("appointment_id", "session_id"),
     Index(  # one victim's session is in the call, never two
         "uq_participants_admitted",
@@ -80,6 +89,7 @@ participants = Table(
         sqlite_where=text("state = 'admitted' AND role = 'victim'"),
         postgresql_where=text("state = 'admitted' AND role = 'victim'"),
     ),
+    Index("uq_participants_guest", "guest_id", unique=True, sqlite_where=_IN_BY_LINK, postgresql_where=_IN_BY_LINK),
 )
 
 gaps = Table(
@@ -95,6 +105,24 @@ gaps = Table(
         "uq_gaps_open",
         "participant_id",
         "why",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+pauses = Table(
+    "pauses",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("appointment_id", String(32), nullable=False, index=True),
+    Column("asked_at", UtcDateTime),
+    Column("asked_by", String(32)),
+    Column("began_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Index(  # one pause at a time, whoever presses when
+        "uq_pauses_open",
+        "appointment_id",
         unique=True,
         sqlite_where=text("ended_at IS NULL"),
         postgresql_where=text("ended_at IS NULL"),
@@ -241,13 +269,14 @@ async def change_state(
     return changed.rowcount == 1
 
 
-async def replace_others(db: Connection, appointment_id: str, *, but: str, now: datetime) -> list[str]:
-    """Put every other open session of the victim's link out; return the participants' ids."""
+async def replace_others(db: Connection, person: Participant, *, now: datetime) -> list[str]:
+    """Put every other open session of the same link out; return the participants' ids."""
     where = (
-        participants.c.appointment_id == appointment_id,
-        participants.c.role == Role.VICTIM,
-        participants.c.id != but,
-        participants.c.state.not_in([State.UNSAFE, State.EXITED, State.ENDED, State.REPLACED]),
+        participants.c.appointment_id == person.appointment_id,
+        participants.c.role == person.role,
+        participants.c.guest_id == person.guest_id if person.guest_id else participants.c.guest_id.is_(None),
+        participants.c.id != person.id,
+        participants.c.state.not_in(FINAL),
     )
     others = list(await db.scalars(select(participants.c.id).where(*where)))
     await db.execute(update(participants).where(*where).values(state=State.REPLACED, left_at=now))
@@ -259,10 +288,11 @@ async def end_all(db: Connection, appointment_id: str, *, now: datetime) -> None
         update(participants)
         .where(
             participants.c.appointment_id == appointment_id,
-            participants.c.state.not_in([State.UNSAFE, State.EXITED, State.REPLACED]),
+            participants.c.state.not_in(FINAL),
         )
         .values(state=State.ENDED, left_at=now)
     )
+    await end_pause(db, appointment_id, now=now)
     await db.execute(
         update(gaps).where(gaps.c.appointment_id == appointment_id, gaps.c.ended_at.is_(None)).values(ended_at=now)
     )
@@ -364,6 +394,59 @@ async def insert_gap(db: Connection, person: Participant, gap: Gap) -> None:
 async def list_gaps(db: Connection, appointment_id: str) -> Sequence[Gap]:
     rows = await db.execute(select(gaps).where(gaps.c.appointment_id == appointment_id).order_by(gaps.c.id))
     return [Gap(row.participant_id, row.began_at, row.ended_at, row.why) for row in rows]
+
+
+async def ask_pause(db: Connection, person: Participant, *, now: datetime) -> bool:
+    """Note that a pause is asked for, unless one goes on or is asked for already."""
+    return await _insert_pause(db, person.appointment_id, asked_at=now, asked_by=person.id)
+
+
+async def begin_pause(db: Connection, appointment_id: str, *, now: datetime) -> bool:
+    """Begin a pause, the one that was asked for if there is; False when one goes on."""
+    asked = await db.execute(
+        update(pauses)
+        .where(pauses.c.appointment_id == appointment_id, pauses.c.ended_at.is_(None), pauses.c.began_at.is_(None))
+        .values(began_at=now)
+    )
+    return asked.rowcount == 1 or await _insert_pause(db, appointment_id, began_at=now)
+
+
+async def _insert_pause(db: Connection, appointment_id: str, **values: Any) -> bool:
+    try:
+        async with db.begin_nested():
+            await db.execute(insert(pauses).values(appointment_id=appointment_id, **values))
+    except IntegrityError:
+        return False
+    return True
+
+
+async def end_pause(db: Connection, appointment_id: str, *, now: datetime) -> bool:
+    """End the pause, or decline what was asked; False when there is none."""
+    ended = await db.execute(
+        update(pauses)
+        .where(pauses.c.appointment_id == appointment_id, pauses.c.ended_at.is_(None))
+        .values(ended_at=now)
+    )
+    return ended.rowcount == 1
+
+
+async def list_pauses(db: Connection, appointment_id: str) -> Sequence[Pause]:
+    rows = await db.execute(select(pauses).where(pauses.c.appointment_id == appointment_id).order_by(pauses.c.id))
+    return [Pause(row.asked_at, row.asked_by, row.began_at, row.ended_at) for row in rows]
+
+
+async def set_asked(db: Connection, participant_id: str, *, what: str | None, by: str) -> bool:
+    """Set or clear what a participant in the call is asked to do; False when they are not in it."""
+    done = await db.execute(
+        update(participants)
+        .where(participants.c.id == participant_id, participants.c.state == State.ADMITTED)
+        .values(asked=what, asked_by=by)
+    )
+    return done.rowcount == 1
+
+
+async def set_role(db: Connection, participant_id: str, role: Role) -> None:
+    await db.execute(update(participants).where(participants.c.id == participant_id).values(role=role))
 
 
 async def insert_alert(db: Connection, alert: Alert) -> None:

@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Any
 
+from video_server.calls import roles
 from video_server.calls.model import Participant, RoomView, State
 from video_server.phone import words
+from video_server.web.i18n import gettext as _
 
 VIEWS = {
     State.ARRIVED: "start",
@@ -15,6 +17,7 @@ VIEWS = {
     State.UNSAFE: "exited",
     State.EXITED: "exited",
     State.REPLACED: "replaced",
+    State.REMOVED: "removed",
     State.ENDED: "ended",
 }
 
@@ -32,7 +35,7 @@ def draw(
 ) -> dict[str, Any]:
     """Return the snapshot. A session that is out learns nothing more, and an outcome only who was in the call."""
     kind = VIEWS[me.state]
-    if kind in {"exited", "replaced"}:
+    if kind in {"exited", "replaced", "removed"}:
         return {"view": kind}
     if kind == "ended" and me.admitted_at is None:
         return {"view": kind, "reference": None, "outcome": None}
@@ -40,6 +43,7 @@ def draw(
     if officer is not None and officer.name:  # a colleague may have taken over
         officer_name, collar_number = officer.name, officer.collar_number
     told = words.waiting(words.officer(officer_name, collar_number))
+    others = roles.draw(view, me, victim=_("You"), now=now) if kind == "call" else roles.NOTHING
     return {
         "view": kind,
         "me": me.id,
@@ -56,4 +60,5 @@ def draw(
         "since_words": waiting_words,
         "reference": reference,
         "outcome": view.room.outcome if view.room else None,
+        **others,
     }

@@ -1,0 +1,96 @@
+"""What each role may do in a room, and who is told of whom: pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from video_server.calls.model import Participant, Role, RoomView
+from video_server.core.errors import N_
+from video_server.web.i18n import gettext
+
+GUESTS = frozenset({Role.GUARDIAN, Role.APPROPRIATE_ADULT, Role.INTERPRETER, Role.INTERMEDIARY, Role.SUPPORTER})
+"""Who is invited for one call, by a link of their own."""
+
+WORDS: Mapping[Role, str] = {
+    Role.VICTIM: N_("Victim or witness"),
+    Role.OFFICER: N_("Officer"),
+    Role.GUARDIAN: N_("Parent or guardian"),
+    Role.APPROPRIATE_ADULT: N_("Appropriate adult"),
+    Role.INTERPRETER: N_("Interpreter"),
+    Role.INTERMEDIARY: N_("Intermediary"),
+    Role.SUPPORTER: N_("Supporter"),
+    Role.SUPERVISOR: N_("Supervisor, listening"),
+}
+
+_PUBLISH: Mapping[Role, tuple[str, ...]] = {
+    Role.VICTIM: ("audio", "video", "screen"),
+    Role.OFFICER: ("audio", "video", "screen"),
+    Role.SUPERVISOR: (),
+} | dict.fromkeys(GUESTS, ("audio", "video"))
+
+
+def may_publish(role: Role) -> list[str]:
+    """Return the kinds of media that the relay forwards of this role: "audio", "video", "screen"."""
+    return list(_PUBLISH[role])
+
+
+def list_people(view: RoomView, me: Participant | None, *, victim: str, now: datetime) -> list[dict[str, Any]]:
+    """Return everybody in the call as a page is told: id, role, role_words, name_to_show, is_self, publishes, signs.
+
+    victim   what this page calls the person whose call it is
+    The person comes first, then officers, then guests in the order they were let in, then who listens.
+    """
+    rank = {Role.VICTIM: 0, Role.OFFICER: 1, Role.SUPERVISOR: 3}
+    here = [person for person in view.participants if person.is_in_call(now)]
+    here.sort(key=lambda person: (rank.get(person.role, 2), person.admitted_at or person.arrived_at, person.id))
+    return [
+        {
+            "id": person.id,
+            "role": person.role.value,
+            "role_words": gettext(WORDS[person.role]),
+            "name_to_show": victim if person.role is Role.VICTIM else person.name or gettext(WORDS[person.role]),
+            "is_self": me is not None and person.id == me.id,
+            "publishes": may_publish(person.role),
+            "signs": person.signs,
+        }
+        for person in here
+    ]
+
+
+def say_listeners(view: RoomView) -> list[str]:
+    """Return a sentence for each supervisor who listens; everybody in the room is told."""
+    return [gettext(_LISTENS) % {"name": person.name} for person in view.listeners]
+
+
+def say_hold(view: RoomView) -> str:
+    """Return the notice of a pause, "" while there is none."""
+    return gettext(_HELD) if view.is_held else ""
+
+
+def say_asked(me: Participant | None) -> dict[str, str] | None:
+    """Return what the officer asks this participant to do with the microphone, None when nothing."""
+    if me is None or me.asked is None:
+        return None
+    return {"what": me.asked, "said": gettext(_ASKED[me.asked]) % {"name": me.asked_by}}
+
+
+def draw(view: RoomView, me: Participant | None, *, victim: str, now: datetime) -> dict[str, Any]:
+    """Return what every page in the call is told of the others: people, listeners, held, and what it is asked."""
+    return {
+        "people": list_people(view, me, victim=victim, now=now),
+        "listeners": say_listeners(view),
+        "held": view.is_held,
+        "held_words": say_hold(view),
+        "asked": say_asked(me),
+    }
+
+
+NOTHING: Mapping[str, Any] = {"people": [], "listeners": [], "held": False, "held_words": "", "asked": None}
+"""What somebody is told of the others who is not in the call."""
+
+_LISTENS = N_("A supervisor, %(name)s, is listening.")
+_HELD = N_("The call is paused. Nobody sees or hears anybody until the officer goes on.")
+_ASKED: Mapping[str, str] = {
+    "mute": N_("%(name)s asks you to mute your microphone."),
+    "unmute": N_("%(name)s asks you to turn your microphone on."),
+}
