@@ -16,7 +16,7 @@ HOST ?= 127.0.0.1
 TLS ?=
 DATA ?= data
 
-.PHONY: screenshots migration run test check bench lock format clean setup setup-dev words readme
+.PHONY: screenshots migration evidence-migration run test check bench lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -82,6 +82,12 @@ migration: setup-dev
 	@rm -f $(VENV)/migration.sqlite*
 	$(BIN)/python -c "import asyncio, sys; from video_server import migrations as m; url = 'sqlite+aiosqlite:///$(VENV)/migration.sqlite'; asyncio.run(m.upgrade(url)); asyncio.run(m.write_migration(url, sys.argv[1]))" "$(SAYS)"
 	$(BIN)/ruff check -q --fix video_server/migrations && $(BIN)/ruff format -q video_server/migrations
+
+# The same for the evidence store's tables
+evidence-migration: setup-dev
+	@rm -f $(VENV)/migration.sqlite*
+	$(BIN)/python -c "import asyncio, sys; from evidence_store import migrations as m; from evidence_store.database import Database; db = Database('sqlite+aiosqlite:///$(VENV)/migration.sqlite'); asyncio.run(m.upgrade(db)); asyncio.run(m.write_migration(db, sys.argv[1]))" "$(SAYS)"
+	$(BIN)/ruff check -q --fix evidence_store/migrations && $(BIN)/ruff format -q evidence_store/migrations
 
 readme: setup-dev
 	$(BIN)/python -m tests.readme

@@ -8,7 +8,18 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from evidence_store import app_keys, clock, ledger, objects, storage, views_api, views_service, views_tus
+from evidence_store import (
+    app_keys,
+    clock,
+    ledger,
+    migrations,
+    objects,
+    storage,
+    views_api,
+    views_ledger,
+    views_service,
+    views_tus,
+)
 from evidence_store.access import Handler
 from evidence_store.backend import LocalBackend
 from evidence_store.clock import Clock
@@ -37,8 +48,8 @@ def open_store(settings: Settings, keys: Keys, *, now: Clock = clock.utc_now) ->
 
 
 async def prepare(store: Store) -> None:
-    """Make the tables and begin the ledger, where they are missing."""
-    await store.database.create_tables()
+    """Bring the tables to this program's version and begin the ledger, where it is missing."""
+    await migrations.upgrade(store.database)
     async with store.database.begin() as db:
         await ledger.prepare(db, store.keys.ledger)
 
@@ -50,7 +61,7 @@ def make_app(store: Store) -> web.Application:
     app[app_keys.UPLOADS] = Uploads(store)
     app[app_keys.NOTIFIER] = Notifier(store)
     app[app_keys.READS] = ReadLog(store)
-    for views in (views_tus, views_api, views_service):
+    for views in (views_tus, views_api, views_ledger, views_service):
         app.add_routes(views.routes)
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_run_beside)

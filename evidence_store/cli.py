@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +17,11 @@ from evidence_store.app import make_app, open_store, prepare, running
 from evidence_store.config import Settings, load
 from evidence_store.errors import BadRequest, CannotStart
 from evidence_store.model import parse_incident
+from evidence_store.progress import Progress
 from evidence_store.sealing.keys import load_keys, make_keys, share_token
 from evidence_store.tokens import Scope, is_genuine, make_token
 from evidence_store.verify import Report, verify
+from evidence_store.verify_ledger import Witness
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -35,10 +38,13 @@ def init(
     share: Annotated[
         Path | None, typer.Option(help="The web server's key folder, for the shared grant.key and its evidence.token")
     ] = None,
+    ledger_name: Annotated[
+        str, typer.Option(help="Stands in every checkpoint, for good; such as police.example/evidence")
+    ] = "",
 ) -> None:
     """Make the keys that are missing; harmless when all are there."""
     given = load(settings, keys=keys)
-    _make_keys(given, share)
+    _make_keys(given, share, ledger_name)
     typer.echo(f"Keys are in {given.keys}. Back up opening.key apart: without it nothing sealed can be opened.")
 
 
@@ -65,9 +71,9 @@ def serve(
     asyncio.run(_serve(given, parent_pipe=parent_pipe))
 
 
-def _make_keys(settings: Settings, share: Path | None) -> None:
+def _make_keys(settings: Settings, share: Path | None, ledger_name: str = "") -> None:
     """Make the missing keys; hand the web server the grant key and a token to read and to seal."""
-    make_keys(settings.keys, share=share)
+    make_keys(settings.keys, share=share, ledger_name=ledger_name)
     if share is not None:
         key, now = load_keys(settings.keys).token, clock.utc_now()
         made = make_token(
@@ -130,24 +136,39 @@ def verify_command(
     data: Data = None,
     keys: KeysFolder = None,
     contents: Annotated[bool, typer.Option(help="Read and hash every object again")] = True,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="File with a checkpoint that was kept elsewhere; may be given several times"),
+    ] = None,
 ) -> None:
     """Read ledger and objects again and say what holds; exit code 1 when something does not."""
     given = load(settings, data=data, keys=keys)
-    report = asyncio.run(_verify(given, contents=contents))
+    witnesses = [_read_witness(path) for path in checkpoint or []]
+    report = asyncio.run(_verify(given, contents=contents, witnesses=witnesses))
     for fault in report.faults:
         typer.echo(f"✗ {fault}")
     typer.echo(
-        f"{report.ledger_lines} ledger lines and {report.objects} objects ({report.bytes_read} bytes) were checked: "
+        f"{report.ledger_lines} ledger lines, {report.objects} objects ({report.bytes_read} bytes) and "
+        f"{report.checkpoints} checkpoints from elsewhere were checked: "
         + ("everything holds." if report.holds else f"{len(report.faults)} faults.")
     )
+    if report.holds and not report.checkpoints:
+        typer.echo("Without a checkpoint from elsewhere a store put back whole to an older copy cannot be noticed.")
     raise typer.Exit(0 if report.holds else 1)
 
 
-async def _verify(settings: Settings, *, contents: bool) -> Report:
+def _read_witness(path: Path) -> Witness:
+    try:
+        return Witness(f"in the file {path}", path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise CannotStart(f"The checkpoint {path} cannot be read ({problem}).") from None
+
+
+async def _verify(settings: Settings, *, contents: bool, witnesses: Sequence[Witness]) -> Report:
     store = open_store(settings, load_keys(settings.keys))
     try:
         await prepare(store)
-        return await verify(store, read_contents=contents)
+        return await verify(store, read_contents=contents, witnesses=witnesses, progress=Progress())
     finally:
         await store.close()
 

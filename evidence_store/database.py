@@ -71,11 +71,6 @@ class Database:
             self._writer = self._reader = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
             event.listen(self._writer.sync_engine, "handle_error", _forget_values)
 
-    async def create_tables(self) -> None:
-        """Make the tables that are missing."""
-        async with self.begin() as db:
-            await db.run_sync(METADATA.create_all)
-
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Connection]:
         """Open a writing transaction; it commits when the block ends and rolls back when it raises."""

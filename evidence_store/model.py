@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from evidence_store.errors import BadRequest
 
@@ -36,6 +37,37 @@ class ClientDigest(StrEnum):
     EQUAL = "equal"
     DIFFERENT = "different"
     NOT_GIVEN = "not given"
+
+
+class Action(StrEnum):
+    """What the ledger says was done. The words are for good: lines that hold them are never rewritten."""
+
+    UPLOAD_OPENED = "upload opened"
+    UPLOAD_EXPIRED = "upload expired"
+    RECEIVED = "received"
+    QUARANTINED = "quarantined"
+    REFUSED = "refused"
+    DAMAGED = "damaged"
+    VIEWED = "viewed"
+    """Metadata, a preview or the audit trail was shown."""
+    DOWNLOADED = "downloaded"
+    """Original bytes were given out."""
+    SHARED = "shared"
+    ANNOTATED = "annotated"
+    LINKED = "linked"
+    HELD = "held"
+    RELEASED = "released"
+    RETENTION_CHANGED = "retention changed"
+    REVIEWED = "reviewed"
+    DISPOSED = "disposed"
+    EXPORTED = "exported"
+    BREAK_GLASS = "break-glass"
+    KEY_ROTATION_STARTED = "key rotation started"
+    KEY_ROTATED = "key rotated"
+    KEY_DESTROYED = "key destroyed"
+    VERIFIED = "verified"
+    BACKED_UP = "backed up"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True)
@@ -81,7 +113,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger; `hash` covers everything else and the previous line's hash."""
+    """One line of the ledger; `leaf` is its exact text, from which all else here was read. `object` may be empty."""
 
     sequence: int
     at: datetime
@@ -90,9 +122,8 @@ class Entry:
     action: str
     object: str
     digest: str
-    details: str
-    previous_hash: str
-    hash: str
+    details: dict[str, Any]
+    leaf: str
 
 
 @dataclass(frozen=True)

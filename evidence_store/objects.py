@@ -20,12 +20,12 @@ from evidence_store.errors import (
     Unavailable,
 )
 from evidence_store.intake import End, take
-from evidence_store.model import ClientDigest, ObjectState, StoredObject
+from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject
 from evidence_store.sealing import keys as key_files
 from evidence_store.sealing import signing
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.sealing.reading import SealedObject
-from evidence_store.store import Store, verdict_word
+from evidence_store.store import Store, description_of, verdict_of
 
 
 @dataclass(frozen=True)
@@ -151,17 +151,13 @@ async def settle(store: Store, stored: StoredObject, *, actor: str) -> StoredObj
             sequence = await store.record(
                 db,
                 actor=actor,
-                action=verdict_word(stored),
+                action=verdict_of(stored),
                 object_id=stored.id,
                 digest=stored.sha256,
-                incident=stored.incident,
-                size_bytes=stored.size_bytes,
-                media_type=stored.media_type,
-                kind=stored.kind,
-                client_digest=stored.client_digest.value,
+                **description_of(stored),
             )
             await storage.set_sequence(db, stored.id, sequence)
-            await store.tell(db, verdict_word(stored), stored.id, stored.incident)
+            await store.tell(db, verdict_of(stored), stored.id, stored.incident)
         current = await storage.find_object(db, stored.id)
     store.news.set()
     await store.run(key_files.destroy_secret, store.keys.ingest / f"{stored.id}.key")
@@ -190,4 +186,4 @@ async def opened(store: Store, stored: StoredObject, *, actor: str) -> AsyncIter
 async def record_damage(store: Store, stored: StoredObject, *, actor: str, what: str) -> None:
     """Note in the ledger that an object is not what was written."""
     async with store.database.begin() as db:
-        await store.record(db, actor=actor, action="damaged", object_id=stored.id, digest=stored.sha256, what=what)
+        await store.record(db, actor=actor, action=Action.DAMAGED, object_id=stored.id, digest=stored.sha256, what=what)

@@ -12,6 +12,8 @@ _MODELS: list[type[BaseModel]] = [
     schemas.Metadata,
     schemas.ObjectList,
     schemas.LedgerPage,
+    schemas.InclusionProof,
+    schemas.ConsistencyProof,
     schemas.GrantRequest,
     schemas.GrantAnswer,
     schemas.DigestRequest,
@@ -30,6 +32,11 @@ def _in_header(name: str, *, required: bool = True, description: str = "") -> di
     return found | ({"description": description} if description else {})
 
 
+def _in_query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"name": name, "in": "query", "required": required, "schema": schema, "description": description}
+
+
 _TUS = _in_header("Tus-Resumable", description="1.0.0")
 
 
@@ -42,6 +49,7 @@ def _says(text: str, model: type[BaseModel] | None = None) -> dict[str, Any]:
 
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_NOTE = {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}
 _PUT_HEADERS = [
     _in_header("Evidence-Incident"),
     _in_header("Evidence-Kind", description="such as statement"),
@@ -139,7 +147,39 @@ _PATHS: dict[str, dict[str, Any]] = {
     },
     "/evidence/v1/ledger": {
         "get": _operation(
-            "The ledger", "token:ledger", {"200": _says("Lines", schemas.LedgerPage)}, parameters=[_AFTER]
+            "The ledger",
+            "token:ledger",
+            {"200": _says("Lines", schemas.LedgerPage)},
+            parameters=[_AFTER, _in_query("object", "only lines about this object")],
+        )
+    },
+    "/evidence/v1/ledger/checkpoint": {
+        "get": _operation(
+            "The newest checkpoint, or one that was kept (C2SP tlog-checkpoint)",
+            "token:ledger",
+            {"200": _NOTE},
+            parameters=[_in_query("size", "of the size at which it was kept")],
+        )
+    },
+    "/evidence/v1/ledger/key": {
+        "get": _operation(
+            "The key that checkpoints are checked with (C2SP signed-note)", "token:ledger", {"200": _NOTE}
+        )
+    },
+    "/evidence/v1/ledger/inclusion": {
+        "get": _operation(
+            "Prove that a line is in the ledger",
+            "token:ledger",
+            {"200": _says("Proof (RFC 9162)", schemas.InclusionProof)},
+            parameters=[_in_query("sequence", "the line", required=True), _in_query("size", "default: as it stands")],
+        )
+    },
+    "/evidence/v1/ledger/consistency": {
+        "get": _operation(
+            "Prove that the ledger only grew",
+            "token:ledger",
+            {"200": _says("Proof (RFC 9162)", schemas.ConsistencyProof)},
+            parameters=[_in_query("first", "a size", required=True), _in_query("second", "default: as it stands")],
         )
     },
     "/evidence/v1/grants": {

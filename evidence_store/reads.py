@@ -6,7 +6,7 @@ One line per reader, object and purpose in ten minutes: a film watched in five h
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
-from evidence_store.model import StoredObject
+from evidence_store.model import Action, StoredObject
 from evidence_store.store import Store
 
 _SAME_READ = timedelta(minutes=10)
@@ -28,7 +28,7 @@ class ReadLog:
             return
         async with self._store.database.begin() as db:
             await self._store.record(
-                db, actor=actor, action="read", object_id=stored.id, digest=stored.sha256, purpose=purpose
+                db, actor=actor, action=Action.DOWNLOADED, object_id=stored.id, digest=stored.sha256, purpose=purpose
             )
         self._recent[key] = now
         self._recent.move_to_end(key)

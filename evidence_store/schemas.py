@@ -1,7 +1,7 @@
 """The JSON that the storage API speaks; the OpenAPI document is generated from these same models."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,16 +44,15 @@ class ObjectList(BaseModel):
 class LedgerEntry(BaseModel):
     """One line of the ledger."""
 
-    sequence: int
+    sequence: int = Field(description="From 1; the leaf's index in the tree is one less")
     at: datetime
     actor: str
     purpose: str
     action: str
-    object: str
+    object: str = Field(description="Empty when the line is not about one object")
     digest: str
-    details: str = Field(description="Canonical JSON, exactly as hashed")
-    previous_hash: str
-    hash: str
+    details: dict[str, Any]
+    leaf: str = Field(description="The line exactly as hashed (UTF-8): the tree's leaf; all else here is read from it")
 
     @classmethod
     def of(cls, entry: Entry) -> "LedgerEntry":
@@ -65,9 +64,29 @@ class LedgerPage(BaseModel):
     """Some lines, in order, and where the ledger stands."""
 
     entries: list[LedgerEntry]
-    head_sequence: int
-    head_hash: str
-    next: str | None
+    size: int
+    checkpoint: str = Field(description="Signed note (C2SP tlog-checkpoint) of the ledger as it stands")
+    next: str | None = Field(description="Pass as `after` for those that follow; null when these were the last")
+
+
+class InclusionProof(BaseModel):
+    """That one line is in the ledger of a size (RFC 9162, 2.1.3); hashes in hex, in the order of the RFC."""
+
+    sequence: int
+    size: int
+    leaf_hash: str
+    path: list[str]
+    root: str
+
+
+class ConsistencyProof(BaseModel):
+    """That the ledger of one size begins with that of another (RFC 9162, 2.1.4); hashes in hex."""
+
+    first: int
+    second: int
+    path: list[str]
+    first_root: str
+    second_root: str
 
 
 class GrantRequest(BaseModel):

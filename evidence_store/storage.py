@@ -176,6 +176,18 @@ async def list_objects(db: Connection, *, incident: str | None, after: int, limi
     return [_object(row) for row in await db.execute(chosen.order_by(_OBJECTS.c.sequence).limit(limit))]
 
 
+async def list_sequences(db: Connection, ids: Collection[str]) -> dict[str, int | None]:
+    """Return, of those of these objects that exist, which line of the ledger says that they were sealed."""
+    rows = await db.execute(select(_OBJECTS.c.id, _OBJECTS.c.sequence).where(_OBJECTS.c.id.in_(ids)))
+    return {row.id: row.sequence for row in rows}
+
+
+async def count_objects(db: Connection) -> int:
+    """Return how many objects are sealed."""
+    counted = select(func.count()).select_from(_OBJECTS).where(_OBJECTS.c.state != ObjectState.SEALING.value)
+    return int((await db.execute(counted)).scalar_one())
+
+
 async def list_stagings(db: Connection) -> set[str]:
     """Return the folders under incoming/ that SEALING objects still need."""
     rows = await db.execute(select(_OBJECTS.c.staging).where(_OBJECTS.c.state == ObjectState.SEALING.value))

@@ -11,7 +11,7 @@ from evidence_store.backend import LocalBackend
 from evidence_store.clock import Clock
 from evidence_store.config import Settings
 from evidence_store.database import Connection, Database
-from evidence_store.model import ObjectState, StoredObject
+from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys
 from evidence_store.storage import insert_event
@@ -42,13 +42,14 @@ class Store:
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._workers, lambda: work(*args, **kwargs))
 
-    async def record(self, db: Connection, *, actor: str, action: str, object_id: str, digest: str = "",
+    async def record(self, db: Connection, *, actor: str, action: Action, object_id: str, digest: str = "",
                      purpose: str = "", **details: Any) -> int:  # fmt: skip
-        """Append a line to the ledger in the caller's transaction and return its sequence."""
-        return await ledger.append(
-            db, self.keys.ledger, at=self.clock(), actor=actor, action=action, object_id=object_id, digest=digest,
-            purpose=purpose, details=details,
+        """Append a line to the ledger in the caller's transaction and return its sequence; do it last, others wait."""
+        draft = ledger.Draft(
+            at=self.clock(), actor=actor, action=action, object_id=object_id, digest=digest, purpose=purpose,
+            details=details,
         )  # fmt: skip
+        return await ledger.append(db, self.keys.ledger, [draft])
 
     async def tell(self, db: Connection, kind: str, object_id: str, incident: str) -> None:
         """Queue news for the web server in the caller's transaction."""
@@ -64,6 +65,17 @@ class Store:
         await self.database.dispose()
 
 
-def verdict_word(stored: StoredObject) -> str:
-    """Return the word for the ledger and for events."""
-    return "quarantined" if stored.verdict is ObjectState.QUARANTINED else "received"
+def verdict_of(stored: StoredObject) -> Action:
+    """Return what the ledger, and the news about it, call the end of an object's arrival."""
+    return Action.QUARANTINED if stored.verdict is ObjectState.QUARANTINED else Action.RECEIVED
+
+
+def description_of(stored: StoredObject) -> dict[str, Any]:
+    """Return what the line that seals an object says of it."""
+    return {
+        "incident": stored.incident,
+        "size_bytes": stored.size_bytes,
+        "media_type": stored.media_type,
+        "kind": stored.kind,
+        "client_digest": stored.client_digest.value,
+    }

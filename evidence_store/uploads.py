@@ -34,7 +34,7 @@ from evidence_store.errors import (
 from evidence_store.grants import Grant
 from evidence_store.intake import End, take
 from evidence_store.log import get_logger
-from evidence_store.model import ClientDigest, ObjectState, StoredObject, Upload, UploadState, clean_filename
+from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject, Upload, UploadState, clean_filename
 from evidence_store.sealing import floe, signing
 from evidence_store.sealing.incoming import Incoming, find_offset
 from evidence_store.sealing.keys import create_secret, destroy_secret
@@ -100,7 +100,7 @@ class Uploads:
             async with store.database.begin() as db:
                 await storage.insert_upload(db, upload)
                 await store.record(
-                    db, actor=f"upload:{upload.reference}", action="upload opened", object_id=upload.id,
+                    db, actor=f"upload:{upload.reference}", action=Action.UPLOAD_OPENED, object_id=upload.id,
                     incident=upload.incident, length=length, media_type=upload.media_type,
                 )  # fmt: skip
         finally:
@@ -265,7 +265,7 @@ class Uploads:
                 if not await storage.close_upload(db, upload.id, UploadState.EXPIRED, now=self._store.clock()):
                     return
                 await self._store.record(
-                    db, actor="system:sweeper", action="upload expired", object_id=upload.id,
+                    db, actor="system:sweeper", action=Action.UPLOAD_EXPIRED, object_id=upload.id,
                     incident=upload.incident, received_bytes=upload.offset, length=upload.length,
                 )  # fmt: skip
             await self._drop(upload.id)
@@ -276,7 +276,7 @@ class Uploads:
         async with self._store.database.begin() as db:
             if await storage.close_upload(db, upload.id, UploadState.REFUSED, now=self._store.clock()):
                 await self._store.record(
-                    db, actor=f"upload:{upload.reference}", action="refused", object_id=upload.id,
+                    db, actor=f"upload:{upload.reference}", action=Action.REFUSED, object_id=upload.id,
                     incident=upload.incident, why=refusal.code, declared=upload.media_type,
                 )  # fmt: skip
                 await self._store.tell(db, "refused", upload.id, upload.incident)
@@ -373,7 +373,7 @@ class Uploads:
             log.error("upload_damaged", upload=upload.id, problem=str(problem))
             async with self._store.database.begin() as db:
                 await self._store.record(
-                    db, actor="system:store", action="damaged", object_id=upload.id, what=str(problem)
+                    db, actor="system:store", action=Action.DAMAGED, object_id=upload.id, what=str(problem)
                 )
             raise DamagedHere from problem
 

@@ -1,17 +1,18 @@
 """`evidence-store verify`: read the ledger and every object again, and say in plain words what holds."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from evidence_store import ledger, storage
 from evidence_store.errors import Damaged
-from evidence_store.model import Entry, ObjectState, StoredObject
+from evidence_store.model import Action, Entry, ObjectState, StoredObject
 from evidence_store.sealing import signing
 from evidence_store.sealing.reading import SealedObject
-from evidence_store.store import Store
+from evidence_store.store import Store, description_of, verdict_of
+from evidence_store.verify_ledger import Progress, Witness, check_ledger
 
 _PAGE = 1000
-_SEALED = {"received", "quarantined"}
+_SEALED = {Action.RECEIVED, Action.QUARANTINED}
 
 
 @dataclass
@@ -21,6 +22,8 @@ class Report:
     ledger_lines: int = 0
     objects: int = 0
     bytes_read: int = 0
+    checkpoints: int = 0
+    """How many checkpoints from elsewhere the ledger was held against."""
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -29,14 +32,27 @@ class Report:
         return not self.faults
 
 
-async def verify(store: Store, *, read_contents: bool = True) -> Report:
-    """Check the ledger's chain and head, then every object against the ledger and its bytes on disk."""
-    report = Report()
-    sealed = await _verify_ledger(store, report)
+def unseen(_what: str, _done: int, _total: int) -> None:
+    """Show no progress."""
+
+
+async def verify(
+    store: Store, *, read_contents: bool = True, witnesses: Sequence[Witness] = (), progress: Progress = unseen
+) -> Report:
+    """Check the ledger against everything signed, then every object against the ledger and its bytes on disk.
+
+    witnesses  checkpoints kept elsewhere; without them a database put back whole to an older copy cannot be noticed
+    """
+    report = Report(checkpoints=len(witnesses))
+    async for found in check_ledger(store.database, store.keys.ledger, witnesses, progress):
+        report.faults += found.faults
+        report.ledger_lines += len(found.entries)
+        await _compare_with_objects(store, found.entries, report)
     on_disk = set(await store.run(lambda: list(store.backend.list_objects())))
-    async for stored in _all_objects(store):
+    async with store.database.read() as db:
+        total = await storage.count_objects(db)
+    async for stored, entry in _all_objects(store):
         report.objects += 1
-        entry = sealed.pop(stored.id, None)
         _compare(stored, entry, report)
         if stored.id not in on_disk:
             report.faults.append(f"Object {stored.id}: its files are gone.")
@@ -44,62 +60,49 @@ async def verify(store: Store, *, read_contents: bool = True) -> Report:
         on_disk.discard(stored.id)
         if read_contents:
             await _reread(store, stored, report)
-    report.faults += [f"Object {i}: the ledger knows it, the database does not." for i in sorted(sealed)]
+        progress("objects", report.objects, total)
     async with store.database.read() as db:
-        waiting = {stored.id for stored in await storage.list_sealing(db)}
-    for object_id in sorted(on_disk - waiting):
+        known = await storage.list_sequences(db, on_disk)
+    for object_id in sorted(on_disk - known.keys()):
         report.faults.append(f"Object {object_id}: it lies on disk, and neither database nor ledger knows it.")
     return report
 
 
-async def _verify_ledger(store: Store, report: Report) -> dict[str, Entry]:
-    sealed: dict[str, Entry] = {}
-    sequence, last_hash = 0, ledger.FIRST_HASH
+async def _compare_with_objects(store: Store, entries: Sequence[Entry], report: Report) -> None:
+    sealed = [entry for entry in entries if entry.action in _SEALED]
     async with store.database.read() as db:
-        head = await ledger.read_head(db)
-        while entries := await ledger.list_entries(db, after=sequence, limit=_PAGE):
-            report.faults += ledger.check_chain(entries, sequence=sequence, last_hash=last_hash)
-            sequence, last_hash = entries[-1].sequence, entries[-1].hash
-            report.ledger_lines += len(entries)
-            for entry in entries:
-                if entry.action in _SEALED and sealed.setdefault(entry.object, entry) is not entry:
-                    report.faults.append(f"Object {entry.object}: the ledger says twice that it was sealed.")
-    if not ledger.is_head_sealed(store.keys.ledger, head):
-        report.faults.append("The ledger's head was not written by a holder of the ledger key.")
-    if head[:2] != (sequence, last_hash):
-        report.faults.append(f"The ledger should end at line {head[0]} and ends at line {sequence}, or differently.")
-    return sealed
+        sequences = await storage.list_sequences(db, {entry.object for entry in sealed})
+    for entry in sealed:
+        if entry.object not in sequences:
+            report.faults.append(f"Object {entry.object}: the ledger knows it, the database does not.")
+        elif sequences[entry.object] != entry.sequence:
+            report.faults.append(f"Object {entry.object}: line {entry.sequence} of the ledger is not the one it names.")
 
 
-async def _all_objects(store: Store) -> AsyncIterator[StoredObject]:
-    after = 0
+async def _all_objects(store: Store) -> AsyncIterator[tuple[StoredObject, Entry | None]]:
+    """Yield every sealed object with the line that it names."""
+    after = -1
     while True:
         async with store.database.read() as db:
             page = await storage.list_objects(db, incident=None, after=after, limit=_PAGE)
+            lines = await ledger.list_entries_at(
+                db, [stored.sequence for stored in page if stored.sequence is not None]
+            )
         for stored in page:
-            yield stored
+            yield stored, lines.get(stored.sequence or 0)
             after = stored.sequence or after
         if len(page) < _PAGE:
             return
 
 
 def _compare(stored: StoredObject, entry: Entry | None, report: Report) -> None:
-    if entry is None:
+    if entry is None or entry.object != stored.id:
         report.faults.append(f"Object {stored.id}: the ledger does not know it.")
         return
-    word = "quarantined" if stored.state is ObjectState.QUARANTINED else "received"
-    if (entry.action, entry.digest, entry.sequence) != (word, stored.sha256, stored.sequence):
+    state_fits = stored.state is stored.verdict or stored.state is ObjectState.SEALING
+    if (entry.action, entry.digest, state_fits) != (verdict_of(stored), stored.sha256, True):
         report.faults.append(f"Object {stored.id}: database and ledger differ about it.")
-    expected = ledger.canonical_json(
-        {
-            "incident": stored.incident,
-            "size_bytes": stored.size_bytes,
-            "media_type": stored.media_type,
-            "kind": stored.kind,
-            "client_digest": stored.client_digest.value,
-        }
-    )
-    if entry.details != expected:
+    if entry.details != description_of(stored):
         report.faults.append(f"Object {stored.id}: its description in the database is not the one in the ledger.")
 
 

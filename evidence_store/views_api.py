@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from aiohttp import web
 from pydantic import BaseModel
 
-from evidence_store import access, app_keys, grants, ledger, objects, storage
+from evidence_store import access, app_keys, grants, objects, storage
 from evidence_store.errors import BadRequest, Damaged, DamagedHere, Forbidden, NotFound, Quarantined
 from evidence_store.model import (
     ObjectState,
@@ -22,7 +22,7 @@ from evidence_store.model import (
     parse_sha256,
 )
 from evidence_store.ranges import parse_range
-from evidence_store.schemas import GrantAnswer, GrantRequest, LedgerEntry, LedgerPage, Metadata, ObjectList
+from evidence_store.schemas import GrantAnswer, GrantRequest, Metadata, ObjectList
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.tokens import Scope
 from evidence_store.views_tus import read_json
@@ -163,25 +163,6 @@ def disposition(filename: str) -> str:
     """Return Content-Disposition: always an attachment, the name in both forms (RFC 6266)."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename) or "unnamed"
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
-
-
-@routes.get("/evidence/v1/ledger", name="ledger.list", allow_head=False)
-@access.token(Scope.LEDGER)
-async def list_ledger(request: web.Request) -> web.Response:
-    """Return lines of the ledger, in order; needs a token for every incident."""
-    if request[app_keys.TOKEN].incident is not None:
-        raise Forbidden("The ledger covers every incident; this token covers one.")
-    async with request.app[app_keys.STORE].database.read() as db:
-        head_sequence, head_hash, _ = await ledger.read_head(db)
-        entries = await ledger.list_entries(db, after=_cursor(request), limit=_PAGE)
-    more = bool(entries) and entries[-1].sequence < head_sequence
-    page = LedgerPage(
-        entries=[LedgerEntry.of(entry) for entry in entries],
-        head_sequence=head_sequence,
-        head_hash=head_hash,
-        next=str(entries[-1].sequence) if more else None,
-    )
-    return _json(page)
 
 
 @routes.post("/evidence/v1/grants", name="grants.create")

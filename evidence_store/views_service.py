@@ -34,8 +34,9 @@ async def ready(request: web.Request) -> web.Response:
     problems = []
     try:
         async with store.database.read() as db:
-            if not ledger.is_head_sealed(store.keys.ledger, await ledger.read_head(db)):
-                problems.append("The ledger's head was not written by this store: run 'evidence-store verify'.")
+            ledger.open_head(store.keys.ledger, await ledger.read_head(db))
+    except ledger.HeadForged:
+        problems.append("The ledger's head was not written by this store: run 'evidence-store verify'.")
     except Exception:  # noqa: BLE001 — whatever it is, the store is not ready
         problems.append("The database does not answer.")
     disk = os.statvfs(store.backend.root)
@@ -52,7 +53,7 @@ async def metrics(request: web.Request) -> web.Response:
     async with request.app[app_keys.STORE].database.read() as db:
         _OPEN.set(await storage.count_open_uploads(db))
         _WAITING.set(await storage.count_waiting_events(db))
-        _LEDGER.set((await ledger.read_head(db))[0])
+        _LEDGER.set((await ledger.read_head(db)).size)
     return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 

@@ -5,7 +5,8 @@ opening.key     private half; the only thing that opens evidence    nodes that r
 grant.key       signs grants and events; shared with the web server every node, and the web server's key folder
 bearer.key      signs the bearers of running uploads                every node
 token.key       signs API tokens                                    every node
-ledger.key      seals the head of the ledger                        every node
+ledger.key      signs the ledger's checkpoints (Ed25519 seed)       every node
+ledger.pub      the ledger's name and public key; give it to whoever is to check checkpoints without us
 ingest/         one private key per running upload, destroyed when the upload is sealed
 """
 
@@ -15,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evidence_store.errors import CannotStart
+from evidence_store.sealing.notes import LedgerKey, VerifierKey, check_name, new_ledger_name
 from evidence_store.sealing.signing import new_key
 from evidence_store.sealing.wrapping import PRIVATE_BYTES, PUBLIC_BYTES, PrivateKey, PublicKey
 
-_SECRETS = ("grant", "bearer", "token", "ledger")
+_SECRETS = ("grant", "bearer", "token")
 _SECRET_BYTES = 32
 
 
@@ -31,7 +33,7 @@ class Keys:
     grant: bytes = field(repr=False)
     bearer: bytes = field(repr=False)
     token: bytes = field(repr=False)
-    ledger: bytes = field(repr=False)
+    ledger: LedgerKey
     folder: Path
 
     @property
@@ -40,10 +42,11 @@ class Keys:
         return self.folder / "ingest"
 
 
-def make_keys(folder: Path, *, share: Path | None = None) -> None:
+def make_keys(folder: Path, *, share: Path | None = None, ledger_name: str = "") -> None:
     """Make whatever is missing; `share` is the web server's key folder, where the same grant.key is put.
 
-    Whoever starts first makes the grant key; two first starts at once end with one key that both use.
+    Whoever starts first makes the grant key; two first starts at once end with one key that both use. The ledger keeps
+    the name that it is given first (or one made from its key), since it stands in every checkpoint.
     Raises CannotStart when a folder cannot be written, or when both folders hold different grant keys.
     """
     try:
@@ -53,11 +56,24 @@ def make_keys(folder: Path, *, share: Path | None = None) -> None:
             _make_shared(share / "grant.key", folder / "grant.key")
         for name in _SECRETS:
             create_secret(folder / f"{name}.key", new_key())
+        _make_ledger_key(folder, ledger_name)
         if not (folder / "sealing.pub").exists():  # with it and without opening.key: a node that only receives
             create_secret(folder / "opening.key", PrivateKey.generate().raw)
             create_secret(folder / "sealing.pub", PrivateKey((folder / "opening.key").read_bytes()).public.raw)
     except OSError as problem:
         raise CannotStart(f"The key folder {problem.filename} cannot be written ({problem.strerror}).") from None
+
+
+def _make_ledger_key(folder: Path, name: str) -> None:
+    create_secret(folder / "ledger.key", new_key())
+    seed = (folder / "ledger.key").read_bytes()
+    try:
+        key = LedgerKey(seed, check_name(name or new_ledger_name(seed)))
+    except ValueError as problem:
+        raise CannotStart(str(problem)) from None
+    create_secret(folder / "ledger.pub", f"{key.public}\n".encode())
+    if name and _load_ledger_key(folder).name != name:
+        raise CannotStart(f"The ledger has another name already, in {folder}/ledger.pub; it stands in its checkpoints.")
 
 
 def _make_shared(theirs: Path, ours: Path) -> None:
@@ -89,7 +105,19 @@ def load_keys(folder: Path) -> Keys:
     if opening is not None and opening.public != sealing:
         raise CannotStart(f"{folder}/opening.key does not belong to sealing.pub: restore both from one backup.")
     (folder / "ingest").mkdir(exist_ok=True, mode=0o700)
-    return Keys(sealing=sealing, opening=opening, folder=folder, **secrets)
+    return Keys(sealing=sealing, opening=opening, ledger=_load_ledger_key(folder), folder=folder, **secrets)
+
+
+def _load_ledger_key(folder: Path) -> LedgerKey:
+    seed = _read(folder / "ledger.key", _SECRET_BYTES)
+    try:
+        public = VerifierKey.parse(_read(folder / "ledger.pub").decode("ascii"))
+    except ValueError:
+        raise CannotStart(f"The key {folder}/ledger.pub is damaged: restore it from its backup.") from None
+    key = LedgerKey(seed, public.name)
+    if key.public != public:
+        raise CannotStart(f"{folder}/ledger.key does not belong to ledger.pub: restore both from one backup.")
+    return key
 
 
 def create_secret(path: Path, secret: bytes) -> None:
@@ -125,7 +153,7 @@ def destroy_secret(path: Path) -> None:
     _flush_folder(path.parent)
 
 
-def _read(path: Path, size: int) -> bytes:
+def _read(path: Path, size: int | None = None) -> bytes:
     try:
         if path.suffix == ".key" and path.stat().st_mode & 0o077:
             raise CannotStart(f"The key {path} can be read by other accounts: run 'chmod 600 {path}'.")
@@ -134,7 +162,7 @@ def _read(path: Path, size: int) -> bytes:
         raise CannotStart(
             f"The key {path} cannot be read ({problem.strerror}): run 'evidence-store init', or restore its backup."
         ) from None
-    if len(key) != size:
+    if size is not None and len(key) != size:
         raise CannotStart(f"The key {path} is damaged: restore it from its backup.")
     return key
 

@@ -51,11 +51,6 @@ def is_event_genuine(key: bytes, body: bytes, header: str) -> bool:
     return hmac.compare_digest(event_signature(key, body).encode(), header.encode())
 
 
-def ledger_seal(key: bytes, sequence: int, row_hash: str) -> str:
-    """Return the seal over the head of the ledger: only who holds the ledger key can move the head."""
-    return _mac(key, f"ledger1\n{sequence}\n{row_hash}".encode()).hex()
-
-
 def same(left: str, right: str) -> bool:
     """Compare two secrets or digests in constant time."""
     return hmac.compare_digest(left.encode(), right.encode())
@@ -64,6 +59,11 @@ def same(left: str, right: str) -> bool:
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of a small value as hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256(data: bytes) -> bytes:
+    """Return the SHA-256 of a small value."""
+    return hashlib.sha256(data).digest()
 
 
 def new_sha256() -> "hashlib._Hash":

@@ -204,10 +204,10 @@ class Process:
             expires_at=datetime.now(UTC) + timedelta(minutes=10),
         )  # fmt: skip
 
-    def verify(self) -> subprocess.CompletedProcess[str]:
+    def verify(self, *more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "evidence_store.cli", "verify"]
         where = ["--data", self.settings["data"], "--keys", self.settings["keys"]]
-        return subprocess.run([*command, *where], capture_output=True, text=True, check=False)
+        return subprocess.run([*command, *where, *more], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,10 @@ _CALLS = [
     ("GET", "/evidence/v1/objects/{id}/content", Scope.READ),
     ("PUT", "/evidence/v1/objects/{id}", Scope.SEAL),
     ("GET", "/evidence/v1/ledger", Scope.LEDGER),
+    ("GET", "/evidence/v1/ledger/checkpoint", Scope.LEDGER),
+    ("GET", "/evidence/v1/ledger/key", Scope.LEDGER),
+    ("GET", "/evidence/v1/ledger/inclusion", Scope.LEDGER),
+    ("GET", "/evidence/v1/ledger/consistency", Scope.LEDGER),
     ("POST", "/evidence/v1/grants", Scope.UPLOAD_GRANT),
 ]
 
@@ -67,6 +71,9 @@ async def test_a_token_for_one_incident_sees_no_other(wire: Wire):
         (f"/evidence/v1/objects/{object_id}/content", 404),
         (f"/evidence/v1/objects?incident={INCIDENT}", 403),
         ("/evidence/v1/ledger", 403),
+        ("/evidence/v1/ledger/checkpoint", 403),
+        ("/evidence/v1/ledger/inclusion?sequence=1", 403),
+        ("/evidence/v1/ledger/consistency?first=1", 403),
     ]:
         async with wire.http.get(path, headers=foreign) as answer:
             assert answer.status == status, path

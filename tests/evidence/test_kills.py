@@ -44,7 +44,15 @@ def test_tuspy_uploads_a_file_and_it_reads_back(process: Process, tmp_path: Path
     answer = requests.post(f"{url}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=30)
     assert answer.json()["state"] == "received"
     assert content_of(process, url.rsplit("/", 1)[1]) == data
-    assert process.verify().returncode == 0
+    where = f"{process.url}/evidence/v1/ledger/checkpoint"
+    (tmp_path / "kept").write_text(requests.get(where, headers=process.token(), timeout=30).text)
+    said = process.verify("--checkpoint", str(tmp_path / "kept"))
+    assert said.returncode == 0
+    assert "3 ledger lines, 1 objects" in said.stdout
+    assert "1 checkpoints from elsewhere" in said.stdout
+    (tmp_path / "kept").write_text((tmp_path / "kept").read_text().replace("\n3\n", "\n4\n"))
+    said = process.verify("--checkpoint", str(tmp_path / "kept"))
+    assert (said.returncode, "✗ A checkpoint in the file" in said.stdout) == (1, True)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -230,7 +230,7 @@ async def test_who_reads_stands_in_the_ledger_once_with_the_purpose(wire: Wire):
         ) as answer:
             await answer.read()
     async with wire.http.get("/evidence/v1/ledger", headers=wire.token()) as answer:
-        reads = [entry for entry in (await answer.json())["entries"] if entry["action"] == "read"]
+        reads = [entry for entry in (await answer.json())["entries"] if entry["action"] == "downloaded"]
     assert [(entry["object"], entry["purpose"]) for entry in reads] == [(object_id, "case review")]
     assert reads[0]["actor"].startswith("token:test:")
 

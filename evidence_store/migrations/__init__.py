@@ -1,0 +1,65 @@
+"""Alembic migrations of the store: `upgrade()` brings a database to the newest version; SQLite and PostgreSQL alike."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import MetaData, func, select
+
+from evidence_store import ledger, storage  # noqa: F401 — their tables join the metadata
+from evidence_store.database import METADATA, Database
+
+_LOCK = 7_401_103  # any constant: two processes that start at once migrate one after the other
+
+
+def all_tables() -> MetaData:
+    """Return the metadata with every table on it."""
+    return METADATA
+
+
+async def upgrade(database: Database, revision: str = "head") -> None:
+    """Bring a database to a revision, in one transaction; nothing to do is quick."""
+    if revision == "head":
+        async with database.read() as db:
+            if await db.run_sync(is_newest):
+                return
+    await _run(database, lambda config: command.upgrade(config, revision))
+
+
+async def downgrade(database: Database, revision: str = "base") -> None:
+    """Take a database back to a revision, in one transaction. Only tests do this."""
+    await _run(database, lambda config: command.downgrade(config, revision))
+
+
+async def write_migration(database: Database, message: str) -> None:
+    """Write a new version file from the difference between the database and the tables (`make evidence-migration`)."""
+    number = len(list((Path(__file__).parent / "versions").glob("[0-9]*.py"))) + 1
+    await _run(database, lambda config: command.revision(config, message, autogenerate=True, rev_id=f"{number:04}"))
+
+
+def is_newest(connection: SyncConnection) -> bool:
+    """Say whether the database is at the version of this program."""
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() == newest
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
+
+
+async def _run(database: Database, act: Callable[[Config], object]) -> None:
+    def run(connection: SyncConnection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        act(config)
+
+    async with database.begin() as db:
+        if db.dialect.name == "postgresql":
+            await db.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        await db.run_sync(run)
