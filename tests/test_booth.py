@@ -1,6 +1,7 @@
 """The officer's booth: the diary, the call's page, notes, the end, taking a colleague's place."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.appointments.model import State as Booking
 from video_server.audit import service as audit
-from video_server.booth import diary
+from video_server.booth import deeds, diary
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, State, Watched, Word
 from video_server.calls.model import Role as InRoom
@@ -589,6 +590,15 @@ async def test_the_summary_holds_times_outcome_notes_and_every_deed_in_words(
     assert codes == []  # an action that has no words would stand there as its code
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("of", ["evidence", "statements"])
+def test_every_deed_on_evidence_and_statements_has_words(of, database_url):
+    source = (Path(deeds.__file__).parent.parent / of / "service.py").read_text()
+    told = set(re.findall(r'_tell\([^")]*?"(\w+)"', source)) | set(re.findall(r'action = "(\w+)"', source))
+    assert len(told) > 5
+    assert {f"{of}.{deed}" for deed in told} <= set(deeds.WORDS)
+
+
 # --- in a real browser ---
 
 
@@ -711,6 +721,40 @@ async def test_the_call_ends_with_an_outcome_after_one_question(booth, add_staff
     await expect(page.locator(".app-outcome")).to_have_text("The person did not join")
     await expect(page.locator(".app-note")).to_have_text("typed just before the end")
     await expect(other.locator("[data-standing=ended]")).to_be_visible()
+
+
+async def test_ending_with_an_unsigned_statement_says_what_that_means(booth, add_staff, book):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page = await booth("smith")
+    await page.goto(path_of(appointment))
+    await page.get_by_role("button", name="Begin a statement").click()
+    await expect(page.get_by_label("What they say")).to_be_focused()
+    await page.get_by_label("Started, another appointment is needed").check()
+    await page.locator("#end-form").get_by_role("button", name="End the call").click()
+    await expect(page.get_by_role("dialog")).to_contain_text(
+        "The statement is not signed, and after the end it cannot be."
+    )
+    await page.get_by_role("dialog").get_by_role("button", name="End the call").click()
+    await page.wait_for_url("**/summary")
+    await expect(page.locator("main")).to_contain_text("Statement 1 was not signed. Its drafts are kept.")
+
+
+async def test_the_call_does_not_end_over_words_that_are_not_saved(booth, add_staff, book):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page = await booth("smith")
+    await page.goto(path_of(appointment))
+    await page.route("**/note", lambda route: route.abort())
+    await page.get_by_label("Notes").fill("Blue van")
+    await page.get_by_label("The person did not join").check()
+    end = page.locator("#end-form").get_by_role("button", name="End the call")
+    await end.click()
+    await page.get_by_role("dialog").get_by_role("button", name="End the call").click()
+    await expect(page.locator("#end-problem")).to_contain_text("not saved yet, so the call goes on", timeout=60_000)
+    await page.unroute("**/note")
+    await expect(page.locator("#note-state")).to_have_text("Saved at 10am", timeout=60_000)  # tried again in a while
+    await end.click()
+    await page.get_by_role("dialog").get_by_role("button", name="End the call").click()
+    await page.wait_for_url("**/summary")
 
 
 async def test_mute_camera_and_keys_work_and_a_reload_goes_back_on_camera(booth, add_staff, book, guest):

@@ -1,6 +1,7 @@
 """Statements over HTTP: who may do what, bad input, text changed under the reader, the copy."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from video_server.accounts.model import Role
 from video_server.appointments.model import Appointment
 from video_server.calls import service as calls
 from video_server.core.database import Database
+from video_server.evidence import service as evidence
+from video_server.evidence import storage as evidence_storage
+from video_server.evidence.model import Item, ItemState, Kind
 from video_server.statements.sealing import seal_due
 from video_server.web.sessions import COOKIES
 
@@ -111,6 +115,33 @@ async def test_after_the_call_its_session_finds_the_copy_on_the_last_page(room, 
     page = await (await room.phone.get("/phone")).text()
     assert 'href="/phone/statement/1/copy"' in page
     assert (await room.phone.get("/phone/statement/1/copy")).status == 200
+
+
+async def test_the_officer_finds_statement_and_files_on_the_summary(room, clock, tmp_path):
+    await room.offered()
+    await room.sign(await room.confirm_all())
+    await seal_due(room.database, FolderStore(tmp_path / "store"), clock=clock)
+    async with room.database.begin() as db:
+        asked = await evidence.request_item(
+            db, room.appointment, kind=Kind.PHOTO, note="The <door>", by=room.appointment.officer_id, now=clock()
+        )
+        for number, state in enumerate(["received", "quarantined", "cancelled"]):
+            await evidence_storage.insert_item(db, a_file(asked.id, number, state, at=clock()))
+    await room.officer.post(f"/booth/appointments/{room.appointment.id}/end", json={"outcome": "seen"})
+    page = await (await room.officer.get(f"/booth/appointments/{room.appointment.id}/summary")).text()
+    assert f'href="{room.one}/copy"' in page
+    assert f'href="/booth/evidence/{0:032x}/content"' in page
+    assert "Save the original: A photo: The &lt;door&gt;" in page
+    assert "Set aside, it is not what the phone sent: A photo" in page
+    assert page.count("The &lt;door&gt;") == 2, "what was stopped is not listed"
+
+
+def a_file(request_id: str, number: int, state: str, *, at: datetime) -> Item:
+    return Item(
+        id=f"{number:032x}", request_id=request_id, session_id="s" * 32, state=ItemState(state), begun_at=at,
+        sent_bytes=9, total_bytes=9, told_at=at, size_bytes=9, sha256="5e" * 32, media_type="image/jpeg",
+        client_digest="equal", reported_at=at,
+    )  # fmt: skip
 
 
 async def test_text_changed_under_the_reader_is_refused_and_shown_anew(room):

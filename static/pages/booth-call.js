@@ -43,7 +43,12 @@ const trouble = { closed: "", server: "", relay: "", media: "" };
 let downSince = 0;
 let isOver = false;
 
-startEnd({ words, saveNotes: async () => (await Promise.all([notes.saved(5000), statement.saved(5000)])).every(Boolean), beforeLeaving: hangUp });
+startEnd({
+  words,
+  save: async () => (await Promise.all([notes.saved(5000), statement.saved(5000)])).every(Boolean),
+  isUnsigned: () => statement.isOpen,
+  beforeLeaving: hangUp,
+});
 
 socket.addEventListener("state", (event) => {
   const room = detail(event);

@@ -25,6 +25,8 @@ class OfficerStatement {
     this.mark = "";
     this.asked = 0;
     this.doing = 0; // deeds on their way: what is read meanwhile may be older than what was just pressed
+    /** @type {Promise<unknown>} one deed after the other: leaving a field and pressing a button are two at once */
+    this.line = Promise.resolve();
     /** @type {NoteSaver | null} */
     this.saver = null;
     this.field = get("statement-text", HTMLTextAreaElement);
@@ -53,6 +55,11 @@ class OfficerStatement {
       if (this.saver && !this.saver.isSaved) event.preventDefault();
     });
     void this.#ask();
+  }
+
+  /** Whether a statement waits for its signature. */
+  get isOpen() {
+    return this.statement !== null && ["draft", "read"].includes(this.statement.state);
   }
 
   /** What the room's snapshot says of the statement. @param {any} mark */
@@ -85,12 +92,17 @@ class OfficerStatement {
 
   /** @param {string} deed @param {object} body @returns {Promise<boolean>} */
   async #do(deed, body) {
-    if (!this.statement) return false;
+    const { id } = this.statement ?? {};
+    if (!id) return false;
     this.doing++;
-    const { mark } = this;
-    const answer = await post(`${this.all}/${this.statement.id}/${deed}`, body);
-    this.doing--;
-    return this.#hear(answer, mark);
+    const done = this.line.then(async () => {
+      const { mark } = this;
+      const answer = await post(`${this.all}/${id}/${deed}`, body);
+      this.doing--;
+      return this.#hear(answer, mark);
+    });
+    this.line = done;
+    return done;
   }
 
   /** @param {import("../js/post.js").Answer} answer @param {string} mark the room's word when it was asked */
@@ -110,15 +122,23 @@ class OfficerStatement {
     this.field.focus();
   }
 
+  /** What stands in the fields is what they will read: it is saved first, also an exhibit that was not added yet. */
   async #offer() {
     if (!(await this.saved(5000))) return this.#tell(this.#say("saveFirst"));
+    if (!(await this.#saveHeading())) return;
+    const isTyped = get("statement-mark", HTMLInputElement).value.trim() || get("statement-description", HTMLInputElement).value.trim();
+    if (isTyped && !(await this.#addExhibit())) return;
     await this.#do("offer", {});
   }
 
+  /** @returns {Promise<boolean>} */
   async #saveHeading() {
     const age = get("statement-age", HTMLInputElement).value.trim();
-    if (age && !(Number(age) >= 1 && Number(age) <= 17)) return this.#tell(this.#say("badAge"));
-    await this.#do("heading", {
+    if (age && !(Number(age) >= 1 && Number(age) <= 17)) {
+      this.#tell(this.#say("badAge"));
+      return false;
+    }
+    return this.#do("heading", {
       name: get("statement-name", HTMLInputElement).value,
       age: age ? Number(age) : null,
       reader: get("statement-reader", HTMLInputElement).value,
@@ -126,11 +146,13 @@ class OfficerStatement {
     });
   }
 
+  /** @returns {Promise<boolean>} */
   async #addExhibit() {
     const [mark, description] = [get("statement-mark", HTMLInputElement), get("statement-description", HTMLInputElement)];
-    if (!(await this.#do("exhibits", { mark: mark.value, description: description.value }))) return;
+    if (!(await this.#do("exhibits", { mark: mark.value, description: description.value }))) return false;
     mark.value = description.value = "";
     mark.focus();
+    return true;
   }
 
   async #saveBack() {
@@ -166,7 +188,7 @@ class OfficerStatement {
   #draw(statement) {
     const before = this.statement;
     this.statement = statement;
-    const isOpen = statement !== null && (statement.state === "draft" || statement.state === "read");
+    const { isOpen } = this;
     const begin = get("statement-begin", HTMLButtonElement);
     begin.hidden = isOpen;
     write(begin, this.#say(statement ? "beginFurther" : "begin"));

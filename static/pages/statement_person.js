@@ -97,14 +97,22 @@ export class PersonStatement {
     this.#write("declaration", statement.declaration.text);
     this.#one("declaration").lang = statement.language;
     this.#write("provision", statement.declaration.provision);
-    this.form.hidden = statement.state !== "read" || statement.confirmed < statement.paragraphs.length;
+    const mayNotSign = statement.state !== "read" || statement.confirmed < statement.paragraphs.length;
+    const isNext = this.form.hidden && !mayNotSign && before?.state === "read"; // the last paragraph was just confirmed
+    this.form.hidden = mayNotSign;
     this.#one("text").hidden = statement.state === "signed";
     this.#drawCopies(statement);
     this.#fitPad();
     if (before?.id !== statement.id || before.state !== statement.state) {
       this.root.scrollTop = 0;
       this.#one("title").focus({ preventScroll: true });
-    }
+    } else if (isNext) this.#leadTo(this.#one("declaration-title"));
+  }
+
+  /** Bring the next step before the eyes and under the reading finger. @param {HTMLElement} heading */
+  #leadTo(heading) {
+    heading.focus({ preventScroll: true });
+    heading.scrollIntoView({ block: "start" });
   }
 
   /** @param {Statement} statement */

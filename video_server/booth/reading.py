@@ -10,10 +10,21 @@ from video_server.appointments.model import OUTCOMES, Appointment
 from video_server.booth import diary
 from video_server.calls import service as calls
 from video_server.core.database import Connection
+from video_server.core.errors import N_
 from video_server.core.force import Force
+from video_server.evidence import service as evidence
+from video_server.evidence.model import ItemState, Kind
 from video_server.incidents import offences
 from video_server.incidents import service as incidents
+from video_server.statements import service as statements
 from video_server.web import i18n
+
+KINDS = {
+    Kind.PHOTO: N_("A photo"),
+    Kind.VIDEO: N_("A video"),
+    Kind.DOCUMENT: N_("A document"),
+    Kind.AUDIO: N_("A sound recording"),
+}
 
 
 def turn_days(day: date, *, now: datetime, force: Force) -> dict[str, Any]:
@@ -81,6 +92,32 @@ async def read_case(db: Connection, appointment: Appointment) -> dict[str, Any]:
             "not_before": person.safe_contact.not_before,
             "not_after": person.safe_contact.not_after,
         },
+    }
+
+
+async def read_results(db: Connection, appointment_id: str) -> dict[str, Any]:
+    """Return the statements that were begun and the files that were sent, those that were stopped left out."""
+    begun = [
+        (request, item)
+        for request in await evidence.list_for(db, appointment_id)
+        for item in request.items
+        if item.state in {ItemState.RECEIVED, ItemState.QUARANTINED}
+        or (item.state is ItemState.UPLOADING and item.total_bytes is not None)
+    ]
+    return {
+        "statements": [
+            {"id": one.id, "number": one.number, "state": one.state.value}
+            for one in await statements.list_for(db, appointment_id)
+        ],
+        "files": [
+            {
+                "id": item.id,
+                "state": item.state.value,
+                "sha256": item.sha256,
+                "what": ": ".join(filter(None, (i18n.gettext(KINDS[request.kind]), request.note))),
+            }
+            for request, item in begun
+        ],
     }
 
 

@@ -123,6 +123,7 @@ async def render_summary(request: web.Request, *, problem: str | None = None, st
         values = await reading.read_case(db, appointment)
         view = await calls.view(db, appointment.id)
         note = await calls.get_note(db, appointment.id)
+        results = await reading.read_results(db, appointment.id)
         entries = await audit.list_for(db, f"appointment:{appointment.id}")
         names = await reading.read_names(db, {actor for entry in entries for actor in deeds.staff_in(entry)})
     persons = [one for one in view.participants if one.role is calls_model.Role.VICTIM]
@@ -143,6 +144,7 @@ async def render_summary(request: web.Request, *, problem: str | None = None, st
         outcome=dict(reading.outcome_words()).get(appointment.outcome or "", appointment.outcome),
         gaps=[gap for gap in view.gaps if gap.ended_at],
         note=note,
+        **results,
         deeds=deeds.tell(entries, names),
     )
 
