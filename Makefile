@@ -1,6 +1,6 @@
 # The commands a person types. Each sets up what it needs first; a second call finds that done.
 #   make run      start everything with demo data (PORT= HOST= TLS=self-signed DATA=)
-#   make test     the whole suite, browser journeys included
+#   make test     the whole suite, browser journeys included (WORKERS= how many processes share it)
 #   make check    format, lint, types (Python and JavaScript)
 #   make bench    figures (tests/bench/RESULTS.md)
 #   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
@@ -15,6 +15,7 @@ PORT ?= 8080
 HOST ?= 127.0.0.1
 TLS ?=
 DATA ?= data
+WORKERS ?= 2
 
 .PHONY: screenshots migration evidence-migration run test check bench lock format clean setup setup-dev words readme
 
@@ -23,7 +24,7 @@ run: setup
 
 test: setup-dev
 	@deploy/test-tools.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 check: setup-dev
 	$(BIN)/ruff format --check .

@@ -100,6 +100,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database_url", kinds, indirect=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a module on one process, and all that drive a browser on the same: two at once starve each other."""
+    for item in items:
+        with_browser = any(
+            str(getattr(it, "__module__", "")).startswith("playwright") for it in vars(item.module).values()
+        )
+        item.add_marker(pytest.mark.xdist_group("browsers" if with_browser else item.module.__name__))
+
+
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a migrated, empty database; every test that asks runs on both kinds."""

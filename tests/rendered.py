@@ -6,6 +6,7 @@ renders are not counted: each template has a test that asks for it in this one.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -13,6 +14,7 @@ import pytest
 TEMPLATES = Path(__file__).parent.parent / "templates"
 _seen: set[str] = set()
 _missing: list[str] = []
+_TOLD = "templates seen"
 _load = jinja2.FileSystemLoader.get_source
 
 
@@ -28,9 +30,18 @@ def pytest_configure() -> None:
     jinja2.FileSystemLoader.get_source = _remember  # type: ignore[method-assign]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take what another process of the same run has seen (hook of pytest-xdist)."""
+    _seen.update(getattr(node, "workeroutput", {}).get(_TOLD, ()))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a whole, otherwise successful run when a template was left out."""
     config = session.config
+    if hasattr(config, "workeroutput"):  # one of several processes: the first of them judges
+        config.workeroutput[_TOLD] = sorted(_seen)
+        return
     asked_for_some = config.option.keyword or config.option.markexpr or config.args != config.getini("testpaths")
     stopped = session.shouldstop or session.shouldfail or config.option.collectonly
     if asked_for_some or stopped or config.option.deselect or getattr(config.option, "lf", False):
