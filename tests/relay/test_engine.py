@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.relay.harness import until
-from tests.relay.raw_peer import RED, VP8_RTX, RawPeer
+from tests.relay.raw_peer import OPUS, RED, VP8_RTX, RawPeer
 from video_server.core.clock import monotonic
 from video_server.relay import rtcp
 from video_server.relay.engine import Engine
 from video_server.relay.feedback import TICK_SECONDS
+from video_server.relay.ladder import Sight
 from video_server.relay.protocol import (
     PUBLISHABLE,
     Admit,
@@ -238,6 +239,86 @@ async def test_who_wishes_sound_alone_neither_sees_nor_is_seen(relay):
     relay.engine.handle(AudioOnly("r", 1, "a", False))
     await b.send_until("video", again, 0, b"seen")
     await again.send_until("video", b, 0, b"seen")
+
+
+async def test_a_thin_link_loses_the_picture_then_shows_none_and_gets_all_back(relay, monkeypatch):
+    a, b = await relay.join("a"), await relay.join("b")
+    for kind in ("audio", "video"):
+        await a.send_until(kind, b, 0, b"before")
+        await b.send_until(kind, a, 0, b"before")
+    relay.ticking.cancel()
+    peer = relay.engine._peers[("r", "b")]
+    now, seen = monotonic(), {"sight": Sight(estimate=50_000, falling=True, sound=75_000, picture=900_000, pictures=1)}
+    monkeypatch.setattr(peer, "look", lambda **_: seen["sight"])
+
+    def look_until(rung):
+        nonlocal now
+        for _ in range(200):
+            now += 1
+            relay.engine._look(peer, now)
+            if peer.ladder.rung == rung:
+                return
+        raise AssertionError(f"never came to {rung}")
+
+    async def passes(sender, receiver):
+        await sender.send("video", b"picture")
+        await sender.send_until("audio", receiver, 0, b"flush")
+        return receiver.got(0, "video")[-1] == b"picture"
+
+    look_until("no_picture")
+    assert not await passes(a, b)
+    assert relay.told("slots", "b")[-1].data["slots"][0]["video"] is False
+    assert await passes(b, a)
+    a.packets.clear()
+    await b.send_until("video", a, 0, b"still shown")
+    look_until("sound_only")
+    await b.send("video", b"picture")
+    await b.send_until("audio", a, 0, b"flush")
+    assert b"picture" not in a.got(0, "video")
+    assert relay.told("slots", "a")[-1].data["slots"][0]["video"] is False
+    again = await relay.join("b")
+    peer = relay.engine._peers[("r", "b")]
+    monkeypatch.setattr(peer, "look", lambda **_: seen["sight"])
+    assert peer.ladder.rung == "sound_only", "a new connection over the same radio"
+    seen["sight"] = Sight(estimate=3_000_000, sound=75_000)
+    look_until("full")
+    await a.send_until("video", again, 0, b"back")
+    await again.send_until("video", a, 0, b"back")
+    rungs = [event.data["rung"] for event in relay.told("rung", "b")]
+    assert rungs == ["smaller", "no_picture", "sound_only", "no_picture", "smaller", "full"]
+
+
+async def test_lean_sound_is_the_newest_block_of_red_as_opus_and_the_stream_goes_on(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    red = struct.pack("!L", (0x80 | OPUS) << 24 | 960 << 10 | 6) + bytes([OPUS]) + b"before" + b"now"
+    await a.send("audio", red, payload_type=RED)
+    await until(lambda: red in b.got(0, "audio"), "RED as it is")
+    relay.engine._peers[("r", "b")].set_lean(lean=True)
+    await a.send("audio", red, payload_type=RED)
+    await until(lambda: b"now" in b.got(0, "audio"), "opus alone")
+    relay.engine._peers[("r", "b")].set_lean(lean=False)
+    await a.send("audio", red, payload_type=RED)
+    await until(lambda: len(b.packets) == 3, "RED again")
+    assert [packet[1] for packet in b.packets] == [RED, OPUS, RED]
+    assert [(after[2] - before[2]) & 0xFFFF for before, after in pairwise(b.packets)] == [1, 1]
+
+
+async def test_quality_is_told_for_each_participant_from_real_reports(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"frame")
+    await a.send_rtcp(rtcp.build_sender_report(rtcp.SenderReport(a.ssrcs["video"], 0x1122334455667788, 0, 1, 1)))
+    await until(
+        lambda: [p for d in b.rtcp for p in rtcp.parse(d) or () if isinstance(p, rtcp.SenderReport)], "a sender report"
+    )
+    ssrc, _, sequence, *_ = b.packets[-1]
+    await b.send_rtcp(rtcp.build_receiver_report(1, [rtcp.ReportBlock(ssrc, 0, 0, sequence, 180, 0x33445566, 0)]))
+    told = await until(lambda: relay.told("quality", "b") and relay.told("quality", "a"), "quality")
+    assert told[0].data["up"]["bits_per_second"] > 0
+    data = relay.told("quality", "b")[0].data
+    assert data["down"] == {"bits_per_second": data["down"]["bits_per_second"], "loss": 0.0, "jitter_ms": 2.0}
+    assert data["down"]["bits_per_second"] > 0
+    assert data["round_trip_ms"] > 0
+    assert data["rung"] == "full"
 
 
 async def test_a_relay_that_drains_takes_no_new_room_and_goes_on_with_those_it_has(relay):

@@ -1,7 +1,6 @@
 """The small pure parts: STUN peek, RTCP, feedback about arrivals, NACK, history, liveness, arrival clock."""
 
 import struct
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given
@@ -9,11 +8,9 @@ from hypothesis import strategies as st
 
 from video_server.relay import rtcp
 from video_server.relay.arrival import ArrivalClock
-from video_server.relay.feedback import MIN_CAP, choose_cap
 from video_server.relay.history import SIZE, History
 from video_server.relay.liveness import Change, Liveness
 from video_server.relay.nack import MAX_MISSING, TRIES, Missing
-from video_server.relay.peers import START_CAP
 from video_server.relay.reports import report_reception
 from video_server.relay.rtp import find_extension, find_red_primary, mid_word, sequence_delta
 from video_server.relay.streams import Source
@@ -265,28 +262,3 @@ def test_a_receiver_report_counts_loss_across_the_wrap():
     assert (block.packets_lost, block.fraction_lost, block.highest_sequence) == (1, 256 // 6, 65536 + 3)
     source.take(4, 4, now=2.0)
     assert report_reception(source, now=3.0).fraction_lost == 0
-
-
-def test_a_publisher_comes_down_to_its_weakest_receiver_and_rises_again():
-    capped = choose_cap(START_CAP, 400_000, 1_500_000)
-    assert capped == 400_000
-    assert choose_cap(capped, 10_000, 1_500_000) == MIN_CAP
-    assert choose_cap(START_CAP, 500_000, 300_000) == START_CAP, "a low estimate above what is sent is no congestion"
-    cap = capped
-    for _ in range(20):
-        cap = choose_cap(cap, None, 400_000)
-    assert cap == START_CAP
-
-
-def test_only_a_falling_estimate_is_a_complaint():
-    from video_server.relay.peers import Peer
-
-    peer = Peer.__new__(Peer)
-    peer._remb, peer._remb_fell_at = 0, None
-    peer.outputs = {n: SimpleNamespace(kind="video", source=object()) for n in range(2)}
-    peer.note_remb(300_000, now=1.0)
-    peer.note_remb(400_000, now=2.0)
-    assert peer.video_share(now=2.0) is None
-    peer.note_remb(340_000, now=3.0)
-    assert peer.video_share(now=3.0) == 170_000
-    assert peer.video_share(now=10.0) is None

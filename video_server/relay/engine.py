@@ -11,6 +11,7 @@ from video_server.relay import transport
 from video_server.relay.counters import Counters
 from video_server.relay.feedback import Feedback
 from video_server.relay.forward import Forwarder
+from video_server.relay.ladder import Ladder
 from video_server.relay.liveness import PROBE_AFTER_SECONDS, Change, Liveness
 from video_server.relay.peers import Peer, assign_sending
 from video_server.relay.protocol import (
@@ -73,7 +74,7 @@ class Engine:
             on_other=self.port.receive,
             on_gap=lambda source, first, count: self.feedback.note_gap(source, first, count, now=monotonic()),
         )
-        self.feedback = Feedback(self.counters, self._send_rtcp, self.forwarder.resend)
+        self.feedback = Feedback(self.counters, self._send_rtcp, self.forwarder.resend, self._look)
 
     # -- requests
 
@@ -114,21 +115,23 @@ class Engine:
         if self.draining and request.room not in self.rooms.rooms:
             raise Refused("draining", "this relay takes no new rooms")
         self._enter(request.room, request.epoch)
-        publish = frozenset(request.publish)
-        arriving = Participant(request.participant, request.admitted, request.echo, offer.slots, publish)
+        arriving = Participant(
+            request.participant, request.admitted, request.echo, offer.slots, frozenset(request.publish)
+        )
         room = self.rooms.put(request.room, request.epoch, arriving)
         key = (request.room, request.participant)
         former = self._peers.pop(key, None)
         if former is not None:
             self._disconnect(former)
-        peer = self._connect(request.room, request.participant, offer, publish)
+        ladder = former.ladder if former is not None else Ladder()  # it is most likely the same radio
+        peer = self._connect(request, offer, ladder)
         self._peers[key] = peer
         self._liveness[key] = Liveness(now=monotonic())
         self._rewire(room)
         peer.link.start()
         return self._answer(peer)
 
-    def _connect(self, room: str, participant: str, offer: Offer, publish: frozenset[str]) -> Peer:
+    def _connect(self, request: Join, offer: Offer, ladder: Ladder) -> Peer:
         link = transport.Link(
             self.port,
             self._certificate,
@@ -137,7 +140,17 @@ class Engine:
             on_down=lambda reason: self._go_down(peer, reason),
             on_moved=lambda: peer.move(),
         )
-        peer = Peer(room, participant, offer, assign_sending(offer), link, publish)
+        peer = Peer(
+            request.room,
+            request.participant,
+            offer,
+            assign_sending(offer),
+            link,
+            frozenset(request.publish),
+            ladder=ladder,
+            now=monotonic(),
+        )
+        peer.set_lean(lean=ladder.lean)
         return peer
 
     def _answer(self, peer: Peer) -> str:
@@ -315,6 +328,20 @@ class Engine:
 
     def _share_screen(self, room: Room, peer: Peer, *, shared: bool) -> None:
         room.participants[peer.participant].screen = shared
+
+    def _look(self, peer: Peer, now: float) -> None:
+        """Let a participant's link stand on the rung that it can carry, and tell how it does."""
+        former, peer.ladder = peer.ladder, peer.ladder.step(peer.look(now=now), now=now)
+        if peer.ladder.lean != former.lean:
+            peer.set_lean(lean=peer.ladder.lean)
+        if peer.ladder.rung is not former.rung:
+            room = self.rooms.rooms[peer.room]
+            room.participants[peer.participant].rung = peer.ladder.rung
+            self._rewire(room)
+            self._emit(Event("rung", peer.room, peer.participant, {"rung": peer.ladder.rung}))
+        quality = peer.meter.sum_up(peer.sources.values(), peer.ladder.rung, now=now)
+        if quality is not None:
+            self._emit(Event("quality", peer.room, peer.participant, quality))
 
     def _receive_rtcp(self, peer: Peer, data: bytes) -> None:
         clear = peer.link.unprotect_rtcp(data)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable
 
 from video_server.relay.counters import Counters
-from video_server.relay.peers import RESENDS_PER_TICK, START_CAP, Peer
+from video_server.relay.ladder import ALL_BITS
+from video_server.relay.peers import RESENDS_PER_TICK, Peer
 from video_server.relay.reports import note_sender_report, report_reception, shift_sender_report
 from video_server.relay.rtcp import (
     KeyFrameRequest,
     Nack,
+    ReceiverReport,
     Remb,
     SenderReport,
     build_key_frame_request,
@@ -27,11 +29,8 @@ TICK_SECONDS = 0.05
 _TICKS_PER_FEEDBACK = 2
 _TICKS_PER_REPORT = 20
 
-MIN_CAP = 150_000
-"""Below this a picture is no use; the publisher's own congestion control still goes lower if it must."""
-
-_CONGESTED = 0.85
-_CAP_GROWTH = 1.25
+SOUND_BITS = 80_000
+"""What a publisher is allowed for its sound beside the picture; with redundancy it takes about so much."""
 
 
 class Feedback:
@@ -39,15 +38,21 @@ class Feedback:
 
     send_rtcp   encrypts and sends one RTCP packet to a peer
     resend      sends the packet that went out as (output, sequence) once more
+    on_look     called once a second for each peer whose link is up
     """
 
     def __init__(
-        self, counters: Counters, send_rtcp: Callable[[Peer, bytes], None], resend: Callable[[Output, int], bool]
+        self,
+        counters: Counters,
+        send_rtcp: Callable[[Peer, bytes], None],
+        resend: Callable[[Output, int], bool],
+        on_look: Callable[[Peer, float], None],
     ) -> None:
         """Begin at tick zero."""
         self._counters = counters
         self._send = send_rtcp
         self._resend = resend
+        self._on_look = on_look
         self._tick = 0
 
     def receive(self, peer: Peer, data: bytes, *, now: float) -> None:
@@ -69,7 +74,12 @@ class Feedback:
                     self._pass_report(source, packet, now=now)
             elif isinstance(packet, Remb):
                 self._counters.remb_received += 1
-                peer.note_remb(packet.bits_per_second, now=now)
+                peer.meter.note_estimate(packet.bits_per_second, now=now)
+            elif isinstance(packet, ReceiverReport):
+                for block in packet.blocks:
+                    output = peer.outputs_by_ssrc.get(block.ssrc)
+                    if output is not None and output.ssrc == block.ssrc:
+                        peer.meter.note_block(output, block, now=now)
 
     def _answer_nack(self, peer: Peer, nack: Nack) -> None:
         output = peer.outputs_by_ssrc.get(nack.media_ssrc)
@@ -87,7 +97,7 @@ class Feedback:
         note_sender_report(source, report, now=now)
         for output in source.outputs:
             if output.first is not None:
-                self._send(output.link.media, build_sender_report(shift_sender_report(report, output)))
+                self._send(output.link.media, build_sender_report(shift_sender_report(report, output, now=now)))
 
     def ask_key_frame(self, source: Source, *, now: float) -> None:
         """Ask the publisher for a key frame, now or as soon as the last request is old enough."""
@@ -132,6 +142,7 @@ class Feedback:
                 self._report_arrivals(peer)
             if (self._tick + index) % _TICKS_PER_REPORT == 0:
                 self._report(peer, now=now)
+                self._on_look(peer, now)
 
     def _report_arrivals(self, peer: Peer) -> None:
         media_ssrc = next(iter(peer.sources), 0)
@@ -144,13 +155,12 @@ class Feedback:
         if not started:
             return
         packet = build_receiver_report(peer.ssrc, [report_reception(source, now=now) for source in started])
-        peer.cap = choose_cap(peer.cap, find_weakest_share(peer, now=now), peer.measure_rate(now=now))
-        packet += build_remb(peer.ssrc, peer.cap, [source.ssrc for source in started if source.kind == "video"])
+        packet += build_remb(peer.ssrc, find_cap(peer), [source.ssrc for source in started if source.kind == "video"])
         self._send(peer, packet)
 
 
-def find_weakest_share(peer: Peer, *, now: float) -> int | None:
-    """Return the bits per second that the weakest receiver of this video can take; None: nobody complains."""
+def find_cap(peer: Peer) -> int:
+    """Return the bits per second that this publisher may send: what its weakest receiver can take of its pictures."""
     receivers = {
         output.link.media
         for source in peer.sources.values()
@@ -158,21 +168,4 @@ def find_weakest_share(peer: Peer, *, now: float) -> int | None:
         for output in source.outputs
         if output.link.media is not None
     }
-    shares = [share for receiver in receivers if (share := receiver.video_share(now=now)) is not None]
-    return min(shares) if shares else None
-
-
-def choose_cap(cap: int, share: int | None, rate: int) -> int:
-    """Return the REMB to send a publisher, in bits per second.
-
-    cap     the one sent last
-    share   what the weakest receiver that complains can take of this publisher; None: nobody complains
-    rate    what the publisher sends now
-
-    A receiver never reports more than about one and a half times what it happens to get, so a low REMB alone says
-    nothing but that little was sent. Only one that fell clearly below the present rate is congestion: then the
-    publisher must come down to it. Otherwise the cap rises step by step until it binds no more.
-    """
-    if share is not None and share < _CONGESTED * rate:
-        return max(MIN_CAP, min(cap, share))
-    return min(START_CAP, int(cap * _CAP_GROWTH))
+    return min((receiver.picture_share(peer) for receiver in receivers), default=ALL_BITS) + SOUND_BITS

@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from video_server.relay.ladder import Ladder, Sight
+from video_server.relay.meter import Meter
 from video_server.relay.rtp import find_extension, mid_word, send_time_head
 from video_server.relay.sdp import ABS_SEND_TIME_URI, MID_URI, TRANSPORT_CC_URI, Format, Line, Offer, Sending
 from video_server.relay.streams import Output, Source
@@ -12,11 +14,6 @@ from video_server.relay.twcc import ArrivalLog
 _MAX_STREAMS = 16
 RESENDS_PER_TICK = 256
 """What one receiver may have sent again in a tick, whatever it asks for."""
-
-_COMPLAINT_SECONDS = 3.0
-_FALLEN = 0.97
-START_CAP = 6_000_000
-"""The REMB a publisher is sent while no receiver complains: none, in effect."""
 
 
 def assign_sending(offer: Offer) -> dict[str, Sending]:
@@ -46,6 +43,7 @@ class Peer:
     transport_cc_byte   first byte of the transport-wide number's extension as it stands in packets; 0: not negotiated
     sources             by SSRC; rtx_sources: retransmission SSRC -> the source it repairs
     outputs             by (slot, kind); outputs_by_ssrc holds the same under both SSRCs
+    meter, ladder       how its link does, and where that puts it
     """
 
     def __init__(
@@ -56,6 +54,9 @@ class Peer:
         sending: Mapping[str, Sending],
         link: Any,
         permitted: frozenset[str],
+        *,
+        ladder: Ladder,
+        now: float,
     ) -> None:
         """Prepare outputs for every slot; nothing flows until the link is up."""
         self.room, self.participant = room, participant
@@ -74,10 +75,8 @@ class Peer:
         self.resend_budget = RESENDS_PER_TICK
         self.asked_at: dict[int, float] = {}  # key frames, by media SSRC
         self.asks_pending: set[int] = set()
-        self.cap = START_CAP
-        self._remb = 0
-        self._remb_fell_at: float | None = None
-        self._measured: tuple[int, float] = (0, 0.0)
+        self.meter = Meter(now=now)
+        self.ladder = ladder
 
         sends = [line for line in offer.lines if not line.receives]
         self._line_by_ssrc = {ssrc: line for line in sends for ssrc in line.ssrcs}
@@ -198,25 +197,21 @@ class Peer:
                 return next((f.rtx_payload_type for f in formats if f.payload_type == source.payload_type), None)
         return None
 
-    def measure_rate(self, *, now: float) -> int:
-        """Return the bits per second of media it sent since the last call."""
-        octets = sum(source.octets for source in self.sources.values())
-        before, at = self._measured
-        self._measured = (octets, now)
-        return int(8 * (octets - before) / (now - at)) if at and now > at and octets >= before else 0
+    def look(self, *, now: float) -> Sight:
+        """Return what was seen of its link since the last look."""
+        arrivals = self.arrivals if self.transport_cc_byte else None
+        return self.meter.look(
+            self.sources.values(), self.outputs.values(), arrivals, heard_at=self.link.heard_at, now=now
+        )
 
-    def note_remb(self, bits_per_second: int, *, now: float) -> None:
-        """Keep what this receiver's downlink carries, by its own estimate, and when it last had to lower that."""
-        if bits_per_second < _FALLEN * self._remb:
-            self._remb_fell_at = now
-        self._remb = bits_per_second
+    def picture_share(self, publisher: "Peer") -> int:
+        """Return the bits per second that the publisher's pictures may take on the way to this one."""
+        videos = [o for o in self.outputs.values() if o.kind == "video" and o.source is not None]
+        theirs = sum(o.source.owner is publisher for o in videos if o.source is not None)
+        return self.ladder.picture_bits * theirs // max(1, len(videos))
 
-    def video_share(self, *, now: float) -> int | None:
-        """Return the bits per second its downlink has for each video it is sent; None when it does not complain.
-
-        An estimate that stands or rises is no complaint however low: it begins low and follows what is sent.
-        """
-        if self._remb_fell_at is None or now - self._remb_fell_at > _COMPLAINT_SECONDS:
-            return None
-        videos = sum(o.kind == "video" and o.source is not None for o in self.outputs.values())
-        return self._remb // max(1, videos)
+    def set_lean(self, *, lean: bool) -> None:
+        """Send it sound with or without its redundancy."""
+        for output in self.outputs.values():
+            if output.kind == "audio":
+                output.set_lean(lean=lean)

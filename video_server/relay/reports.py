@@ -11,12 +11,13 @@ def report_reception(source: Source, *, now: float) -> ReportBlock:
     received_lately = source.received - source.received_before
     source.expected_before, source.received_before = expected, source.received
     lost_lately = expected_lately - received_lately
+    source.lately = (max(0, expected_lately), max(0, lost_lately))
     fraction = (lost_lately << 8) // expected_lately if expected_lately > 0 and lost_lately > 0 else 0
     delay = int((now - source.last_report_at) * 65536) if source.last_report_at else 0
     return ReportBlock(
         ssrc=source.ssrc,
         fraction_lost=min(255, fraction),
-        packets_lost=expected - source.received,
+        packets_lost=source.lost,
         highest_sequence=(source.cycles + source.highest) & 0xFFFFFFFF,
         jitter_ticks=int(source.jitter_ticks),
         last_sender_report=source.last_report_ntp,
@@ -30,7 +31,11 @@ def note_sender_report(source: Source, report: SenderReport, *, now: float) -> N
     source.last_report_at = now
 
 
-def shift_sender_report(report: SenderReport, output: Output) -> SenderReport:
-    """Return the publisher's report as this output's own: its clock, our numbers. Lip sync hangs on it."""
+def shift_sender_report(report: SenderReport, output: Output, *, now: float) -> SenderReport:
+    """Return the publisher's report as this output's own: its clock, our numbers. Lip sync hangs on it.
+
+    The receiver's next report names it, and so tells the round trip.
+    """
+    output.report_sent = (report.ntp >> 16 & 0xFFFFFFFF, now)
     timestamp = (report.timestamp + output.timestamp_offset) & 0xFFFFFFFF
     return SenderReport(output.ssrc, report.ntp, timestamp, output.packets, output.octets)

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from video_server.relay.ladder import Rung
 from video_server.relay.protocol import PUBLISHABLE, Refused
 from video_server.relay.sdp import Kind
 
@@ -30,6 +31,7 @@ class Participant:
 
     publish      what of its media may be forwarded at all
     audio_only   its own wish: it is sent no picture, and its own is not forwarded
+    rung         where its link stands on the ladder
     screen       it shares one at the moment
     seats        what sits in which of its own slots; stays while the other stays
     told         the `slots` event sent to it last; None: none over this connection
@@ -41,6 +43,7 @@ class Participant:
     slots: int
     publish: frozenset[str] = frozenset(PUBLISHABLE)
     audio_only: bool = False
+    rung: Rung = Rung.FULL
     screen: bool = False
     seats: dict[Seat, int] = field(default_factory=dict)
     told: Any = None
@@ -48,12 +51,12 @@ class Participant:
     @property
     def sees(self) -> bool:
         """Say whether it is sent pictures."""
-        return not self.audio_only
+        return not self.audio_only and self.rung.depth < Rung.NO_PICTURE.depth
 
     @property
     def shows(self) -> bool:
         """Say whether its own pictures are forwarded."""
-        return not self.audio_only
+        return not self.audio_only and self.rung.depth < Rung.SOUND_ONLY.depth
 
     def sits(self, *, screen: bool) -> bool:
         """Say whether it, or its screen, takes a slot at those who hear it."""
@@ -155,7 +158,7 @@ class Rooms:
             raise Refused("full", "no more participants in the room")
         if former is not None:
             arriving.seats = dict(former.seats)
-            arriving.audio_only = former.audio_only
+            arriving.audio_only, arriving.rung = former.audio_only, former.rung
         room.participants[arriving.id] = arriving
         return room
 

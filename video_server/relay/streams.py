@@ -23,12 +23,13 @@ class Source:
     codec            what the payload type means on this m-line
     highest, cycles  the newest sequence number, and how often it wrapped (times 65536)
     outputs          where its packets go; the room decides, the hot path reads
+    lately           packets expected and lost between the last two reports about it
     """
 
     __slots__ = (
         "_arrived_ticks", "_awaited", "base", "clock_rate", "codec", "cycles", "expected_before", "highest", "history",
-        "jitter_ticks", "kind", "last_report_at", "last_report_ntp", "last_timestamp", "missing", "octets", "outputs",
-        "owner", "payload_type", "received", "received_before", "screen", "seen_at", "ssrc", "started",
+        "jitter_ticks", "kind", "last_report_at", "last_report_ntp", "last_timestamp", "lately", "missing", "octets",
+        "outputs", "owner", "payload_type", "received", "received_before", "screen", "seen_at", "ssrc", "started",
     )  # fmt: skip
 
     def __init__(self, ssrc: int, kind: Kind, codec: Codec, payload_type: int, *, screen: bool, owner: Any) -> None:
@@ -44,6 +45,7 @@ class Source:
         self.highest = self.cycles = self.base = 0
         self.received = self.octets = 0
         self.expected_before = self.received_before = 0
+        self.lately = (0, 0)
         self.last_timestamp = 0
         self.jitter_ticks = 0.0
         self._arrived_ticks = 0.0
@@ -121,6 +123,11 @@ class Source:
         self._arrived_ticks = arrived
         self.last_timestamp = timestamp
 
+    @property
+    def lost(self) -> int:
+        """Return how many never came, as of now (RFC 3550 appendix A.3)."""
+        return self.cycles + self.highest - self.base + 1 - self.received
+
     def extend(self, sequence: int) -> int:
         """Return the number with its wraps counted, for one within 32768 of the highest."""
         return self.cycles + self.highest + ((sequence - self.highest + 0x8000) & 0xFFFF) - 0x8000
@@ -132,7 +139,9 @@ class Output:
     session, address   SRTP session and where to; set when the link is up and when it moves
     first              extended number of the first packet of the present source that was forwarded; None: none yet
     payload_types      codec -> format of the receiver's m-line
-    unwrap_red         the receiver has no RED: only the newest block of each packet goes to it
+    lean               the receiver's link is thin: sound goes to it without redundancy
+    unwrap_red         only the newest block of each RED packet goes to it, because it has no RED or its link is thin
+    report_sent        (middle of the NTP time, when) of the sender report passed on last
     """
 
     __slots__ = (
@@ -143,12 +152,14 @@ class Output:
         "clock_rate",
         "first",
         "kind",
+        "lean",
         "link",
         "mid_word",
         "octets",
         "packets",
         "payload_type",
         "payload_types",
+        "report_sent",
         "rtx_payload_type",
         "rtx_sequence",
         "rtx_ssrc",
@@ -186,10 +197,11 @@ class Output:
         self.source: Source | None = None
         self.payload_type = 0
         self.rtx_payload_type: int | None = None
-        self.unwrap_red = False
+        self.lean = self.unwrap_red = False
         self.sequence_offset = self.timestamp_offset = 0
         self.first: int | None = None
         self.packets = self.octets = 0
+        self.report_sent: tuple[int, float] | None = None
         self.rtx_sequence = secrets.randbits(15)
         self._free_sequence = secrets.randbits(15)
         self._free_timestamp = secrets.randbits(32)
@@ -202,11 +214,20 @@ class Output:
     def attach(self, source: Source) -> None:
         """Take packets from `source` from its next one on. It must be accepted, and nothing attached."""
         assert self.source is None
-        self.unwrap_red = source.codec == "red" and "red" not in self.payload_types
-        chosen = self.payload_types["opus" if self.unwrap_red else source.codec]
-        self.payload_type, self.rtx_payload_type = chosen.payload_type, chosen.rtx_payload_type
+        self._choose_format(source)
         self.source = source
         self.first = None
+
+    def set_lean(self, *, lean: bool) -> None:
+        """Send sound with or without its redundancy from the next packet on."""
+        self.lean = lean
+        if self.source is not None:
+            self._choose_format(self.source)
+
+    def _choose_format(self, source: Source) -> None:
+        self.unwrap_red = source.codec == "red" and (self.lean or "red" not in self.payload_types)
+        chosen = self.payload_types["opus" if self.unwrap_red else source.codec]
+        self.payload_type, self.rtx_payload_type = chosen.payload_type, chosen.rtx_payload_type
 
     def detach(self, *, now: float) -> None:
         """Take nothing any more; remember where the stream stands."""

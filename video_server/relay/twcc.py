@@ -17,7 +17,7 @@ _MAX_PENDING = 4096
 class ArrivalLog:
     """Arrivals of one publisher's packets, and the feedback about them. Times are monotonic seconds."""
 
-    __slots__ = ("_arrivals", "_feedback_count", "_highest", "_next", "pending")
+    __slots__ = ("_arrivals", "_feedback_count", "_highest", "_next", "_summed", "arrived", "pending")
 
     def __init__(self) -> None:
         """Start with nothing seen; the hot path appends (number, time) to `pending`."""
@@ -26,6 +26,8 @@ class ArrivalLog:
         self._highest: int | None = None
         self._next: int | None = None  # first number not yet reported
         self._feedback_count = 0
+        self.arrived = 0
+        self._summed = (0, 0)  # highest and arrived at the last sum
 
     def note(self, number: int, at: float) -> None:
         """Note an arrival."""
@@ -41,10 +43,12 @@ class ArrivalLog:
         for number, at in pending:
             if self._highest is None:
                 self._highest = number
+                self._summed = (number - 1, 0)
             full = self._highest + ((number - self._highest + 0x8000) & 0xFFFF) - 0x8000
             self._highest = max(self._highest, full)
             if full not in self._arrivals:
                 self._arrivals[full] = at
+                self.arrived += 1
                 first_new = full if first_new is None else min(first_new, full)
         if first_new is None or self._highest is None:
             return []
@@ -59,6 +63,15 @@ class ArrivalLog:
             oldest = self._highest - _MEMORY
             self._arrivals = {full: at for full, at in self._arrivals.items() if full >= oldest}
         return bodies
+
+    def sum_up(self) -> tuple[int, int]:
+        """Return packets expected and lost since the last call, of all kinds, probes and retransmissions too."""
+        highest, arrived = self._summed
+        if self._highest is None:
+            return 0, 0
+        self._summed = (self._highest, self.arrived)
+        expected = self._highest - highest
+        return expected, max(0, expected - (self.arrived - arrived))
 
     def _build_one(self, start: int, last: int) -> tuple[bytes, int]:
         """Return one message body from `start` on, and where the next begins."""
