@@ -22,6 +22,7 @@ from evidence_store import (
 )
 from evidence_store.access import Handler
 from evidence_store.backend import LocalBackend
+from evidence_store.checkpoints import Checkpointer
 from evidence_store.clock import Clock
 from evidence_store.config import Settings
 from evidence_store.database import Database
@@ -73,7 +74,8 @@ async def _run_beside(app: web.Application) -> AsyncIterator[None]:
     store = app[app_keys.STORE]
     await prepare(store)
     await _finish_sealing(store)
-    tasks = [asyncio.create_task(_sweep(app)), asyncio.create_task(app[app_keys.NOTIFIER].run())]
+    works = (_sweep(app), app[app_keys.NOTIFIER].run(), Checkpointer(store).run())
+    tasks = [asyncio.create_task(work) for work in works]
     yield
     for task in tasks:
         task.cancel()

@@ -14,6 +14,7 @@ import typer
 
 from evidence_store import clock, log
 from evidence_store.app import make_app, open_store, prepare, running
+from evidence_store.checkpoints import ask_mirrors
 from evidence_store.config import Settings, load
 from evidence_store.errors import BadRequest, CannotStart
 from evidence_store.model import parse_incident
@@ -168,7 +169,10 @@ async def _verify(settings: Settings, *, contents: bool, witnesses: Sequence[Wit
     store = open_store(settings, load_keys(settings.keys))
     try:
         await prepare(store)
-        return await verify(store, read_contents=contents, witnesses=witnesses, progress=Progress())
+        mirrored, unasked = await ask_mirrors(settings.mirror_places)
+        found = await verify(store, read_contents=contents, witnesses=[*witnesses, *mirrored], progress=Progress())
+        found.faults += unasked
+        return found
     finally:
         await store.close()
 

@@ -33,12 +33,23 @@ class Settings(BaseSettings):
     digest_minutes: float = Field(10, ge=0, description="How long a complete upload waits for the sender's digest")
     abandoned_days: float = Field(7, gt=0, description="After how long without a byte an unfinished upload is dropped")
     idle_seconds: float = Field(60, gt=0, description="How long a sender may be silent before its connection is ended")
+    checkpoint_seconds: float = Field(
+        60, gt=0, description="How often the ledger's checkpoint is kept and sent to mirrors"
+    )
+    mirrors: str = Field(
+        "", description="Where checkpoints are sent too: folders (absolute) and https URLs, separated by commas"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged")
 
     @property
     def database_url(self) -> str:
         """Return the database URL, the embedded default when none is set."""
         return self.database or f"sqlite+aiosqlite:///{(self.data / 'evidence.sqlite').absolute()}"
+
+    @property
+    def mirror_places(self) -> list[str]:
+        """Return the mirrors one by one."""
+        return [place.strip() for place in self.mirrors.split(",") if place.strip()]
 
 
 def load(file: Path | None = None, **given: object) -> Settings:
@@ -73,10 +84,20 @@ def _check(settings: Settings) -> None:
             raise CannotStart("EVIDENCE_LISTEN must be unix:/path, or address:port.")
         if settings.tls is None and not _is_loopback(host):
             raise CannotStart("EVIDENCE_LISTEN is not loopback: set EVIDENCE_TLS, or listen on a Unix socket.")
-    if settings.notify_url:
-        url = urlsplit(settings.notify_url)
-        if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
-            raise CannotStart("EVIDENCE_NOTIFY_URL must be https (http only to this machine).")
+    if settings.notify_url and not _is_fit(settings.notify_url):
+        raise CannotStart("EVIDENCE_NOTIFY_URL must be https (http only to this machine).")
+    for place in settings.mirror_places:
+        if not place.startswith("/") and not _is_fit(place):
+            raise CannotStart("EVIDENCE_MIRRORS are absolute folders and https URLs (http only to this machine).")
+        if place.startswith("/") and Path(place).is_relative_to(settings.data.absolute()):
+            raise CannotStart(
+                "EVIDENCE_MIRRORS must not lie in EVIDENCE_DATA: what rolls back one would roll back both."
+            )
+
+
+def _is_fit(address: str) -> bool:
+    url = urlsplit(address)
+    return url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or ""))
 
 
 def _is_loopback(host: str) -> bool:

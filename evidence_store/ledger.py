@@ -272,6 +272,15 @@ async def prove_consistency(db: Connection, first: int, second: int) -> Proof:
     return await _prove(db, merkle.consistency_ranges(first, second), (0, first), (0, second))
 
 
+async def root_at(db: Connection, size: int) -> bytes:
+    """Return the root of the first `size` lines, from the stored nodes. Raises Damaged when one is missing."""
+    rows = await db.execute(select(_NODES).where(_NODES.c.position.in_(list(merkle.complete_parts((0, size))))))
+    try:
+        return merkle.root_of(size, {row.position: row.hash for row in rows})
+    except KeyError:
+        raise Damaged("a node of the ledger's tree is missing") from None
+
+
 async def _prove(db: Connection, path: list[merkle.Range], first: merkle.Range, whole: merkle.Range) -> Proof:
     positions = merkle.needed_positions([*path, first, whole])
     rows = await db.execute(select(_NODES).where(_NODES.c.position.in_(positions)))

@@ -1,7 +1,7 @@
 """The store's values. Times are aware UTC; digests are SHA-256 as hex; ids are 32 hex digits."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -134,6 +134,41 @@ class Event:
     body: str
     attempts: int
     next_at: datetime
+
+
+@dataclass(frozen=True)
+class MirrorState:
+    """How far one mirror of the ledger's checkpoints is; `problem` is empty or a sentence."""
+
+    place: str
+    size: int
+    attempts: int
+    next_at: datetime
+    sent_at: datetime | None
+    problem: str
+
+
+class RunKind(StrEnum):
+    """The long tasks that leave a trace of how far they are."""
+
+    SCRUB = "scrub"
+    ROTATE = "rotate"
+    BACKUP = "backup"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One long task. `after` is where it goes on when it was interrupted."""
+
+    id: str
+    kind: RunKind
+    started_at: datetime
+    finished_at: datetime | None = None
+    after: str = ""
+    objects: int = 0
+    bytes: int = 0
+    faults: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def parse_id(text: str) -> str:

@@ -9,7 +9,17 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index, Integer, Row, String, Table, Text, func, insert, select, update
 
 from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
-from evidence_store.model import ClientDigest, Event, ObjectState, StoredObject, Upload, UploadState
+from evidence_store.model import (
+    ClientDigest,
+    Event,
+    MirrorState,
+    ObjectState,
+    Run,
+    RunKind,
+    StoredObject,
+    Upload,
+    UploadState,
+)
 
 _UPLOADS = Table(
     "uploads",
@@ -58,6 +68,29 @@ _EVENTS = Table(
     Column("made_at", UtcDateTime, nullable=False),
     Column("next_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime, index=True),
+)
+_MIRRORS = Table(
+    "mirrors",
+    METADATA,
+    Column("place", String(400), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    Column("problem", Text, nullable=False),
+)
+_RUNS = Table(
+    "runs",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(12), nullable=False, index=True),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("after", String(64), nullable=False),
+    Column("objects", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("faults", BigInteger, nullable=False),
+    Column("details", Text, nullable=False),
 )
 
 
@@ -236,3 +269,66 @@ async def count_waiting_events(db: Connection) -> int:
     """Return how many events are not delivered."""
     waiting = select(func.count()).select_from(_EVENTS).where(_EVENTS.c.delivered_at.is_(None))
     return int((await db.execute(waiting)).scalar_one())
+
+
+# --- mirrors of the ledger's checkpoints
+
+
+async def list_mirrors(db: Connection) -> dict[str, MirrorState]:
+    """Return how far every place is that checkpoints were ever sent to."""
+    return {row.place: MirrorState(**row._asdict()) for row in await db.execute(select(_MIRRORS))}
+
+
+async def claim_mirror(db: Connection, place: str, known: MirrorState | None, *, next_at: datetime) -> bool:
+    """Take a mirror for one try; False when another process has it."""
+    if known is None:
+        values = {"place": place, "size": 0, "attempts": 1, "next_at": next_at, "sent_at": None, "problem": ""}
+        try:
+            async with db.begin_nested():
+                await db.execute(insert(_MIRRORS).values(values))
+        except IntegrityError:
+            return False
+        return True
+    mine = (_MIRRORS.c.place == place) & (_MIRRORS.c.attempts == known.attempts)
+    values = {"attempts": known.attempts + 1, "next_at": next_at}
+    return (await db.execute(update(_MIRRORS).where(mine).values(values))).rowcount == 1
+
+
+async def set_mirror_sent(db: Connection, place: str, *, size: int, now: datetime) -> None:
+    """Note that a place has the checkpoint of this size."""
+    values = {"size": size, "attempts": 0, "next_at": now, "sent_at": now, "problem": ""}
+    await db.execute(update(_MIRRORS).where(_MIRRORS.c.place == place).values(values))
+
+
+async def set_mirror_problem(db: Connection, place: str, *, problem: str, next_at: datetime) -> None:
+    """Note why a place did not take a checkpoint, and when it is tried next."""
+    values = {"problem": problem, "next_at": next_at}
+    await db.execute(update(_MIRRORS).where(_MIRRORS.c.place == place).values(values))
+
+
+# --- long runs: scrub, rotate, backup
+
+
+async def insert_run(db: Connection, run: Run) -> None:
+    """Note that a run begins."""
+    await db.execute(insert(_RUNS).values(asdict(run) | {"details": json.dumps(run.details)}))
+
+
+async def update_run(db: Connection, run: Run) -> None:
+    """Note how far a run is, or that it ended."""
+    values = asdict(run) | {"details": json.dumps(run.details)}
+    await db.execute(update(_RUNS).where(_RUNS.c.id == run.id).values(values))
+
+
+async def find_newest_run(db: Connection, kind: RunKind, *, finished: bool | None = None) -> Run | None:
+    """Return the run of this kind that began last; of those finished, or not finished, when that is asked."""
+    chosen = select(_RUNS).where(_RUNS.c.kind == kind.value)
+    if finished is not None:
+        chosen = chosen.where(_RUNS.c.finished_at.is_not(None) if finished else _RUNS.c.finished_at.is_(None))
+    row = (await db.execute(chosen.order_by(_RUNS.c.started_at.desc(), _RUNS.c.id).limit(1))).first()
+    return _run(row) if row else None
+
+
+def _run(row: Row[Any]) -> Run:
+    values = row._asdict()
+    return Run(**values | {"kind": RunKind(values["kind"]), "details": json.loads(values["details"])})

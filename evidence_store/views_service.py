@@ -5,7 +5,7 @@ import os
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from evidence_store import access, app_keys, ledger, storage
+from evidence_store import access, app_keys, checkpoints, ledger, storage
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
 
@@ -16,6 +16,10 @@ SECONDS = Histogram("evidence_request_seconds", "How long requests took", ["rout
 _OPEN = Gauge("evidence_open_uploads", "Uploads open", registry=REGISTRY)
 _WAITING = Gauge("evidence_waiting_events", "Events the web server has not taken", registry=REGISTRY)
 _LEDGER = Gauge("evidence_ledger_lines", "Lines in the ledger", registry=REGISTRY)
+_KEPT_AT = Gauge(
+    "evidence_mirrored_lines", "Ledger lines that a mirror's checkpoint covers", ["mirror"], registry=REGISTRY
+)
+_MIRROR_FAILS = Gauge("evidence_mirror_failing", "1 while a mirror takes no checkpoint", ["mirror"], registry=REGISTRY)
 _MIN_FREE_BYTES = 1 << 30
 
 
@@ -50,7 +54,11 @@ async def ready(request: web.Request) -> web.Response:
 @access.public
 async def metrics(request: web.Request) -> web.Response:
     """Return figures for Prometheus; the forwarder does not pass this path."""
-    async with request.app[app_keys.STORE].database.read() as db:
+    store = request.app[app_keys.STORE]
+    for number, state in enumerate((await checkpoints.states_of(store)).values(), start=1):
+        _KEPT_AT.labels(number).set(state.size if state else 0)
+        _MIRROR_FAILS.labels(number).set(bool(state and state.problem))
+    async with store.database.read() as db:
         _OPEN.set(await storage.count_open_uploads(db))
         _WAITING.set(await storage.count_waiting_events(db))
         _LEDGER.set((await ledger.read_head(db)).size)
