@@ -2,7 +2,7 @@
 #   make run      start everything with demo data (PORT= HOST= TLS=self-signed DATA=)
 #   make test     the whole suite, browser journeys included (WORKERS= how many processes share it)
 #   make check    format, lint, types (Python and JavaScript)
-#   make bench    figures (tests/bench/RESULTS.md)
+#   make bench    figures (tests/bench/RESULTS.md); make bench-relay only the relay's, QUICK=1 for a short look
 #   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
 #   make readme   write the README's tables anew from the code
 #   make lock     write the lock files anew after changing pyproject.toml or package.json
@@ -17,7 +17,7 @@ TLS ?=
 DATA ?= data
 WORKERS ?= 2
 
-.PHONY: screenshots migration evidence-migration run test check bench lock format clean setup setup-dev words readme
+.PHONY: screenshots migration evidence-migration run test check bench bench-relay lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -31,6 +31,11 @@ check: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	npm run --silent check
+
+bench: bench-relay
+
+bench-relay: setup-dev
+	$(BIN)/python -m tests.bench.relay
 
 format: setup-dev
 	$(BIN)/ruff format .
