@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# What the suite needs of the system: Debian's chromium and PostgreSQL's server, installed here when we are root.
+# What the suite needs of the system: Debian's chromium, PostgreSQL's server and nginx, installed here when we are root.
 set -euo pipefail
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx-light)
 [ ${#missing[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "The suite drives a real browser and a real database server. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
+    echo "The suite drives a real browser, a real database server and a real proxy. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
     exit 1
 fi
 echo "Installing Debian's ${missing[*]} …"
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1  # the services are not started: the suite starts its own
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 install() { apt-get install --quiet --yes --no-install-recommends "${missing[@]}" </dev/null >"$log" 2>&1; }
