@@ -141,6 +141,19 @@ class Desk:
                 )
         return seen
 
+    async def certify_reading(self, seen: service.View, typed: str) -> service.View:
+        async with self.database.begin() as db:
+            return await service.certify_reading(
+                db,
+                self.appointment.id,
+                seen.statement.id,
+                typed=typed,
+                shown_digest=seen.digest,
+                printer=self.printer,
+                by=self.appointment.officer_id,
+                now=self.clock(),
+            )
+
     async def ready(self, text: str = TEXT) -> service.View:
         """Return a statement that only lacks the signature."""
         return await self.confirm_all(await self.offer(await self.write(await self.begin(), text)))

@@ -1,8 +1,10 @@
 """A statement from draft to signature: conflicts lose nothing, what is signed is what was shown, and it is one."""
 
 import asyncio
+import io
 from dataclasses import replace
 
+import pypdf
 import pytest
 
 from tests.conftest import AddStaff, HeldClock
@@ -179,6 +181,41 @@ async def test_a_heading_or_an_exhibit_changed_under_the_reader_is_refused_as_we
     with pytest.raises(model.TextChanged):
         await desk.sign(seen)
     assert (await desk.sign(await desk.view(seen.statement))).state is State.SEALING
+
+
+async def test_who_cannot_read_signs_only_after_the_reader_has_certified_this_very_text(desk):
+    seen = await desk.ready()
+    with pytest.raises(model.ReaderNameDiffers):
+        await desk.certify_reading(seen, "")
+    async with desk.database.begin() as db:
+        await service.set_heading(
+            db, desk.appointment.id, seen.statement.id,
+            heading=Heading("Jo Bloggs", reader_name="Ann Reader"), language="en", by="o" * 32, now=desk.clock(),
+        )  # fmt: skip
+    seen = await desk.view(seen.statement)
+    assert seen.waits_for_reader
+    with pytest.raises(model.NotReadAloud):
+        await desk.sign(seen)
+    with pytest.raises(model.ReaderNameDiffers):
+        await desk.certify_reading(seen, "Somebody Else")
+    certified = await desk.certify_reading(seen, " ann  reader ")
+    assert await desk.certify_reading(seen, "Ann Reader") == certified, "once more changes nothing"
+    assert (certified.reading.typed, certified.reading.officer) == ("ann reader", "PC Smith 1234")
+    await desk.write(seen.statement, TEXT + " Or so.")
+    with pytest.raises(model.TextChanged):
+        await desk.certify_reading(seen, "Ann Reader")
+    changed = await desk.confirm_all(seen.statement)
+    with pytest.raises(model.NotReadAloud):
+        await desk.sign(changed)
+    signed = await desk.sign(await desk.certify_reading(changed, "Ann Reader"))
+    with pytest.raises(model.NotNow):
+        await desk.certify_reading(changed, "Ann Reader")
+    async with desk.database.read() as db:
+        pdf = await storage.find_pdf(db, signed.id)
+    text = " ".join("".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf)).pages).split())
+    assert "I read this statement aloud to the witness, who cannot read it, before the witness signed it." in text
+    assert "Ann Reader Signed by typing the name, on the screen of PC Smith 1234" in text
+    assert text.count("Monday 2 March 2026 at 10am") == 2
 
 
 async def test_two_signings_at_once_on_two_engines_give_one_statement(desk, settings):

@@ -67,6 +67,7 @@ def test_a_statement_is_written_read_corrected_signed_and_kept(product, handler,
     # a name and an exhibit typed, and the button pressed at once: both belong to what is read, however slow the line
     booth.route("**/statements/*/*", lambda route: (booth.wait_for_timeout(200), route.continue_()))
     booth.get_by_label("Witness’s full name").fill("Siân Ann Ŵyn")
+    booth.get_by_label("who reads it to them").fill("PC Smith")
     booth.get_by_label("Mark, such as").fill("JB/2")
     booth.get_by_label("What it is").fill("The lock")
     booth.get_by_role("button", name="Ask them to read and sign").click()
@@ -88,6 +89,11 @@ def test_a_statement_is_written_read_corrected_signed_and_kept(product, handler,
     expect(panel(phone)).to_contain_text("The statement was changed")
     expect(booth.locator("#statement-state")).to_contain_text("2 of 3")
     right.nth(1).click()
+    expect(booth.locator("#statement-state")).to_contain_text("They can sign when the reader has signed")
+    expect(panel(phone)).to_contain_text("PC Smith now signs that they were read aloud to you")
+    expect(phone.locator("[data-statement-form]")).to_be_hidden()
+    booth.get_by_label("The reader’s full name").fill("PC Smith")
+    booth.get_by_role("button", name="Sign that it was read aloud").click()
     expect(booth.locator("#statement-state")).to_contain_text("They can sign now")
     expect(phone.locator("[data-statement-declaration-title]")).to_be_focused()
     expect(phone.locator("[data-statement-declaration-title]")).to_be_in_viewport()
@@ -115,6 +121,7 @@ def test_a_statement_is_written_read_corrected_signed_and_kept(product, handler,
         "JB/1 Photo of the door",
         "JB/2 The lock",
         "DEMO",
+        "aloud to the witness",
     ):
         assert needed in text
     [signature] = PdfFileReader(io.BytesIO(pdf)).embedded_signatures

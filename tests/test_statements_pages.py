@@ -199,6 +199,25 @@ async def test_heading_exhibits_live_and_taking_back(room):
     assert said["exhibits"] == []
 
 
+async def test_the_reader_signs_in_the_booth_before_the_witness_does(room):
+    await room.offered()
+    await room.officer_does("heading", {"name": "Jo Bloggs", "reader": "Ann Reader"})
+    seen = await room.confirm_all()
+    assert seen["waits_for_reader"]
+    status, said = await room.sign(seen)
+    assert (status, said["error"]) == (409, "statement_not_read_aloud")
+    for typed, digest, expected in (
+        ("Other", seen["digest"], (422, "statement_reader_differs")),
+        ("Ann Reader", "0" * 64, (409, "statement_changed")),
+    ):
+        status, said = await room.officer_does("reading", {"typed": typed, "digest": digest})
+        assert (status, said["error"]) == expected
+    status, said = await room.officer_does("reading", {"typed": "Ann Reader", "digest": seen["digest"]})
+    assert (status, said["waits_for_reader"]) == (200, False)
+    status, said = await room.sign(await room.seen())
+    assert (status, said["state"]) == (200, "sealing")
+
+
 async def test_the_back_page_stays_with_the_officer(room):
     await room.offered()
     page = {"contact": "email", "no_dates": True, "consents": {"victim_support": True}, "needs": "A screen"}
@@ -287,7 +306,7 @@ async def test_nobody_else_sees_or_does_anything(room, add_staff, sign_in, brows
     for username in ("jones", "handler"):
         other = await sign_in(username)
         assert (await other.get(room.all)).status == 403
-        for deed in ("text", "offer", "take-back", "live", "heading", "exhibits", "back-page"):
+        for deed in ("text", "offer", "take-back", "live", "heading", "exhibits", "back-page", "reading"):
             assert (await other.post(f"{room.one}/{deed}", json={})).status in {400, 403}
     stranger = await browser()
     assert (await stranger.get("/phone/statement", headers={"Accept": "application/json"})).status == 403

@@ -22,7 +22,7 @@ from video_server.core import keys
 from video_server.core.errors import CannotStart
 from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
 from video_server.statements.declaration import get_declaration
-from video_server.statements.model import Exhibit, Heading, State, Statement
+from video_server.statements.model import Exhibit, Heading, Reading, State, Statement
 from video_server.statements.printing import CannotPrint, Printer, Signing, Taken
 from video_server.statements.signature import Signature
 
@@ -105,9 +105,12 @@ def test_all_that_a_statement_needs_stands_on_the_page(identity):
 
 def test_age_and_reader_stand_there_when_they_matter(identity):
     young = replace(STATEMENT, heading=Heading("Jo Bloggs", 15, "PC Smith"))
-    text = plain(read(printed(identity, young)))
+    aloud = replace(SIGNING, reading=Reading("Ann Reader", NOW, "c" * 32, "PC Smith 1234"), read_on="Monday at 9:58am")
+    text = plain(read(printed(identity, young, aloud)))
     assert "Age 15" in text
-    assert "cannot read it, before it was signed. Recorded for PC Smith." in text
+    assert "who cannot read it, before the witness signed it. Ann Reader Signed by typing the name" in text
+    assert "Signed on Monday at 9:58am" in text
+    assert "aloud" not in plain(read(printed(identity)))
 
 
 def test_the_page_count_counts(identity):

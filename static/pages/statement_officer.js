@@ -38,6 +38,10 @@ class OfficerStatement {
       event.preventDefault();
       void this.#addExhibit();
     });
+    get("statement-reading-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#certify();
+    });
     get("statement-back-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#saveBack();
@@ -155,6 +159,12 @@ class OfficerStatement {
     return true;
   }
 
+  /** The reader signs for the text that stands on this page now. */
+  async #certify() {
+    const field = get("statement-reading", HTMLInputElement);
+    if (await this.#do("reading", { digest: this.statement.digest, typed: field.value })) field.value = "";
+  }
+
   async #saveBack() {
     if (!this.statement) return;
     const form = get("statement-back-form", HTMLFormElement);
@@ -227,6 +237,10 @@ class OfficerStatement {
     get("statement-live", HTMLInputElement).disabled = statement.state === "read";
     get("statement-offer", HTMLElement).hidden = statement.state === "read";
     get("statement-take-back", HTMLElement).hidden = statement.state !== "read";
+    get("statement-reading-form", HTMLFormElement).hidden = !(statement.state === "read" && statement.waits_for_reader);
+    const certificate = get("statement-reading-words", HTMLElement);
+    certificate.lang = statement.language;
+    write(certificate, statement.certificate);
     this.#drawExhibits(statement);
     this.#drawChecks(statement);
   }
@@ -323,7 +337,7 @@ class OfficerStatement {
     const all = statement.paragraphs.length;
     const time = this.words.clock(statement.signed_at);
     /** @type {Record<string, string>} */
-    const keys = { draft: statement.live ? "stateDraftLive" : "stateDraft", read: all === confirmed ? "stateReadAll" : "stateRead", sealing: "stateSealing", signed: "stateSigned" };
+    const keys = { draft: statement.live ? "stateDraftLive" : "stateDraft", read: all > confirmed ? "stateRead" : statement.waits_for_reader ? "stateReadAloud" : "stateReadAll", sealing: "stateSealing", signed: "stateSigned" };
     return this.#say(keys[state] ?? "stateNone", { number, done: confirmed, all, time });
   }
 

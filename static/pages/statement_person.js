@@ -7,7 +7,7 @@ import { post } from "../js/post.js";
 /** @typedef {{number: number, text: string, key: string, answer: "right" | "wrong" | null}} Paragraph */
 /**
  * @typedef {{id: string, number: number, state: "draft" | "read" | "sealing" | "signed", version: number, digest: string,
- *   name: string, age: number | null, reader: string, paragraphs: Paragraph[], confirmed: number, language: string,
+ *   name: string, age: number | null, reader: string, waits_for_reader: boolean, paragraphs: Paragraph[], confirmed: number, language: string,
  *   exhibits: {mark: string, description: string}[], declaration: {text: string, provision: string}, copies: number[]}} Statement
  */
 
@@ -97,7 +97,7 @@ export class PersonStatement {
     this.#write("declaration", statement.declaration.text);
     this.#one("declaration").lang = statement.language;
     this.#write("provision", statement.declaration.provision);
-    const mayNotSign = statement.state !== "read" || statement.confirmed < statement.paragraphs.length;
+    const mayNotSign = statement.state !== "read" || statement.confirmed < statement.paragraphs.length || statement.waits_for_reader;
     const isNext = this.form.hidden && !mayNotSign && before?.state === "read"; // the last paragraph was just confirmed
     this.form.hidden = mayNotSign;
     this.#one("text").hidden = statement.state === "signed";
@@ -120,7 +120,8 @@ export class PersonStatement {
     if (statement.state !== "read") return this.#say(`said_${statement.state}`);
     if (statement.paragraphs.some((one) => one.answer === "wrong")) return this.#say("said_wrong");
     const all = statement.paragraphs.length;
-    return this.#say(statement.confirmed === all ? "said_all" : "said_read", { done: statement.confirmed, all });
+    const key = statement.confirmed < all ? "said_read" : statement.waits_for_reader ? "said_aloud" : "said_all";
+    return this.#say(key, { done: statement.confirmed, all, name: statement.reader });
   }
 
   /** Keep the elements of paragraphs that stayed, so that focus and place are not lost. @param {Statement} statement */

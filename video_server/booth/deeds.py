@@ -54,6 +54,7 @@ WORDS: Mapping[str, str] = {
     "statements.shown_live": N_("showed the statement while writing it"),
     "statements.hidden": N_("stopped showing the statement while writing it"),
     "statements.offered": N_("asked the person to read and sign the statement"),
+    "statements.read_aloud": N_("certified that the statement was read aloud to the person"),
     "statements.taken_back": N_("took the statement back to go on writing"),
     "statements.paragraph_confirmed": N_("confirmed a paragraph of the statement"),
     "statements.paragraph_questioned": N_("said something is wrong in a paragraph of the statement"),

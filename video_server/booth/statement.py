@@ -118,6 +118,23 @@ async def offer(request: web.Request) -> web.Response:
         return web.json_response(await _draw(db, request, statement))
 
 
+@routes.post(ONE + "/reading", name="booth.statement_reading")
+@booth_staff
+async def certify_reading(request: web.Request) -> web.Response:
+    """Sign, as the reader, that the text was read aloud to a witness who cannot read."""
+    body = await bodies.read_body(request, bodies.ReadingBody)
+    async with request.app[app_keys.DATABASE].begin() as db:
+        seen = await service.certify_reading(
+            db,
+            *await _ids(db, request),
+            typed=body.typed,
+            shown_digest=body.digest,
+            printer=request.app[PRINTER],
+            **_by(request),
+        )
+        return web.json_response(await _draw(db, request, seen.statement))
+
+
 @routes.post(ONE + "/take-back", name="booth.statement_take_back")
 @booth_staff
 async def take_back(request: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ from video_server.core.database import Connection
 from video_server.core.errors import NotFound
 from video_server.phone import access
 from video_server.statements import bodies, drawing, service
-from video_server.statements.model import Answer, NotConfirmed, State, Statement, TextChanged
+from video_server.statements.model import Answer, NotConfirmed, NotReadAloud, State, Statement, TextChanged
 from video_server.statements.printing import PRINTER
 from video_server.statements.signature import read_signature
 from video_server.web import app_keys, pages
@@ -69,7 +69,7 @@ async def sign(request: web.Request) -> web.Response:
             force=request.app[app_keys.FORCE],
             now=request.app[app_keys.CLOCK](),
         )
-    except (TextChanged, NotConfirmed) as refusal:
+    except (TextChanged, NotConfirmed, NotReadAloud) as refusal:
         return await _show_anew(request, refusal)
     async with database.read() as db:
         return web.json_response(await _draw(db, request, statement))
@@ -102,7 +102,7 @@ async def _draw(db: Connection, request: web.Request, statement: Statement) -> d
     return drawing.for_person(seen, await service.list_for(db, statement.appointment_id))
 
 
-async def _show_anew(request: web.Request, refusal: TextChanged | NotConfirmed) -> web.Response:
+async def _show_anew(request: web.Request, refusal: TextChanged | NotConfirmed | NotReadAloud) -> web.Response:
     async with request.app[app_keys.DATABASE].read() as db:
         statement = await service.find_shown(db, request[access.VICTIM].appointment.id)
         shown = await _draw(db, request, statement) if statement else None

@@ -16,6 +16,7 @@ __all__ = [
     "Live",
     "Mark",
     "NotUnderstood",
+    "ReadingBody",
     "SignBody",
     "Text",
     "attach",
@@ -55,6 +56,11 @@ class AnswerBody(Body):
     statement: str = _ID
     paragraph: str = _ID
     answer: Literal["right", "wrong"]
+
+
+class ReadingBody(Body):
+    digest: str = _ID
+    typed: str = Field(max_length=1_000)
 
 
 class SignBody(Body):

@@ -51,10 +51,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "date": "Signed on",
         "taken_by": "Taken by",
         "read_aloud": "Read aloud",
-        "reader": (
-            "I read this statement aloud to the witness, who cannot read it, before it was signed. "
-            "Recorded for {reader}."
-        ),
+        "reader": "I read this statement aloud to the witness, who cannot read it, before the witness signed it.",
+        "read_how": "Signed by typing the name, on the screen of {officer}, who saw the witness.",
         "how": "How this was signed",
         "how_text": (
             "Signed electronically during a video appointment. The witness opened a personal link on their own device "
@@ -84,10 +82,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "date": "Llofnodwyd ar",
         "taken_by": "Cymerwyd gan",
         "read_aloud": "Darllenwyd yn uchel",
-        "reader": (
-            "Darllenais y datganiad hwn yn uchel i’r tyst, nad yw’n gallu ei ddarllen, cyn iddo gael ei lofnodi. "
-            "Cofnodwyd ar ran {reader}."
-        ),
+        "reader": "Darllenais y datganiad hwn yn uchel i’r tyst, nad yw’n gallu ei ddarllen, cyn i’r tyst ei lofnodi.",
+        "read_how": "Llofnodwyd drwy deipio’r enw, ar sgrin {officer}, a welodd y tyst.",
         "how": "Sut y llofnodwyd hwn",
         "how_text": (
             "Llofnodwyd yn electronig yn ystod apwyntiad fideo. Agorodd y tyst ddolen bersonol ar ei ddyfais ei hun "

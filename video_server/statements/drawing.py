@@ -6,6 +6,7 @@ from typing import Any
 from video_server.core.database import Connection
 from video_server.statements import model, service, storage
 from video_server.statements.back_page import BackPage
+from video_server.statements.declaration import get_words
 from video_server.statements.model import State, Statement
 from video_server.statements.service import View
 
@@ -25,12 +26,14 @@ async def mark_for_officer(db: Connection, appointment_id: str) -> dict[str, Any
 async def _mark(db: Connection, statement: Statement) -> dict[str, Any]:
     session_id = await service.find_session_in_call(db, statement.appointment_id)
     answers = await storage.list_answers(db, statement.id, session_id=session_id)
+    readings = await storage.list_readings(db, statement.id)
     return {
         "id": statement.id,
         "state": statement.state.value,
         "version": statement.version,
         "live": statement.live,
         "session": session_id[:8] if session_id else None,
+        "read_aloud": len(readings),
         "answers": sorted(f"{key[:8]}:{said}" for key, said in answers.items()),
     }
 
@@ -48,6 +51,7 @@ def for_officer(view: View, statements: Sequence[Statement], back: BackPage) -> 
         "text": statement.text,
         "text_version": statement.text_version,
         "live": statement.live,
+        "certificate": get_words(statement.language)["reader"],
         "unlisted": list(model.unlisted_marks(statement)),
         "back_page": {**back.model_dump(mode="json"), "unanswered": list(back.unanswered)},
         "all": [{"id": one.id, "number": one.number, "state": one.state.value} for one in statements],
@@ -66,6 +70,7 @@ def _both(view: View) -> dict[str, Any]:
         "name": statement.heading.name,
         "age": statement.heading.age,
         "reader": statement.heading.reader_name,
+        "waits_for_reader": view.waits_for_reader,
         "language": statement.language,
         "paragraphs": [
             {

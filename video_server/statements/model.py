@@ -92,6 +92,19 @@ class NotConfirmed(Conflict):
     public = N_("Confirm each paragraph before you sign.")
 
 
+class NotReadAloud(Conflict):
+    """A witness who cannot read signs only after the reader's certificate (Criminal Justice Act 1967, s.9(3)(b))."""
+
+    code = "statement_not_read_aloud"
+    public = N_("The statement was not read aloud to you as it stands. Wait until that is done, then sign.")
+
+
+class ReaderNameDiffers(Refusal):
+    code = "statement_reader_differs"
+    status = 422
+    public = N_("Type the reader’s name exactly as it stands above the statement.")
+
+
 class NotDeclared(Refusal):
     code = "statement_not_declared"
     status = 422
@@ -147,6 +160,20 @@ class Heading:
     name: str
     age: int | None = None
     reader_name: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The certificate of who read a statement aloud to a witness who cannot read it, for one text.
+
+    typed        the reader's signature
+    declared_by  staff id of the officer in whose booth it was signed, `officer` what they are called
+    """
+
+    typed: str
+    declared_at: datetime
+    declared_by: str
+    officer: str = ""
 
 
 @dataclass(frozen=True)
@@ -270,12 +297,23 @@ def check_offer(statement: Statement) -> None:
         raise NoName
 
 
+def check_reading(statement: Statement, *, typed: str, shown_digest: str, digest: str) -> None:
+    """Raise what keeps the reader's certificate from being signed: NotNow, TextChanged, ReaderNameDiffers."""
+    move(statement.state, Deed.ANSWER)
+    if shown_digest != digest:
+        raise TextChanged
+    reader_name = statement.heading.reader_name
+    if not reader_name or typed.casefold() != reader_name.casefold():
+        raise ReaderNameDiffers
+
+
 def check_sign(
     statement: Statement,
     *,
     shown_digest: str,
     digest: str,
     answers: Mapping[str, Answer],
+    reading: Reading | None,
     declared: bool,
 ) -> None:
     """Raise what keeps a statement from being signed.
@@ -283,7 +321,8 @@ def check_sign(
     shown_digest  what the reader's page says it showed
     digest        of what stands there now
     answers       by paragraph key
-    Raises        NotNow, TextChanged, NotConfirmed, NotDeclared
+    reading       the reader's certificate for this very text
+    Raises        NotNow, TextChanged, NotConfirmed, NotReadAloud, NotDeclared
     """
     move(statement.state, Deed.SIGN)
     if shown_digest != digest:
@@ -292,6 +331,8 @@ def check_sign(
         raise NothingWritten
     if any(answers.get(paragraph.key) is not Answer.RIGHT for paragraph in statement.paragraphs):
         raise NotConfirmed
+    if statement.heading.reader_name and reading is None:
+        raise NotReadAloud
     if not declared:
         raise NotDeclared
 

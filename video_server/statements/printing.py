@@ -26,7 +26,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from video_server.core.errors import N_, Refusal, Unavailable
 from video_server.core.keys import SigningIdentity
 from video_server.statements.declaration import Declaration, get_words
-from video_server.statements.model import Statement
+from video_server.statements.model import Reading, Statement
 from video_server.statements.signature import Signature, draw_svg
 
 STANDARDS: list[Any] = ["a-3a", "ua-1"]
@@ -69,6 +69,7 @@ class Signing:
     signed_on  the date and time in words, local
     word       "right", "wrong", "none": what came of the agreed word
     digest     SHA-256 of what was shown
+    reading    the reader's certificate, when the witness cannot read; read_on its date and time in words
     """
 
     signature: Signature
@@ -77,6 +78,8 @@ class Signing:
     device: str
     word: str
     digest: str
+    reading: Reading | None = None
+    read_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,9 @@ class Printer:
         if self.identity is None:
             raise SigningNotSetUp
         stroke = ((0.0, 0.0, 0, 0.5), (1.0, 1.0, 1, 0.5))
-        unsigned = Signing(Signature(2, 2, (stroke,)), now, "", "", "none", "")
+        reader = statement.heading.reader_name
+        reading = Reading(reader, now, "", taken.officer) if reader else None
+        unsigned = Signing(Signature(2, 2, (stroke,)), now, "", "", "none", "", reading)
         self.render(statement, declaration, taken, unsigned)
 
 
@@ -132,7 +137,7 @@ def _collect(statement: Statement, declaration: Declaration, taken: Taken, signi
         "provision": declaration.provision,
         "paragraphs": [paragraph.text for paragraph in statement.paragraphs],
         "exhibits": [{"mark": one.mark, "description": one.description} for one in statement.exhibits],
-        "reader": words["reader"].format(reader=heading.reader_name) if heading.reader_name else "",
+        "reading": _write_reading(words, signing),
         "typed": signature.typed,
         "drawing": "" if signature.typed else draw_svg(signature),
         "signature_alt": f"{words['signature']}: {heading.name}",
@@ -141,6 +146,14 @@ def _collect(statement: Statement, declaration: Declaration, taken: Taken, signi
         "how": how,
         "digest": signing.digest,
     }
+
+
+def _write_reading(words: Mapping[str, str], signing: Signing) -> dict[str, str] | None:
+    """Return the reader's certificate (Criminal Justice Act 1967, s.9(3)(b)); None when the witness reads."""
+    if signing.reading is None:
+        return None
+    how = words["read_how"].format(officer=signing.reading.officer)
+    return {"typed": signing.reading.typed, "read_on": signing.read_on, "how": how}
 
 
 @cache

@@ -28,7 +28,18 @@ from video_server.incidents import service as incidents
 from video_server.statements import model, storage
 from video_server.statements.back_page import BackPage
 from video_server.statements.declaration import Declaration, get_declaration
-from video_server.statements.model import OPEN, Answer, Deed, Exhibit, Heading, NotNow, State, Statement, TextChanged
+from video_server.statements.model import (
+    OPEN,
+    Answer,
+    Deed,
+    Exhibit,
+    Heading,
+    NotNow,
+    Reading,
+    State,
+    Statement,
+    TextChanged,
+)
 from video_server.statements.printing import Printer, Signing, Taken
 from video_server.statements.signature import Signature
 from video_server.web import i18n, pages
@@ -71,6 +82,7 @@ class View:
 
     digest   SHA-256 of `shown`, the canonical form of all that the witness is shown
     answers  by paragraph key
+    reading  the reader's certificate for exactly this, when the witness cannot read
     """
 
     statement: Statement
@@ -78,6 +90,7 @@ class View:
     reference: str
     officer: str
     answers: Mapping[str, Answer]
+    reading: Reading | None
     shown: str
     digest: str
 
@@ -85,6 +98,11 @@ class View:
     def confirmed(self) -> int:
         """Return how many paragraphs the witness has confirmed as they stand."""
         return sum(self.answers.get(one.key) is Answer.RIGHT for one in self.statement.paragraphs)
+
+    @property
+    def waits_for_reader(self) -> bool:
+        """Say whether somebody must still certify that they read it aloud."""
+        return bool(self.statement.heading.reader_name) and self.reading is None
 
 
 async def begin(db: Connection, appointment: Appointment, *, by: str, now: datetime) -> Statement:
@@ -147,18 +165,25 @@ async def view(db: Connection, statement: Statement, *, printer: Printer, sessio
     session_id = session_id or await find_session_in_call(db, statement.appointment_id)
     appointment = await appointments.get(db, statement.appointment_id)
     incident = await incidents.get_incident(db, appointment.incident_id)
-    officer = await accounts.find_staff(db, statement.taken_by)
     declaration = get_declaration(statement.language, printer.declarations)
     shown = model.write_shown(statement, declaration, reference=incident.reference)
+    digest = keys.digest_text(shown)
+    reading = (await storage.list_readings(db, statement.id)).get(digest)
     return View(
         statement=statement,
         declaration=declaration,
         reference=incident.reference,
-        officer=" ".join(filter(None, (officer.name, officer.collar_number))) if officer else "",
+        officer=await _say_officer(db, statement.taken_by),
         answers=await storage.list_answers(db, statement.id, session_id=session_id),
+        reading=reading and replace(reading, officer=await _say_officer(db, reading.declared_by)),
         shown=shown,
-        digest=keys.digest_text(shown),
+        digest=digest,
     )
+
+
+async def _say_officer(db: Connection, staff_id: str) -> str:
+    officer = await accounts.find_staff(db, staff_id)
+    return " ".join(filter(None, (officer.name, officer.collar_number))) if officer else ""
 
 
 async def find_session_in_call(db: Connection, appointment_id: str) -> str | None:
@@ -266,6 +291,30 @@ async def offer(
         return await get(db, appointment_id, statement_id)
 
 
+async def certify_reading(
+    db: Connection,
+    appointment_id: str,
+    statement_id: str,
+    *,
+    typed: str,
+    shown_digest: str,
+    printer: Printer,
+    by: str,
+    now: datetime,
+) -> View:
+    """Sign, as the reader, that the text as it stands was read aloud to the witness. Twice changes nothing.
+
+    Raises   NotNow, TextChanged, ReaderNameDiffers
+    """
+    statement = await _lock(db, appointment_id, statement_id)
+    seen = await view(db, statement, printer=printer)
+    typed = " ".join(model.clean(typed).split())
+    model.check_reading(statement, typed=typed, shown_digest=shown_digest, digest=seen.digest)
+    if await storage.insert_reading(db, statement.id, shown_sha256=seen.digest, typed=typed, by=by, now=now):
+        await _tell(db, statement, "read_aloud", actor=f"staff:{by}", now=now, shown_sha256=seen.digest)
+    return await view(db, statement, printer=printer)
+
+
 async def take_back(db: Connection, appointment_id: str, statement_id: str, *, by: str, now: datetime) -> Statement:
     """Take the statement back to go on writing. Raises NotNow once it is signed."""
     statement = await _lock(db, appointment_id, statement_id)
@@ -359,7 +408,7 @@ async def sign(
     """Sign what was shown: text, signature and PDF commit together as `sealing`. The same once more changes nothing.
 
     The PDF is made outside any transaction; if anything changed meanwhile nothing is written.
-    Raises   NotNow, TextChanged, NotConfirmed, NotDeclared, CannotPrint, SigningNotSetUp
+    Raises   NotNow, TextChanged, NotConfirmed, NotReadAloud, NotDeclared, CannotPrint, SigningNotSetUp
     """
     async with database.read() as db:
         statement = await get(db, witness.appointment_id, statement_id)
@@ -369,8 +418,9 @@ async def sign(
     _check(seen, shown_digest=shown_digest, declared=declared)
     with i18n.use(statement.language):
         signed_on = pages.say_day_and_clock(now, force)
+        read_on = pages.say_day_and_clock(seen.reading.declared_at, force) if seen.reading else ""
     taken = Taken(seen.officer, seen.reference)
-    signing = Signing(signature, now, signed_on, witness.device, witness.word.value, seen.digest)
+    signing = Signing(signature, now, signed_on, witness.device, witness.word.value, seen.digest, seen.reading, read_on)
     signed = replace(statement, signed_at=now)
     pdf = await asyncio.to_thread(printer.print, signed, seen.declaration, taken, signing)
     async with database.begin() as db:
@@ -385,7 +435,12 @@ async def sign(
 
 def _check(seen: View, *, shown_digest: str, declared: bool) -> None:
     model.check_sign(
-        seen.statement, shown_digest=shown_digest, digest=seen.digest, answers=seen.answers, declared=declared
+        seen.statement,
+        shown_digest=shown_digest,
+        digest=seen.digest,
+        answers=seen.answers,
+        reading=seen.reading,
+        declared=declared,
     )
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from video_server.core.database import METADATA, Connection, IntegrityError, UtcDateTime
-from video_server.statements.model import Answer, Deed, Exhibit, Heading, State, Statement, states_for
+from video_server.statements.model import Answer, Deed, Exhibit, Heading, Reading, State, Statement, states_for
 
 _OPEN = text("state IN ('draft', 'read')")
 
@@ -81,6 +81,16 @@ confirmations = Table(
     Column("answer", String(10), nullable=False),
     Column("answered_at", UtcDateTime, nullable=False),
     Column("session_id", String(32), nullable=False),
+)
+
+readings = Table(  # appended: a certificate holds for one text only
+    "statement_readings",
+    METADATA,
+    Column("statement_id", String(32), ForeignKey("statements.id"), primary_key=True),
+    Column("shown_sha256", String(64), primary_key=True),
+    Column("typed", String(120), nullable=False),
+    Column("declared_at", UtcDateTime, nullable=False),
+    Column("declared_by", String(32), nullable=False),
 )
 
 signatures = Table(  # the primary key makes it one
@@ -313,6 +323,25 @@ async def list_answers(db: Connection, statement_id: str, *, session_id: str | N
     if session_id is not None:
         found = found.where(confirmations.c.session_id == session_id)
     return {row.paragraph: Answer(row.answer) for row in await db.execute(found)}
+
+
+async def insert_reading(
+    db: Connection, statement_id: str, *, shown_sha256: str, typed: str, by: str, now: datetime
+) -> bool:
+    """Keep the reader's certificate; False when there is one for this text already."""
+    values = {"typed": typed, "declared_at": now, "declared_by": by}
+    try:
+        async with db.begin_nested():
+            await db.execute(insert(readings).values(statement_id=statement_id, shown_sha256=shown_sha256, **values))
+    except IntegrityError:
+        return False
+    return True
+
+
+async def list_readings(db: Connection, statement_id: str) -> Mapping[str, Reading]:
+    """Return the reader's certificates by the digest of the text they hold for."""
+    found = await db.execute(select(readings).where(readings.c.statement_id == statement_id))
+    return {row.shown_sha256: Reading(row.typed, row.declared_at, row.declared_by) for row in found}
 
 
 async def insert_signature(db: Connection, values: Mapping[str, Any]) -> None:
