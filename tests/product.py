@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
-ANY_HOUR = {  # journeys run at any time of day
+ANY_HOUR = {  # journeys run at any time of day, and with as many relays on every machine
+    "VIDEO_RELAYS": "2",
     "VIDEO_DIARY_OPENS": "00:00",
     "VIDEO_DIARY_CLOSES": "23:45",
     "VIDEO_APPOINTMENT_MINUTES": "15",
@@ -90,8 +91,8 @@ class Product:
         """Return the demo victim's join link."""
         return re.search(r"http\S+/j/\S+", self.said)[0]
 
-    def children(self, command: str) -> list[int]:
-        """Return the ids of this server's processes that run a subcommand ("web", "relay", "scheduler")."""
+    def children(self, command: str, name: str | None = None) -> list[int]:
+        """Return the ids of this server's processes that run a subcommand ("web", "relay" of a name, "scheduler")."""
         found = []
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
@@ -101,15 +102,16 @@ class Product:
                 words = (folder / "cmdline").read_bytes().split(b"\0")
             except (OSError, IndexError):
                 continue  # it ended while we looked
-            if parent == self.process.pid and command.encode() in words:
+            named = name is None or name.encode() in words
+            if parent == self.process.pid and command.encode() in words and named:
                 found.append(int(folder.name))
         return found
 
-    def kill(self, command: str) -> None:
+    def kill(self, command: str, name: str | None = None) -> None:
         """Kill a child as a crash would, and wait until another one has taken its place."""
-        [before] = self.children(command)
+        [before] = self.children(command, name)
         os.kill(before, signal.SIGKILL)
-        until(lambda: [pid for pid in self.children(command) if pid != before], f"a new {command}")
+        until(lambda: [pid for pid in self.children(command, name) if pid != before], f"a new {command}")
 
     def run(self, *words: str) -> str:
         """Run another command beside the server, with the same settings; return what it prints."""

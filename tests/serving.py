@@ -65,7 +65,7 @@ class Serving:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment(**(env or {})),
+            env=environment(**({"VIDEO_RELAYS": "1"} | dict(env or {}))),
             preexec_fn=_ignore_sigint if ignore_sigint else None,
         )
 

@@ -164,7 +164,7 @@ async def test_the_end_comes_once_and_to_everybody(database, appointment, clock,
     assert (await look()).room.outcome == "seen"
     with pytest.raises(service.CannotJoin):
         async with database.begin() as db:
-            await service.place(db, appointment.id, relay="r1")
+            await service.place(db, appointment.id, living={"r1"}, best="r1", now=clock())
 
 
 async def test_a_gap_of_an_admitted_person_stands_in_the_record_once(database, appointment, clock, waiting, look):
@@ -191,7 +191,8 @@ async def test_a_room_whose_relay_died_gets_a_new_epoch_once(database, appointme
     epochs = []
     for relay in ("r1", "r1", "r2", "r2"):
         async with database.begin() as db:
-            epochs.append((await service.place(db, appointment.id, relay=relay)).epoch)
+            room = await service.place(db, appointment.id, living={relay}, best=relay, now=clock())
+            epochs.append(room.epoch)
     assert epochs == [1, 1, 2, 2]
 
 
@@ -310,7 +311,7 @@ async def test_cancelling_ends_the_call_and_nobody_is_let_in_after(database, app
             await service.admit(db, appointment, view.of_session(session_id).id, by="o" * 32, now=clock())
     with pytest.raises(service.CannotJoin):
         async with database.begin() as db:
-            await service.place(db, appointment.id, relay="r1")
+            await service.place(db, appointment.id, living={"r1"}, best="r1", now=clock())
 
 
 async def test_an_outcome_is_told_only_to_who_was_in_the_call(database, appointment, clock, waiting, look):

@@ -231,6 +231,46 @@ def test_a_relay_port_in_use_ends_the_start_with_its_reason(tmp_path):
     assert "Traceback" not in ended.stderr
 
 
+def test_the_second_relay_takes_the_next_port_and_says_when_it_is_in_use(tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        port = taken.getsockname()[1]
+        ended = run(
+            "serve", "--demo", "--data", str(tmp_path / "data"), "--port", str(free_port()),
+            env={"VIDEO_RELAYS": "2", "VIDEO_MEDIA_PORT": str(port - 1), "VIDEO_LOG_LEVEL": "ERROR"},
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert f"UDP port {port}:" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [({"VIDEO_RELAYS": "0"}, "VIDEO_RELAYS_ELSEWHERE"), ({"VIDEO_MEDIA_PORT": "65535"}, "VIDEO_MEDIA_PORT")],
+)
+def test_relays_that_cannot_be_are_refused(tmp_path, settings, sentence):
+    ended = run("serve", "--demo", "--data", str(tmp_path / "data"), env={"VIDEO_RELAYS": "2"} | settings)
+    assert_refused(ended, sentence)
+
+
+def test_an_operator_drains_a_relay_looks_at_all_and_lets_it_go_on(tmp_path):
+    server = Serving(tmp_path / "data", env={"VIDEO_RELAYS": "2"}).wait_until_ready()
+    try:
+        two = {"VIDEO_RELAYS": "2", "VIDEO_DATA": str(tmp_path / "data")}
+        assert run("drain", "2", "--wait", env=two).stdout.splitlines() == [
+            "Relay 2 takes no new calls; it has 0 under way.",
+            "Relay 2 has no call any more and may be stopped.",
+        ]
+        assert "takes no new calls" in run("doctor", "--demo", env=two).stdout
+        assert server.get("/readyz")[0] == 200, "the other one takes them"
+        run("drain", "1", env=two)
+        wait_for("no relay to take a call", lambda: server.get("/readyz")[0] == 503)
+        assert run("drain", "1", "--off", env=two).stdout == "Relay 1 takes new calls again.\n"
+        wait_for("readiness", lambda: server.get("/readyz")[0] == 200)
+        assert "There are: 1, 2." in run("drain", "3", env=two).stderr
+    finally:
+        server.stop()
+
+
 REAL = {
     "VIDEO_PUBLIC_URL": "https://video.example.police.uk",
     "VIDEO_TWILIO_ACCOUNT": "AC0",

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from video_server.accounts import views as accounts_views
 from video_server.appointments import views as appointments_views
@@ -13,6 +14,7 @@ from video_server.booth import evidence as booth_evidence
 from video_server.booth import statement as booth_statement
 from video_server.booth import views as booth_views
 from video_server.booth import ws as booth_ws
+from video_server.calls.relay_metrics import RelayCollector
 from video_server.calls.relays import RELAYS, Relays
 from video_server.calls.seats import SEATS, Seats
 from video_server.config import Settings
@@ -77,7 +79,9 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[health.CHECKS] = {"relay": lambda app: app[RELAYS].check(), "evidence": lambda app: app[STORE].check()}
     app[PRINTER] = Printer(force.name, settings.signing_identity(now=clock()), force.declarations)
     app[STORE] = StoreLink(settings.evidence_where, settings.keys_folder)
-    app[RELAYS] = Relays(settings.relay_control, database, clock)
+    app[RELAYS] = Relays(settings.relay_controls, database, clock)
+    app[health.REGISTRY] = CollectorRegistry()
+    app[health.REGISTRY].register(RelayCollector(app[RELAYS].links))
     app[SEATS] = Seats(database, clock)
     for table in ROUTES:
         app.add_routes(table)

@@ -54,6 +54,14 @@ def check_real_use(settings: Settings) -> None:
         )
 
 
+def check_relays(settings: Settings) -> None:
+    """Raises CannotStart when no call could ever be placed, or a relay would have no port."""
+    if not settings.relay_controls:
+        raise CannotStart("VIDEO_RELAYS=0 starts no relay: name those of other machines in VIDEO_RELAYS_ELSEWHERE.")
+    if settings.media_port + len(settings.relay_names) > 65536:
+        raise CannotStart("VIDEO_MEDIA_PORT is too high: each relay takes the next port, up to 65535.")
+
+
 def check_built() -> None:
     """Raises CannotStart when the browser's files have not been installed and built."""
     if missing := [path for path in _BUILT if not (ROOT / path).is_file()]:
@@ -75,12 +83,12 @@ def make_data_folder(settings: Settings) -> None:
             if not settings.demo:
                 raise CannotStart(f"Other accounts can look into the data folder {data}: run 'chmod 700 {data}' first.")
             data.chmod(data.stat().st_mode & 0o700)  # takes from others, gives us nothing that was withheld
-        settings.relay_control.parent.mkdir(exist_ok=True, mode=0o700)
+        (data / "run").mkdir(exist_ok=True, mode=0o700)
         if not os.access(data, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
     except OSError as problem:
         raise CannotStart(f"The data folder {data} cannot be used ({problem.strerror}): name another.") from None
-    if len(os.fsencode(settings.relay_control.absolute())) > _LONGEST_SOCKET_PATH_BYTES:
+    if len(os.fsencode(settings.relay_socket("99").absolute())) > _LONGEST_SOCKET_PATH_BYTES:
         raise CannotStart(
             f"The path of the data folder {data} is too long for a socket inside it: choose a shorter one."
         )

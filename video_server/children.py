@@ -36,10 +36,10 @@ class Child:
         descriptors: Sequence[int] = (),
         program: Sequence[str] | None = None,
     ) -> None:
-        """Describe the part `name`: the `video-server` command of that name, or the Python module `program`."""
+        """Describe the part `name`: the `video-server` command of its first word, or the Python module `program`."""
         self.name = name
         self.failed_early = asyncio.Event()
-        self._command = (sys.executable, "-m", *(program or ("video_server", name)), *arguments)
+        self._command = (sys.executable, "-m", *(program or ("video_server", name.split()[0])), *arguments)
         self._environment = environment
         self._descriptors = tuple(descriptors)
         self._may_go = asyncio.Event()

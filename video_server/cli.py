@@ -110,20 +110,48 @@ def web(
 
 
 @app.command()
-def relay(config: Config = None, parent_pipe: ParentPipe = False) -> None:
-    """Run one relay process: it forwards sound and pictures, and knows no names."""
-    settings = _load(config)
-    from video_server.relay import server
+def relay(
+    config: Config = None,
+    parent_pipe: ParentPipe = False,
+    name: Annotated[str, typer.Option(help="Its name on this machine: 1, 2, ….")] = "1",
+) -> None:
+    """Run one relay process: it forwards sound and pictures, and knows no names. It needs no keys and no database."""
+    from video_server.config import load
 
+    settings = load(config)
+    from video_server.relay import remote, server
+
+    control: Path | remote.Listening = settings.relay_socket(name)
+    if settings.relay_listen and settings.relay_tls is not None:
+        where, secret = remote.parse_where(settings.relay_listen), settings.relay_secret.get_secret_value()
+        control = remote.Listening(*where, secret, settings.relay_tls)
+    else:
+        settings.relay_socket(name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _wait_for_parent(parent_pipe)
     server.main(
         server.RelaySettings(
-            control=settings.relay_control,
+            control=control,
             udp_port=settings.media_port,
             addresses=settings.media_addresses,
             parent_pipe=parent_pipe,
         )
     )
+
+
+@app.command()
+def drain(
+    name: Annotated[str, typer.Argument(help="The relay: 1, 2, …, or its name in VIDEO_RELAYS_ELSEWHERE.")],
+    config: Config = None,
+    off: Annotated[bool, typer.Option("--off", help="Let it take new calls again.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Come back when its last call has ended.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder for database and sockets. [default: data]")] = None,
+) -> None:
+    """Have a relay finish its calls and take no new ones, before it is stopped. It forgets this when it restarts."""
+    from video_server import drain as draining
+    from video_server.config import load
+
+    for line in draining.run(load(config, data=data), name, on=not off, wait=wait):
+        typer.echo(line)
 
 
 @app.command()

@@ -1,18 +1,21 @@
 """Settings: environment variables `VIDEO_…`, or one file of the same names. Unknown names stop the start."""
 
 import os
+import re
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from video_server.core.errors import CannotStart
 from video_server.core.force import Force
 from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
+from video_server.relay.client import Control
+from video_server.relay.remote import Remote, is_secret, parse_where
 from video_server.web import origins
 
 PREFIX = "VIDEO_"
@@ -40,7 +43,25 @@ class Settings(BaseSettings):
     media_addresses: tuple[str, ...] = Field(
         (), description="JSON list of addresses the relay advertises; default: the machine's own"
     )
-    media_port: int = Field(0, ge=0, le=65535, description="UDP port of the relay; 0 takes any free one")
+    media_port: int = Field(
+        0, ge=0, le=65535, description="UDP port of the first relay, the others take the next ones; 0: any free ones"
+    )
+    relays: int | None = Field(
+        None, ge=0, le=64, description="How many relays serve starts, named 1, 2, …; default: one for each core"
+    )
+    relays_elsewhere: dict[str, str] = Field(
+        {}, description='JSON: relays on other machines, {"north": "relay-north.example.police.uk:40443"}'
+    )
+    relay_secret: SecretStr = Field(
+        SecretStr(""), description="Secret between web and relays on other machines, 64 hexadecimal digits"
+    )
+    relay_trust: Path | None = Field(
+        None, description="PEM file with the certificate of relays elsewhere, or of its issuer; default: the system's"
+    )
+    relay_listen: str = Field(
+        "", description="host:port where a relay that is started singly takes control from other machines, by TLS"
+    )
+    relay_tls: Path | None = Field(None, description="Folder with cert.pem and key.pem of a relay with relay_listen")
     texts: Literal["screen", "twilio"] = Field("twilio", description="Where texts go: twilio, or screen (demo only)")
     twilio_account: str = Field("", description="Twilio account SID")
     twilio_token: SecretStr = Field(SecretStr(""), description="Twilio auth token")
@@ -79,6 +100,32 @@ class Settings(BaseSettings):
         if name not in available_timezones():
             raise ValueError("no such time zone; use a name such as Europe/London")
         return name
+
+    @field_validator("relays_elsewhere")
+    @classmethod
+    def _relays_are_named(cls, relays: dict[str, str]) -> dict[str, str]:
+        for name, where in relays.items():
+            if re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) is None:
+                raise ValueError("a relay's name begins with a lower-case letter; letters, digits and - follow")
+            parse_where(where)
+        return relays
+
+    @field_validator("relay_listen")
+    @classmethod
+    def _listens_somewhere(cls, where: str) -> str:
+        if where:
+            parse_where(where)
+        return where
+
+    @model_validator(mode="after")
+    def _secret_is_long(self) -> Self:
+        if (self.relays_elsewhere or self.relay_listen) and not is_secret(self.relay_secret.get_secret_value()):
+            raise ValueError(
+                "relay_secret must be 64 hexadecimal digits where relays are on other machines: 'openssl rand -hex 32'"
+            )
+        if self.relay_listen and self.relay_tls is None:
+            raise ValueError("relay_listen needs relay_tls, a folder with cert.pem and key.pem")
+        return self
 
     @field_validator("public_url")
     @classmethod
@@ -138,9 +185,22 @@ class Settings(BaseSettings):
         return self.evidence_url.rstrip("/") or f"unix:{(self.data / 'run' / 'evidence.sock').absolute()}"
 
     @property
-    def relay_control(self) -> Path:
-        """Return the relay's control socket."""
-        return self.data / "run" / "relay.sock"
+    def relay_names(self) -> list[str]:
+        """Return the names of this machine's relays."""
+        count = len(os.sched_getaffinity(0)) if self.relays is None else self.relays
+        return [str(number) for number in range(1, count + 1)]
+
+    @property
+    def relay_controls(self) -> dict[str, Control]:
+        """Return where each relay takes requests, by name: this machine's own, then those elsewhere."""
+        secret = self.relay_secret.get_secret_value()
+        return {name: self.relay_socket(name) for name in self.relay_names} | {
+            name: Remote(*parse_where(where), secret, self.relay_trust) for name, where in self.relays_elsewhere.items()
+        }
+
+    def relay_socket(self, name: str) -> Path:
+        """Return the control socket of one of this machine's relays."""
+        return self.data / "run" / f"relay-{name}.sock"
 
 
 def load(file: Path | None = None, **given: object) -> Settings:

@@ -6,9 +6,10 @@ Each check stands alone and changes nothing; one that fails does not keep the ot
 import asyncio
 import ctypes
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from video_server import checks, migrations
 from video_server.config import Settings
@@ -16,6 +17,7 @@ from video_server.core.clock import utc_now
 from video_server.core.database import Database, DatabaseFault
 from video_server.core.errors import CannotStart, Unavailable
 from video_server.core.keys import load_keys, load_signing_identity
+from video_server.relay.client import Control, RelayClient, RelayLost
 
 CLOCK_MAY_DIFFER = timedelta(seconds=5)
 _ANSWER_SECONDS = 10.0
@@ -86,21 +88,32 @@ async def check_database(settings: Settings) -> str:
     return "SQLite, tables up to date" if database.is_sqlite else "PostgreSQL, tables up to date"
 
 
-async def check_relay(settings: Settings) -> str:
-    """Ask the relay how it does, and whether browsers can find a way to it."""
-    from video_server.relay.client import RelayClient, RelayLost
-
-    try:
-        relay = await RelayClient.connect(settings.relay_control, on_event=lambda _event: None, on_lost=lambda: None)
+async def check_relays(settings: Settings) -> str:
+    """Ask every relay how it does, and whether browsers can find a way to it."""
+    checks.check_relays(settings)
+    asked = {name: asyncio.create_task(_ask_relay(control)) for name, control in settings.relay_controls.items()}
+    said, ill = [], []
+    for name, answer in asked.items():
         try:
-            status = await relay.status()
-        finally:
-            await relay.close()
-    except RelayLost:
-        raise Ill("The relay does not answer: start 'video-server serve' (or relay) and look at its log.") from None
-    if not settings.media_addresses and not _has_outside_address():
-        raise Ill("This machine has only a loopback address: browsers find no way to the relay. Connect a network.")
-    return f"{status.get('rooms', 0)} rooms, UDP port {status.get('udp_port')}"
+            status = await answer
+        except RelayLost as problem:
+            ill.append(f"Relay {name} does not answer ({problem}): start 'video-server serve' (or relay), see its log.")
+            continue
+        draining = ", takes no new calls" if status["draining"] else ""
+        said.append(f"{name}: {status['rooms']} rooms, UDP port {status['udp_port']}{draining}")
+    if settings.relay_names and not settings.media_addresses and not _has_outside_address():
+        ill.append("This machine has only a loopback address: browsers find no way to the relay. Connect a network.")
+    if ill:
+        raise Ill(" ".join([*ill, *said]))
+    return "; ".join(said)
+
+
+async def _ask_relay(control: Control) -> Mapping[str, Any]:
+    relay = await RelayClient.connect(control, on_event=lambda _event: None, on_lost=lambda: None)
+    try:
+        return await relay.status()
+    finally:
+        await relay.close()
 
 
 async def check_store(settings: Settings) -> str:
@@ -167,7 +180,7 @@ CHECKS: dict[str, Check] = {
     "settings": check_settings,
     "keys": check_keys,
     "database": check_database,
-    "relay": check_relay,
+    "relays": check_relays,
     "evidence store": check_store,
     "clock": check_clock,
     "texts": check_texts,

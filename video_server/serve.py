@@ -1,7 +1,7 @@
 """`video-server serve`: all of it on one machine. This process prepares, then only looks after the others.
 
 serve ─┬─ evidence    the evidence store, a program of its own, unless VIDEO_EVIDENCE_URL names another
-       ├─ relay       packets; outlives a restart of web
+       ├─ relay × n   packets, one for each core; they outlive a restart of web
        ├─ scheduler   texts and other timed work
        └─ web         pages and sockets; the listening socket is held here, so a restart refuses nobody
 """
@@ -38,6 +38,7 @@ def main(config: Path | None, given: Mapping[str, object]) -> None:
     configure("serve", level=settings.log_level)
     checks.check_real_use(settings)
     checks.check_built()
+    checks.check_relays(settings)
     checks.make_data_folder(settings)
     lock = checks.lock_data_folder(settings)
     listening = checks.listen(settings)
@@ -104,16 +105,33 @@ def make_children(settings: Settings, config: Path | None, listening: socket.soc
             "tls": str(settings.tls),
             "texts": settings.texts,
             "public_url": settings.public_url,
+            "relays": str(len(settings.relay_names)),
+            "relay_listen": "",
         }.items()
     }
     descriptor = listening.fileno()
     store = () if settings.evidence_url else (make_store(settings),)
     return (
         *store,
-        Child("relay", told, environment=environment),
+        *make_relays(settings, told, environment),
         Child("scheduler", told, environment=environment),
         Child("web", [*told, "--socket", str(descriptor)], environment=environment, descriptors=[descriptor]),
     )
+
+
+def make_relays(settings: Settings, told: Sequence[str], environment: Mapping[str, str]) -> Sequence[Child]:
+    """Return this machine's relays; the k-th has the k-th port from VIDEO_MEDIA_PORT on, where that is set."""
+    return [
+        Child(
+            f"relay {name}",
+            [*told, "--name", name],
+            environment={
+                **environment,
+                "VIDEO_MEDIA_PORT": str(settings.media_port + order if settings.media_port else 0),
+            },
+        )
+        for order, name in enumerate(settings.relay_names)
+    ]
 
 
 def make_store(settings: Settings) -> Child:
@@ -205,11 +223,16 @@ async def _wait_until_healthy(settings: Settings, children: Sequence[Child]) -> 
             raise CannotStart(f"The {failed[0]} process could not start; the line above says why.")
         with suppress(OSError, http.client.HTTPException, ValueError):
             status, answer = await asyncio.to_thread(_ask, settings, trust)
-            if status == 200:
+            if status == 200 and all(_answers(settings.relay_socket(name)) for name in settings.relay_names):
                 return
             said = ", ".join(name for name, state in answer.get("parts", {}).items() if state != "ok") or f"{status}"
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
     raise CannotStart(f"The server did not become healthy within {HEALTHY_WITHIN_SECONDS:.0f} seconds ({said}).")
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _ask(settings: Settings, trust: ssl.SSLContext | None) -> tuple[int, dict[str, dict[str, str]]]:

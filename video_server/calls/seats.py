@@ -235,14 +235,28 @@ class Seat:
         except Exception:  # figures must not cost the call
             log.exception("figures_not_kept", appointment=self._person.appointment_id)
 
-    def _on_relay_link(self, present: bool) -> None:
-        if not present:
-            was_in = self._epoch > 0
-            self._epoch, self._at_door, self._checking = 0, False, False
-            if was_in:
-                self._start(self._note_lost_relay())
-        self._send({"type": "relay", "state": "back" if present else "lost"})
+    def _on_relay_link(self, relay: str, present: bool) -> None:
+        if present:
+            if not self._epoch and not self._checking:  # the page may be waiting for one
+                self._send({"type": "relay", "state": "back"})
+        elif relay == self._relay_of_mine():
+            self._lose_relay()
         self._look.set()
+
+    def _relay_of_mine(self) -> str | None:
+        if self._epoch:
+            return self._relays.find_place(self._person.appointment_id, self._epoch)
+        return self._relays.echo_relay(self._person.id) if self._checking else None
+
+    def _lose_relay(self) -> None:
+        """Our relay is no longer ours: have the page come again, at once where another one takes it."""
+        was_in = self._epoch > 0
+        self._epoch, self._at_door, self._checking = 0, False, False
+        if was_in:
+            self._start(self._note_lost_relay())
+        self._send({"type": "relay", "state": "lost"})
+        if self._relays.takes_rooms:
+            self._send({"type": "relay", "state": "back"})
 
     async def _note_lost_relay(self) -> None:
         async with self._database.begin() as db:
@@ -283,6 +297,7 @@ class Seat:
         self._person = person
         async with self._turn:
             self._adopt(view)
+            await self._follow_room(view)
             await self._follow_at_relay(person, still=still)
         for lost in listening.lost(view, self._clock()):
             if lost.id != self._person.id:
@@ -296,8 +311,10 @@ class Seat:
 
     def _adopt(self, view: RoomView) -> None:
         """Take over a connection that outlived the process of the page's seat before this one."""
-        if self._is_new and not self._epoch and view.room is not None and view.room.relay == self._relays.instance:
-            self._epoch, self._at_door = view.room.epoch, None
+        room = view.room
+        if self._is_new and not self._epoch and room is not None and self._relays.lives(room.relay):
+            self._epoch, self._at_door = room.epoch, None
+            self._relays.note_place(room.appointment_id, room.epoch, room.relay)
         self._is_new = False
 
     async def _put_out(self, listener: Participant, view: RoomView) -> None:
@@ -308,6 +325,14 @@ class Seat:
             )
         async with self._database.begin() as db:
             await listening.stop(db, listener, now=self._clock())
+
+    async def _follow_room(self, view: RoomView) -> None:
+        """The room has been moved to another relay: leave where we are, and have the page come there."""
+        if self._epoch and view.room is not None and view.room.epoch > self._epoch:
+            await self._relays.leave(
+                appointment_id=self._person.appointment_id, epoch=self._epoch, participant_id=self._person.id
+            )
+            self._lose_relay()
 
     async def _follow_at_relay(self, person: Participant, *, still: bool) -> None:
         if self._checking and (person.state in FINAL or not still):

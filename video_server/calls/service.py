@@ -4,7 +4,7 @@ Every function works in the caller's transaction and leaves an event on topic "r
 looks again. What the relay must do follows from these rows (`presence.py`); it is never told first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from video_server.accounts.model import Staff
@@ -411,18 +411,23 @@ async def note_sound(db: Connection, participant_id: str, *, now: datetime) -> N
         await events.record(db, "room", person.appointment_id, now=now)
 
 
-async def place(db: Connection, appointment_id: str, *, relay: str) -> Room:
-    """Return the room, held by this relay: a room whose relay has died gets a new epoch. Raises CannotJoin."""
+async def place(
+    db: Connection, appointment_id: str, *, living: Collection[str], best: str | None, now: datetime
+) -> Room | None:
+    """Return the room, held by one of the living relays, or None when there is none to hold it.
+
+    A room whose relay does not live gets a new epoch on the best one, and every page of it is woken to follow.
+    Raises   CannotJoin
+    """
     await get_standing(db, appointment_id)
     room = await storage.find_room(db, appointment_id)
+    if room is not None and room.relay not in living and best is not None:
+        if await storage.place_room(db, appointment_id, relay=best, epoch=room.epoch + 1):
+            await events.record(db, "room", appointment_id, now=now)
+        room = await storage.find_room(db, appointment_id)
     if room is None or room.ended_at is not None:
         raise CannotJoin
-    if room.relay != relay:
-        await storage.place_room(db, appointment_id, relay=relay, epoch=room.epoch + 1)
-        room = await storage.find_room(db, appointment_id)
-        if room is None or room.ended_at is not None:
-            raise CannotJoin
-    return room
+    return room if room.relay in living else None
 
 
 async def find_room(db: Connection, appointment_id: str) -> Room | None:

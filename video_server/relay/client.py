@@ -27,6 +27,10 @@ from video_server.relay.protocol import (
     parse_message,
     render_request,
 )
+from video_server.relay.remote import Remote, asking_context, render_knock
+
+Control = Path | Remote
+"""Where a relay takes requests: its Unix socket, or another machine."""
 
 REQUEST_SECONDS = 10.0
 _log = get_logger(__name__)
@@ -81,9 +85,9 @@ class RelayClient:
 
     @classmethod
     async def connect(
-        cls, control: Path, *, on_event: Callable[[RelayEvent], None], on_lost: Callable[[], None]
+        cls, control: Control, *, on_event: Callable[[RelayEvent], None], on_lost: Callable[[], None]
     ) -> "RelayClient":
-        """Connect to the relay's Unix socket. Raises RelayLost.
+        """Connect to the relay. Raises RelayLost.
 
         on_event   called in the loop for each event, in order
         on_lost    called once when the connection ends, unless `close` ended it
@@ -91,12 +95,12 @@ class RelayClient:
         client = cls(on_event, on_lost)
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                reader, client._writer = await asyncio.open_unix_connection(str(control))
+                reader, client._writer = await _open(control)
                 client._reader = asyncio.create_task(client._read(reader))
                 client.instance = await client._hello
         except (OSError, TimeoutError) as error:  # RelayLost comes through from _read
             await client.close()
-            raise RelayLost("the relay does not answer") from error
+            raise RelayLost(f"the relay does not answer: {str(error) or type(error).__name__}") from error
         except RelayLost:
             await client.close()
             raise
@@ -237,3 +241,12 @@ class RelayClient:
             if not future.done():
                 future.set_exception(RelayLost("the connection ended"))
                 future.exception()  # seen, also where nobody waits
+
+
+async def _open(control: Control) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Raises OSError."""
+    if isinstance(control, Path):
+        return await asyncio.open_unix_connection(str(control))
+    reader, writer = await asyncio.open_connection(control.host, control.port, ssl=asking_context(control))
+    writer.write(render_knock(control.secret))
+    return reader, writer

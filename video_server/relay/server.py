@@ -28,11 +28,13 @@ from video_server.relay.protocol import (
     parse_request,
     render_message,
 )
+from video_server.relay.remote import KNOCK_SECONDS, MAX_KNOCK_BYTES, Listening, opens, serving_context
 
 ORPHANED_AFTER_SECONDS = 600.0
 """Rooms outlive the web by so long: a restart of the web must not end a call."""
 
 _MAX_UNSENT_BYTES = 4 << 20
+_MAX_KNOCKING = 32
 _GC_THRESHOLDS = (50_000, 50, 1000)
 _log = get_logger(__name__)
 
@@ -41,20 +43,20 @@ _log = get_logger(__name__)
 class RelaySettings:
     """How to run a relay.
 
-    control       path of the Unix socket, made with mode 0600
+    control       path of the Unix socket, made with mode 0600; or where other machines connect
     udp_port      0: any free one
     addresses     addresses told to browsers, best first; none: this machine's own and 127.0.0.1
     parent_pipe   end when standard input ends, that is with the process that started us
     """
 
-    control: Path
+    control: Path | Listening
     udp_port: int = 0
     addresses: tuple[str, ...] = ()
     parent_pipe: bool = False
 
 
 class _Control(asyncio.Protocol):
-    """One control connection."""
+    """One control connection; from another machine it must show the secret before anything else."""
 
     def __init__(self, server: "_Server") -> None:
         self._server = server
@@ -63,6 +65,9 @@ class _Control(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._enter()
+
+    def _enter(self) -> None:
         self._server.add(self)
         self.say(Hello(self._server.engine.instance))
 
@@ -70,7 +75,10 @@ class _Control(asyncio.Protocol):
         self._server.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        for line in self._lines.feed(data):
+        self._hear(self._lines.feed(data))
+
+    def _hear(self, lines: list[bytes | None]) -> None:
+        for line in lines:
             if line is None:
                 self.say(Reply(0, code="bad_request", detail="line too long"))
             elif line.strip():
@@ -87,12 +95,51 @@ class _Control(asyncio.Protocol):
         connection.write(render_message(message))
 
 
+class _Guarded(_Control):
+    """A control connection from another machine."""
+
+    def __init__(self, server: "_Server", secret: str) -> None:
+        super().__init__(server)
+        self._secret = secret
+        self._lines = LineSplitter(MAX_KNOCK_BYTES)
+        self._knocking = True
+
+    def _enter(self) -> None:
+        self._server.knocking.add(self)
+        if len(self._server.knocking) > _MAX_KNOCKING:
+            self._refuse()
+        asyncio.get_running_loop().call_later(KNOCK_SECONDS, self._refuse)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._knocking = False
+        self._server.knocking.discard(self)
+        super().connection_lost(exc)
+
+    def _hear(self, lines: list[bytes | None]) -> None:
+        if self._knocking and lines:
+            if lines[0] is None or not opens(lines.pop(0) or b"", self._secret):
+                self._refuse()
+                return
+            self._knocking, self._lines = False, LineSplitter()
+            self._server.knocking.discard(self)
+            super()._enter()
+        super()._hear(lines)
+
+    def _refuse(self) -> None:
+        if self._knocking and self._transport is not None:
+            _log.warning("control_refused")
+            self._knocking = False
+            self._server.knocking.discard(self)
+            self._transport.abort()
+
+
 class _Server:
     """All control connections and the engine behind them."""
 
     def __init__(self, settings: RelaySettings, addresses: tuple[str, ...]) -> None:
         hosts = transport.find_hosts(transport.find_own_addresses())
         self.engine = Engine(udp_hosts=hosts, udp_port=settings.udp_port, addresses=addresses, emit=self._emit)
+        self.knocking: set[_Guarded] = set()
         self._connections: set[_Control] = set()
         self._alone_since = monotonic()
 
@@ -153,7 +200,7 @@ async def run(settings: RelaySettings) -> None:
     except OSError as error:
         raise CannotStart(f"The relay cannot use UDP port {settings.udp_port}: {error.strerror}.") from error
     engine = server.engine
-    listener = await loop.create_unix_server(lambda: _Control(server), sock=_bind_control(settings.control))
+    listener = await _listen(server, settings.control)
     for each in engine.port.sockets:
         loop.add_reader(each.fileno(), engine.forwarder.drain, each)
     ticking = loop.create_task(server.tick_for_ever())
@@ -170,14 +217,30 @@ async def run(settings: RelaySettings) -> None:
         for each in engine.port.sockets:
             loop.remove_reader(each.fileno())
         await engine.close()
-        with contextlib.suppress(FileNotFoundError):
-            settings.control.unlink()
+        if isinstance(settings.control, Path):
+            with contextlib.suppress(FileNotFoundError):
+                settings.control.unlink()
 
 
 def main(settings: RelaySettings) -> None:
     """Run the relay in this process. Raises CannotStart."""
     configure("relay")
     uvloop.run(run(settings))
+
+
+async def _listen(server: _Server, control: Path | Listening) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    if isinstance(control, Path):
+        return await loop.create_unix_server(lambda: _Control(server), sock=_bind_control(control))
+    context = serving_context(control)
+    try:
+        return await loop.create_server(
+            lambda: _Guarded(server, control.secret), control.host, control.port, ssl=context
+        )
+    except OSError as error:
+        raise CannotStart(
+            f"The relay cannot listen on {control.host} port {control.port}: {error.strerror}."
+        ) from error
 
 
 def _bind_control(path: Path) -> socket.socket:

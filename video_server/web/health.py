@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from video_server.core import events
 from video_server.core.log import get_logger
@@ -14,6 +14,8 @@ log = get_logger(__name__)
 Check = Callable[[web.Application], Awaitable[None]]
 CHECKS: web.AppKey[dict[str, Check]] = web.AppKey("checks")
 """Name of a part to a check that raises when the part cannot work."""
+REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry")
+"""What is collected for one application; the figures of the process stand in prometheus_client's own registry."""
 
 routes = web.RouteTableDef()
 
@@ -44,9 +46,10 @@ async def ready(request: web.Request) -> web.Response:
 
 @routes.get("/metrics", name="health.metrics")
 @guards.machine
-async def metrics(_request: web.Request) -> web.Response:
+async def metrics(request: web.Request) -> web.Response:
     """Give the figures of this process in Prometheus' text form; a proxy should keep it from the public."""
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    body = generate_latest() + generate_latest(request.app[REGISTRY])
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def check_database(app: web.Application) -> None:
