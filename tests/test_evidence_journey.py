@@ -54,14 +54,23 @@ def bar(page: Page) -> float:
     return page.locator(".app-evidence__bar").evaluate("bar => bar.value / bar.max")
 
 
+@pytest.fixture
+def elsewhere(product):
+    """Another web process, for the phone: uploads pass through it, and the booth's hears of them."""
+    with product.another_web() as url:
+        yield url
+
+
 def test_a_photo_arrives_through_a_broken_line_and_a_killed_store(
     product,
+    elsewhere,
     handler,
     booth,
     phone,
     tmp_path: Path,
 ):
     booked = book_as_call_handler(handler, product, "Jo Bloggs")
+    booked.link = booked.link.replace(product.url, elsewhere)
     meet(booth, phone, booked)
     photo = tmp_path / "window.png"
     photo.write_bytes(png(1600, 1200))

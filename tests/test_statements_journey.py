@@ -43,8 +43,16 @@ def draw_signature(page: Page) -> None:
     page.mouse.up()
 
 
-def test_a_statement_is_written_read_corrected_signed_and_kept(product, handler, booth, phone):  # noqa: F811
+@pytest.fixture
+def elsewhere(product):  # noqa: F811
+    """Another web process, for the phone: what the booth does reaches it through the database."""
+    with product.another_web() as url:
+        yield url
+
+
+def test_a_statement_is_written_read_corrected_signed_and_kept(product, elsewhere, handler, booth, phone):  # noqa: F811
     booked = book_as_call_handler(handler, product, "Siân Ŵyn")
+    booked.link = booked.link.replace(product.url, elsewhere)
     meet(booth, phone, booked)
 
     booth.get_by_role("button", name="Begin a statement").click()
