@@ -233,11 +233,9 @@ async def test_no_text_holds_a_name_the_offence_or_the_agreed_word(smith, book, 
         assert secret not in entries
 
 
-async def test_of_two_bookers_of_one_officer_one_wins_and_the_other_sees_the_next_time(smith, book, database, clock):
-    incident = await cases.record(database, clock)
+async def test_of_two_bookers_of_one_officer_one_wins_and_the_other_sees_the_next_time(smith, book, database):
     answers = await asyncio.gather(
-        *(book(at("14:00"), incident=incident, officer_id=officer) for officer in (None, smith.id)),
-        return_exceptions=True,
+        *(book(at("14:00"), officer_id=officer) for officer in (None, smith.id)), return_exceptions=True
     )
     refused = [answer for answer in answers if isinstance(answer, slots.SlotTaken)]
     assert len(refused) == 1
@@ -247,11 +245,12 @@ async def test_of_two_bookers_of_one_officer_one_wins_and_the_other_sees_the_nex
 
 async def test_bookers_in_several_processes_never_share_an_officer(smith, add_staff, book, settings, database, clock):
     officers = {smith.id, (await add_staff("jones", Role.OFFICER)).id}
-    incident = await cases.record(database, clock)
+    incidents = [await cases.record(database, clock) for _ in range(6)]
     other = Database(settings.database_url)
     try:
         answers = await asyncio.gather(
-            *(book(at("14:00"), incident=incident, on=on) for on in (database, other) * 3), return_exceptions=True
+            *(book(at("14:00"), incident=one, on=on) for one, on in zip(incidents, (database, other) * 3, strict=True)),
+            return_exceptions=True,
         )
     finally:
         await other.dispose()
@@ -271,7 +270,7 @@ async def test_overlapping_by_one_quarter_is_taken_and_the_loser_leaves_nothing_
         assert not await service.list_of_incident(db, incident.id)
         assert not await tasks.list_open(db)
     await book(at("14:45"), incident=incident)
-    await book(at("13:15"), incident=incident)
+    await book(at("13:15"))
     async with database.read() as db:
         day = await service.list_day(db, officer_id=smith.id, day=date(2026, 3, 2), force=FORCE)
     assert [appointment.starts_at for appointment in day] == [at("13:15"), at("14:00"), at("14:45")]
@@ -333,6 +332,27 @@ async def test_a_form_sent_twice_at_once_by_two_processes_books_once(smith, book
         await other.dispose()
     assert first == second
     assert len(await texts_of(database, first)) == 2
+
+
+async def test_two_handlers_who_book_one_incident_at_once_make_one_appointment(smith, book, settings, database, clock):
+    incident = await cases.record(database, clock)
+    other = Database(settings.database_url)
+    try:
+        answers = await asyncio.gather(
+            book(at("14:00"), incident=incident),
+            book(at("15:00"), incident=incident, on=other),
+            return_exceptions=True,
+        )
+    finally:
+        await other.dispose()
+    assert sorted(type(answer).__name__ for answer in answers) == ["AlreadyBooked", "Appointment"]
+
+
+async def test_when_an_appointment_is_over_the_next_may_be_booked(smith, book, database, clock):
+    incident = await cases.record(database, clock)
+    first = await book(at("14:00"), incident=incident)
+    clock.now = first.ends_at
+    assert (await book(at("17:00"), incident=incident)).id != first.id
 
 
 async def test_a_form_of_another_incident_is_refused(smith, book):

@@ -108,6 +108,19 @@ async def test_the_same_booking_form_sent_twice_is_one_appointment(handler, data
         assert len(await appointments.list_of_incident(db, times.split("/")[3])) == 1
 
 
+async def test_going_back_and_booking_again_is_told_and_makes_no_second_appointment(handler, database):
+    times = (await new_incident(handler)).headers["Location"]
+    form_id, slots, _ = await booking_page(handler, times)
+    await handler.post(times, data={"form_id": form_id, "slot": slots[0]})
+    again = await handler.get(times, allow_redirects=False)
+    assert (again.status, again.headers["Location"]) == (303, times.removesuffix("/book"))
+    other = await handler.post(times, data={"form_id": "0" * 32, "slot": slots[1]})
+    assert other.status == 409
+    assert "They have an appointment already" in await other.text()
+    async with database.read() as db:
+        assert len(await appointments.list_of_incident(db, times.split("/")[3])) == 1
+
+
 async def test_an_immediate_threat_sends_an_officer_and_offers_no_video(handler, database):
     unasked = dict.fromkeys(("adult_or_guardian", "has_smartphone", "offender_absent", "safe_place"), "")
     answer = await new_incident(handler, immediate_threat="yes", **unasked)
@@ -234,7 +247,7 @@ async def test_the_desk_lists_who_comes_and_what_to_do_and_a_task_is_done_once(h
     never = SafeContact(may_text=False, wording=Wording.NEUTRAL)
     incident = await cases.record(database, clock, safe_contact=never, victim_name="Pat Sample")
     await cases.book(database, clock, key_ring, incident, at("14:00"))
-    await cases.book(database, clock, key_ring, incident, at("09:00", "2026-03-04"))
+    await cases.book(database, clock, key_ring, await cases.record(database, clock), at("09:00", "2026-03-04"))
     page = await (await handler.get("/desk")).text()
     assert "Pat Sample" in page
     assert "Wednesday 4 March 2026" in page

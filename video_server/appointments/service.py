@@ -67,6 +67,13 @@ class VideoNotOffered(Conflict):
     public = N_("Video cannot be offered to this person now. Offer an officer in person.")
 
 
+class AlreadyBooked(Conflict):
+    """The incident has an appointment that is not over; a second would be a second text with another time."""
+
+    code = "already_booked"
+    public = N_("They have an appointment already. To change it, open it from the incident and select “Move”.")
+
+
 async def free_slots(
     db: Connection, *, now: datetime, force: Force, limit: int = 40, moving: str | None = None
 ) -> list[Slot]:
@@ -97,11 +104,14 @@ async def book(
     by              a staff id, or "system:<what>"
     allow_any_time  for the demo: outside hours, without notice, or begun already
     form_id         id of the form it was typed into: sent again, it returns the first appointment and writes nothing
-    Raises          SlotTaken (with .others), SlotInPast, SlotNotOffered, VideoNotOffered
+    Raises          SlotTaken (with .others), SlotInPast, SlotNotOffered, VideoNotOffered, AlreadyBooked
     """
+    await incidents.lock(db, incident.id)
     first = await storage.find_by_form(db, form_id) if form_id else None
     if first is not None:
         return _same_incident(first, incident)
+    if await find_ahead(db, incident.id, now=now) is not None:
+        raise AlreadyBooked
     if eligibility.offer_problems(await incidents.get_assessment(db, incident.id)):
         raise VideoNotOffered
     if not allow_any_time:
@@ -278,6 +288,11 @@ async def list_day(db: Connection, *, officer_id: str | None, day: date, force: 
 async def list_upcoming(db: Connection, *, since: datetime, limit: int) -> Sequence[Appointment]:
     """Return booked appointments that start at `since` or later, earliest first."""
     return await storage.list_between(db, since, since + _FOREVER, state=State.BOOKED, limit=limit)
+
+
+async def find_ahead(db: Connection, incident_id: str, *, now: datetime) -> Appointment | None:
+    """Return the booked appointment of an incident that is not over yet, or None."""
+    return await storage.find_ahead(db, incident_id, now=now)
 
 
 async def list_of_incident(db: Connection, incident_id: str) -> Sequence[Appointment]:

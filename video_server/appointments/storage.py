@@ -154,6 +154,15 @@ async def find_by_form(db: Connection, form_id: str) -> Appointment | None:
     return await _first(db, select(*_COLUMNS).where(appointments.c.form_id == form_id))
 
 
+async def find_ahead(db: Connection, incident_id: str, *, now: datetime) -> Appointment | None:
+    query = select(*_COLUMNS).where(
+        appointments.c.incident_id == incident_id,
+        appointments.c.state == State.BOOKED.value,
+        appointments.c.ends_at > now,
+    )
+    return await _first(db, query.order_by(appointments.c.starts_at).limit(1))
+
+
 async def list_between(
     db: Connection,
     since: datetime,

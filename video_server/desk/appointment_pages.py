@@ -10,7 +10,7 @@ from video_server.accounts import service as accounts
 from video_server.appointments import service as appointments
 from video_server.appointments.local_time import NotATime
 from video_server.appointments.model import CANCEL_REASONS, MOVE_REASONS, Slot, State, room_opens_at
-from video_server.appointments.service import SlotNotOffered, SlotTaken, VideoNotOffered
+from video_server.appointments.service import AlreadyBooked, SlotNotOffered, SlotTaken, VideoNotOffered
 from video_server.audit import service as audit
 from video_server.calls import service as calls
 from video_server.calls.relays import RELAYS
@@ -31,10 +31,11 @@ SLOTS_READ = 400  # enough for the days offered, whatever the hours
 @routes.get("/desk/incidents/{id:[0-9a-f]{32}}/book", name="desk.book")
 @access.staff(*MAY_DESK)
 async def show_times(request: web.Request) -> web.Response:
-    """Show the next free times; an incident for which video cannot be offered leads back to its page."""
-    incident_id = request.match_info["id"]
+    """Show the next free times; an incident that cannot be offered video, or has a booking, leads back to its page."""
+    incident_id, now = request.match_info["id"], request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].read() as db:
-        if eligibility.offer_problems(await incidents.get_assessment(db, incident_id)):
+        refused = eligibility.offer_problems(await incidents.get_assessment(db, incident_id))
+        if refused or await appointments.find_ahead(db, incident_id, now=now) is not None:
             raise pages.see_other(request, "desk.incident", id=incident_id)
     return await _times(request, incident_id, values={"form_id": keys.new_id()})
 
@@ -64,7 +65,7 @@ async def book(request: web.Request) -> web.Response:
             )
     except VideoNotOffered:
         raise pages.see_other(request, "desk.incident", id=incident_id) from None
-    except (forms.FormInvalid, NotATime, SlotNotOffered, SlotTaken) as refusal:
+    except (forms.FormInvalid, NotATime, SlotNotOffered, SlotTaken, AlreadyBooked) as refusal:
         return await _times(request, incident_id, values=values, **_explain(refusal, values))
     raise pages.see_other(request, "desk.appointment", id=appointment.id)
 
@@ -74,7 +75,7 @@ def _explain(refusal: Exception, values: Mapping[str, str]) -> dict[str, Any]:
     field = "day" if values.get("slot", "other") == "other" else "slot"
     if isinstance(refusal, forms.FormInvalid):
         return {"problems": refusal.problems, "status": refusal.status}
-    assert isinstance(refusal, NotATime | SlotNotOffered | SlotTaken)
+    assert isinstance(refusal, NotATime | SlotNotOffered | SlotTaken | AlreadyBooked)
     nearest = refusal.others if isinstance(refusal, SlotTaken) else ()
     return {"problems": {field: pages.say(refusal)}, "status": refusal.status, "nearest": nearest}
 

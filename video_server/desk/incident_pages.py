@@ -6,7 +6,6 @@ from aiohttp import web
 
 from video_server.accounts import access
 from video_server.appointments import service as appointments
-from video_server.appointments.model import State
 from video_server.audit import service as audit
 from video_server.core import keys
 from video_server.desk import forms as desk_forms
@@ -77,6 +76,7 @@ async def show(request: web.Request) -> web.Response:
         victim = await incidents.get_person(db, incident.victim_id)
         assessment = await incidents.get_assessment(db, incident.id)
         found = await lines.read_lines(db, await appointments.list_of_incident(db, incident.id), force)
+        booked = await appointments.find_ahead(db, incident.id, now=now) is not None
         await audit.record(
             db,
             actor=f"staff:{request[access.STAFF].id}",
@@ -95,7 +95,7 @@ async def show(request: web.Request) -> web.Response:
         assessment=assessment,
         reasons=[eligibility.REASONS[code] for code in eligibility.video_problems(assessment.eligibility)],
         appointments=found,
-        booked=any(line.appointment.state is State.BOOKED and line.appointment.ends_at > now for line in found),
+        booked=booked,
         states=lines.STATES,
     )
 

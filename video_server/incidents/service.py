@@ -193,6 +193,11 @@ async def get_incident(db: Connection, incident_id: str) -> Incident:
     return incident
 
 
+async def lock(db: Connection, incident_id: str) -> None:
+    """Let decisions about one incident wait for each other until this transaction ends."""
+    await storage.lock_incident(db, incident_id)
+
+
 async def find_by_reference(db: Connection, reference: str) -> Incident | None:
     """Return the incident with this reference, typed in any usual way, or None."""
     parsed = parse_reference(reference)

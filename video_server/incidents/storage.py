@@ -144,6 +144,11 @@ async def insert_assessment(db: Connection, incident_id: str, assessment: Assess
     )
 
 
+async def lock_incident(db: Connection, incident_id: str) -> None:
+    """Hold the row (PostgreSQL; on SQLite every writer waits anyway)."""
+    await db.execute(select(incidents.c.id).where(incidents.c.id == incident_id).with_for_update())
+
+
 async def find_incident(
     db: Connection, *, incident_id: str | None = None, reference: str | None = None, form_id: str | None = None
 ) -> Incident | None:
