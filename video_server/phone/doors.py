@@ -24,6 +24,13 @@ _UNKNOWN_LINKS = 40  # a block of flats behind one address, and every one of the
 _TRADES = 20
 
 
+@routes.get("/")
+@guards.public
+async def show_root(request: web.Request) -> web.Response:
+    """Say that this is no link: whoever lost the end of theirs, or found the host in a history, learns nothing more."""
+    return pages.render(request, "phone/closed.html", why="unknown", status=404)
+
+
 @routes.get("/j/{token:.*}", name="phone.link")
 @guards.public
 async def show_link(request: web.Request) -> web.Response:
