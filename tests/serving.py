@@ -45,7 +45,7 @@ def is_alive(pid: int) -> bool:
 
 
 class Serving:
-    """One running server: the lines it printed, its children by name."""
+    """One running server: the lines it printed, its children by name, the file its processes log to."""
 
     def __init__(
         self,
@@ -59,11 +59,12 @@ class Serving:
         self.port = port or free_port()
         self.data = data
         self.lines: list[str] = []
+        self.log = data.parent / f"{data.name}.log"
         self.process = subprocess.Popen(
             [*COMMAND, "serve", *(["--demo"] if demo else []), "--port", str(self.port), "--data", str(data), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.log.open("w"),
             text=True,
             env=environment(**({"VIDEO_RELAYS": "1"} | dict(env or {}))),
             preexec_fn=_ignore_sigint if ignore_sigint else None,

@@ -1,5 +1,6 @@
 """`video-server serve` as people run it: a real process with real children, killed and stopped for real."""
 
+import json
 import os
 import signal
 import socket
@@ -43,6 +44,21 @@ def test_the_demo_says_how_to_try_it_and_what_it_says_is_true(serving):
     assert all(any(folder.iterdir()) for folder in folders)
     assert serving.get("/readyz")[0] == 200
     assert set(serving.children()) == PARTS
+    assert "Traceback" not in serving.log.read_text(), "a start at which all went well"
+
+
+def test_what_is_not_http_is_one_line_in_the_log_that_does_not_say_whose(serving):
+    with socket.create_connection(("127.0.0.1", serving.port)) as caller:
+        caller.sendall(b"GET /j/" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n")
+        assert b" 400 " in caller.recv(4096)
+    [line] = wait_for(
+        "the line in the log",
+        lambda: [line for line in serving.log.read_text().splitlines() if "malformed_request" in line],
+    )
+    told = json.loads(line)
+    assert (told["event"], told["level"]) == ("malformed_request 400", "info")
+    assert "127.0.0.1" not in line
+    assert "exception" not in told
 
 
 def test_the_printed_password_signs_the_officer_in(serving):
@@ -153,7 +169,9 @@ def test_a_demo_that_phones_reach_without_tls_says_what_they_need(tmp_path):
     try:
         server.wait_until_ready()
         assert server.process.stdout is not None
-        assert "TLS=self-signed" in server.process.stdout.readline()
+        said = server.process.stdout.readline()
+        assert "TLS=self-signed" in said
+        assert "sign in" in said
     finally:
         server.stop()
 
@@ -214,8 +232,9 @@ def test_a_data_folder_whose_path_is_too_long_for_a_socket_is_refused(tmp_path):
 
 
 def test_a_host_that_is_not_ours_is_refused(tmp_path):
-    ended = run("serve", "--demo", "--data", str(tmp_path / "data"), "--host", "192.0.2.1", "--port", str(free_port()))
-    assert_refused(ended, "192.0.2.1")
+    for host in ("203.0.113.9", "no-such-host.invalid"):
+        ended = run("serve", "--demo", "--data", str(tmp_path / "data"), "--host", host, "--port", str(free_port()))
+        assert_refused(ended, f"The host {host} is not an address of this machine")
 
 
 def test_a_relay_port_in_use_ends_the_start_with_its_reason(tmp_path):

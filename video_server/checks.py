@@ -1,5 +1,6 @@
 """What must hold before anything starts: the folder is ours, the ground is built, real use is safe."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -116,12 +117,16 @@ def listen(settings: Settings) -> socket.socket:
         both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
         return socket.create_server((host, port), family=family, backlog=256, dualstack_ipv6=both)
     except socket.gaierror:
-        raise CannotStart(
-            f"The host {host} is not an address of this machine: set another (HOST= or --host)."
-        ) from None
+        raise CannotStart(_not_ours(host)) from None
     except PermissionError:
         raise CannotStart(f"Port {port} may not be used by this account: choose one above 1023.") from None
     except OSError as problem:
-        if problem.errno == 98:  # EADDRINUSE
+        if problem.errno == errno.EADDRINUSE:
             raise CannotStart(f"Port {port} is in use: choose another (PORT= or --port).") from None
+        if problem.errno == errno.EADDRNOTAVAIL:
+            raise CannotStart(_not_ours(host)) from None
         raise CannotStart(f"Cannot listen on {host} port {port} ({problem.strerror}).") from None
+
+
+def _not_ours(host: str) -> str:
+    return f"The host {host} is not an address of this machine: set another (HOST= or --host)."

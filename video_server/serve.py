@@ -202,11 +202,15 @@ async def _start(settings: Settings, children: Sequence[Child]) -> list[str]:
 
 def _tell(settings: Settings) -> list[str]:
     folders = [settings.keys_folder.absolute(), *([] if settings.evidence_url else [evidence_keys(settings)])]
-    keys = f"  Keys             {' and '.join(map(str, folders))}: back this up apart from the data folder"
+    keys = f"  Keys             {' and '.join(map(str, folders))}: back up apart from the data folder"
     if not settings.demo:
         return [f"Video appointments are running at {settings.origin}", keys]
     if not settings.tls and not checks.is_loopback(settings.host):
-        return [keys, "  Phones refuse their camera to plain HTTP: to try one, start again with TLS=self-signed."]
+        return [
+            keys,
+            "  Over plain HTTP, browsers on other machines can neither sign in nor use a camera: to try one, start "
+            "again with TLS=self-signed.",
+        ]
     return [keys]
 
 

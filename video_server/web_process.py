@@ -1,6 +1,7 @@
 """The web application as a process: listens, serves, ends within seconds and tells every open page."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from video_server import checks
 from video_server.app import make_app
@@ -48,7 +50,11 @@ async def _serve(settings: Settings, *, listening: int | None, parent_pipe: bool
     tls = tls_context(settings)
     key_ring = load_keys(settings.keys_folder, create=False)
     runner = web.AppRunner(
-        make_app(settings, key_ring), access_log=None, handler_cancellation=False, shutdown_timeout=SHUTDOWN_SECONDS
+        make_app(settings, key_ring),
+        access_log=None,
+        logger=_server_log(),
+        handler_cancellation=False,
+        shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
     try:
@@ -60,6 +66,26 @@ async def _serve(settings: Settings, *, listening: int | None, parent_pipe: bool
     finally:
         _end_even_if_stuck()
         await runner.cleanup()
+
+
+def _server_log() -> logging.Logger:
+    """Return the log of what reaches no handler of ours."""
+    server = logging.getLogger("video_server.web.server")
+    server.addFilter(_tell_what_was_malformed)
+    return server
+
+
+def _tell_what_was_malformed(record: logging.LogRecord) -> bool:
+    """Make what is not HTTP one quiet line: it is the caller's fault, not ours. Whose it is is never logged."""
+    problem = record.exc_info[1] if record.exc_info else None
+    if isinstance(problem, HttpProcessingError):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.exc_info = None
+        record.msg = f"malformed_request {problem.code}"
+    elif record.args:
+        record.msg = record.msg.replace(" from %s", "")
+    record.args = ()
+    return True
 
 
 def tls_folder(settings: Settings) -> Path | None:

@@ -6,6 +6,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from video_server.core import events
+from video_server.core.errors import Refusal
 from video_server.core.log import get_logger
 from video_server.web import app_keys, guards
 
@@ -37,6 +38,9 @@ async def ready(request: web.Request) -> web.Response:
         try:
             await check(request.app)
             parts[name] = "ok"
+        except Refusal as refusal:  # what a part says of itself, at every start too: no fault of this process
+            log.info("not_ready", part=name, code=refusal.code)
+            parts[name] = "failed"
         except Exception:
             log.warning("not_ready", part=name, exc_info=True)
             parts[name] = "failed"
