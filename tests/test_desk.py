@@ -247,7 +247,8 @@ async def test_the_desk_lists_who_comes_and_what_to_do_and_a_task_is_done_once(h
     never = SafeContact(may_text=False, wording=Wording.NEUTRAL)
     incident = await cases.record(database, clock, safe_contact=never, victim_name="Pat Sample")
     await cases.book(database, clock, key_ring, incident, at("14:00"))
-    await cases.book(database, clock, key_ring, await cases.record(database, clock), at("09:00", "2026-03-04"))
+    other = await cases.record(database, clock, safe_contact=never)
+    await cases.book(database, clock, key_ring, other, at("09:00", "2026-03-04"))
     page = await (await handler.get("/desk")).text()
     assert "Pat Sample" in page
     assert "Wednesday 4 March 2026" in page
