@@ -286,6 +286,7 @@ async def test_what_does_not_exist_is_a_plain_page(client):
         answer = await client.request(method, path)
         assert answer.status in {404, 405}
         assert "There is a problem" in await answer.text()
+        assert answer.headers.get("Allow") == ("GET,HEAD" if answer.status == 405 else None)
 
 
 async def test_a_form_tells_every_fault_at_once_and_gives_back_what_was_typed(client):

@@ -128,7 +128,10 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
             kind = _HTTP_REFUSALS.get(problem.status)
             if kind is None and problem.status < 400:
                 raise
-            return _answer(request, kind() if kind else Refusal(), status=problem.status)
+            answer = _answer(request, kind() if kind else Refusal(), status=problem.status)
+            if "Allow" in problem.headers:  # RFC 9110, 15.5.6: a 405 names what is allowed
+                answer.headers["Allow"] = problem.headers["Allow"]
+            return answer
         except ConnectionResetError:
             raise  # the other side has left; there is nobody to answer
         except Exception:
