@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# What the suite needs of the system: Debian's chromium, PostgreSQL's server and nginx, installed here when we are root.
+# What the suite needs of the system: Debian's chromium, PostgreSQL's server, nginx and SoftHSM, installed if we are root.
 set -euo pipefail
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx-light)
+command -v softhsm2-util >/dev/null || missing+=(softhsm2)
 [ ${#missing[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "The suite drives a real browser, a real database server and a real proxy. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
+    echo "The suite drives a real browser, a real database server, a real proxy and a PKCS#11 module. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
     exit 1
 fi
 echo "Installing Debian's ${missing[*]} …"

@@ -138,6 +138,17 @@ class LocalBackend:
         """Where a sealed object lies."""
         return self.root / "objects" / object_id[:2] / object_id
 
+    def read_key(self, object_id: str) -> bytes:
+        """Return a sealed object's wrapped key. Raises OSError."""
+        return (self.object_folder(object_id) / KEY).read_bytes()
+
+    def replace_key(self, object_id: str, wrapped: bytes) -> None:
+        """Put another wrapping of an object's key in place of the old one, whole or not at all; hold the object's lock.
+
+        Raises OSError.
+        """
+        write_whole(self.object_folder(object_id) / KEY, wrapped)
+
     def publish(self, name: str, object_id: str) -> None:
         """Move an arrived object to its place in one step; done before is fine. Raises FileExistsError.
 

@@ -5,10 +5,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -19,11 +19,15 @@ from evidence_store.config import Settings, load
 from evidence_store.errors import BadRequest, CannotStart
 from evidence_store.model import parse_incident
 from evidence_store.progress import Progress
+from evidence_store.rotate import forget_old_keys, rotate
+from evidence_store.sealing.hsm import Hsm
 from evidence_store.sealing.keys import load_keys, make_keys, share_token
+from evidence_store.store import Store
 from evidence_store.tokens import Scope, is_genuine, make_token
 from evidence_store.verify import Report, verify
 from evidence_store.verify_ledger import Witness
 
+T = TypeVar("T")
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 File = Annotated[Path | None, typer.Option("--settings", help="File of EVIDENCE_NAME=value lines")]
@@ -46,7 +50,9 @@ def init(
     """Make the keys that are missing; harmless when all are there."""
     given = load(settings, keys=keys)
     _make_keys(given, share, ledger_name)
-    typer.echo(f"Keys are in {given.keys}. Back up opening.key apart: without it nothing sealed can be opened.")
+    typer.echo(
+        f"Keys are in {given.keys}. Back up {given.keys}/opening apart: without it nothing sealed can be opened."
+    )
 
 
 @cli.command()
@@ -74,17 +80,24 @@ def serve(
 
 def _make_keys(settings: Settings, share: Path | None, ledger_name: str = "") -> None:
     """Make the missing keys; hand the web server the grant key and a token to read and to seal."""
-    make_keys(settings.keys, share=share, ledger_name=ledger_name)
+    make_keys(settings.keys, share=share, ledger_name=ledger_name, hsm=hsm_of(settings))
     if share is not None:
-        key, now = load_keys(settings.keys).token, clock.utc_now()
+        key, now = load_keys(settings.keys, hsm_of(settings)).token, clock.utc_now()
         made = make_token(
             key, scopes=(Scope.READ, Scope.SEAL), name="web", incident=None, lasts=_WEB_TOKEN_LASTS, now=now
         )
         share_token(share, made, is_good=lambda held: is_genuine(key, held, now=now))
 
 
+def hsm_of(settings: Settings) -> Hsm | None:
+    """Return the security module that the settings name, if any."""
+    if settings.pkcs11 is None or settings.pkcs11_pin_file is None:
+        return None
+    return Hsm(settings.pkcs11, settings.pkcs11_token, settings.pkcs11_pin_file)
+
+
 async def _serve(settings: Settings, *, parent_pipe: bool) -> None:
-    store = open_store(settings, load_keys(settings.keys))
+    store = open_store(settings, load_keys(settings.keys, hsm_of(settings)))
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,7 +134,7 @@ def token(
         except BadRequest as problem:
             raise CannotStart(str(problem)) from None
     made = make_token(
-        load_keys(given.keys).token,
+        load_keys(given.keys, hsm_of(given)).token,
         scopes=scope,
         name=name,
         incident=incident,
@@ -145,7 +158,7 @@ def verify_command(
     """Read ledger and objects again and say what holds; exit code 1 when something does not."""
     given = load(settings, data=data, keys=keys)
     witnesses = [_read_witness(path) for path in checkpoint or []]
-    report = asyncio.run(_verify(given, contents=contents, witnesses=witnesses))
+    report = _with_store(given, lambda store: _verify(store, contents, witnesses))
     for fault in report.faults:
         typer.echo(f"✗ {fault}")
     typer.echo(
@@ -165,16 +178,50 @@ def _read_witness(path: Path) -> Witness:
         raise CannotStart(f"The checkpoint {path} cannot be read ({problem}).") from None
 
 
-async def _verify(settings: Settings, *, contents: bool, witnesses: Sequence[Witness]) -> Report:
-    store = open_store(settings, load_keys(settings.keys))
-    try:
-        await prepare(store)
-        mirrored, unasked = await ask_mirrors(settings.mirror_places)
-        found = await verify(store, read_contents=contents, witnesses=[*witnesses, *mirrored], progress=Progress())
-        found.faults += unasked
-        return found
-    finally:
-        await store.close()
+async def _verify(store: Store, contents: bool, witnesses: Sequence[Witness]) -> Report:
+    mirrored, unasked = await ask_mirrors(store.settings.mirror_places)
+    found = await verify(store, read_contents=contents, witnesses=[*witnesses, *mirrored], progress=Progress())
+    found.faults += unasked
+    return found
+
+
+@cli.command(name="rotate")
+def rotate_command(
+    settings: File = None,
+    data: Data = None,
+    keys: KeysFolder = None,
+    forget_old: Annotated[
+        bool, typer.Option(help="Destroy old opening keys that nothing here needs; older backups then open no more")
+    ] = False,
+) -> None:
+    """Seal to a new key and wrap every object's key to it; run again, it goes on where it was interrupted."""
+    given = load(settings, data=data, keys=keys)
+    if forget_old:
+        destroyed = _with_store(given, forget_old_keys)
+        typer.echo(f"Destroyed {len(destroyed)} old opening keys{': ' if destroyed else ''}{', '.join(destroyed)}.")
+        return
+    run = _with_store(given, lambda store: rotate(store, progress=Progress()))
+    typer.echo(
+        f"{run.objects} objects' keys were wrapped to {run.details['new']}. The old key {run.details['old']} is kept, "
+        "since backups made before need it: 'evidence-store rotate --forget-old' destroys it."
+    )
+    if run.faults:
+        typer.echo(f"✗ {run.faults} objects could not be wrapped: the ledger names them. Run 'evidence-store verify'.")
+        raise typer.Exit(1)
+
+
+def _with_store(settings: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
+    """Open the store, do one thing with it and close it."""
+
+    async def run() -> T:
+        store = open_store(settings, load_keys(settings.keys, hsm_of(settings)))
+        try:
+            await prepare(store)
+            return await act(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
 
 
 def main() -> None:

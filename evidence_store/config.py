@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     digest_minutes: float = Field(10, ge=0, description="How long a complete upload waits for the sender's digest")
     abandoned_days: float = Field(7, gt=0, description="After how long without a byte an unfinished upload is dropped")
     idle_seconds: float = Field(60, gt=0, description="How long a sender may be silent before its connection is ended")
+    pkcs11: Path | None = Field(None, description="Module (.so) of the HSM that locks opening keys; default: none")
+    pkcs11_token: str = Field("", description="Label of its token")
+    pkcs11_pin_file: Path | None = Field(None, description="File with the token's PIN, readable by this account alone")
     checkpoint_seconds: float = Field(
         60, gt=0, description="How often the ledger's checkpoint is kept and sent to mirrors"
     )
@@ -86,6 +89,8 @@ def _check(settings: Settings) -> None:
             raise CannotStart("EVIDENCE_LISTEN is not loopback: set EVIDENCE_TLS, or listen on a Unix socket.")
     if settings.notify_url and not _is_fit(settings.notify_url):
         raise CannotStart("EVIDENCE_NOTIFY_URL must be https (http only to this machine).")
+    if settings.pkcs11 is not None and (not settings.pkcs11_token or settings.pkcs11_pin_file is None):
+        raise CannotStart("EVIDENCE_PKCS11 needs EVIDENCE_PKCS11_TOKEN and EVIDENCE_PKCS11_PIN_FILE beside it.")
     for place in settings.mirror_places:
         if not place.startswith("/") and not _is_fit(place):
             raise CannotStart("EVIDENCE_MIRRORS are absolute folders and https URLs (http only to this machine).")

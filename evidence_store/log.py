@@ -46,7 +46,7 @@ def configure(process: str, *, level: str = "INFO") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("aiohttp.access").disabled = True  # its lines hold paths and addresses
-    for chatty in ("aiosqlite", "asyncpg", "asyncio"):
+    for chatty in ("aiosqlite", "alembic", "asyncpg", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)
 

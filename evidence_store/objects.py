@@ -21,8 +21,8 @@ from evidence_store.errors import (
 )
 from evidence_store.intake import End, take
 from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject
-from evidence_store.sealing import keys as key_files
 from evidence_store.sealing import signing
+from evidence_store.sealing.files import destroy_secret
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store, description_of, verdict_of
@@ -160,7 +160,7 @@ async def settle(store: Store, stored: StoredObject, *, actor: str) -> StoredObj
             await store.tell(db, verdict_of(stored), stored.id, stored.incident)
         current = await storage.find_object(db, stored.id)
     store.news.set()
-    await store.run(key_files.destroy_secret, store.keys.ingest / f"{stored.id}.key")
+    await store.run(destroy_secret, store.keys.ingest / f"{stored.id}.key")
     await store.run(store.backend.drop_incoming, stored.staging)
     return current or replace(stored, state=stored.verdict)
 

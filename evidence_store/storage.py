@@ -209,6 +209,12 @@ async def list_objects(db: Connection, *, incident: str | None, after: int, limi
     return [_object(row) for row in await db.execute(chosen.order_by(_OBJECTS.c.sequence).limit(limit))]
 
 
+async def list_objects_by_id(db: Connection, *, after: str, limit: int) -> Sequence[StoredObject]:
+    """Return objects in any state by id, behind the id `after`: an order in which long runs can go on."""
+    chosen = select(_OBJECTS).where(_OBJECTS.c.id > after).order_by(_OBJECTS.c.id).limit(limit)
+    return [_object(row) for row in await db.execute(chosen)]
+
+
 async def list_sequences(db: Connection, ids: Collection[str]) -> dict[str, int | None]:
     """Return, of those of these objects that exist, which line of the ledger says that they were sealed."""
     rows = await db.execute(select(_OBJECTS.c.id, _OBJECTS.c.sequence).where(_OBJECTS.c.id.in_(ids)))

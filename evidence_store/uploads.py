@@ -36,8 +36,8 @@ from evidence_store.intake import End, take
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject, Upload, UploadState, clean_filename
 from evidence_store.sealing import floe, signing
+from evidence_store.sealing.files import create_secret, destroy_secret
 from evidence_store.sealing.incoming import Incoming, find_offset
-from evidence_store.sealing.keys import create_secret, destroy_secret
 from evidence_store.sealing.wrapping import PRIVATE_BYTES, PrivateKey
 from evidence_store.store import Store
 

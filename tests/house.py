@@ -41,7 +41,7 @@ DOORS: Sequence[tuple[str, str, str]] = (
     (r"aiortc|aioice|pylibsrtp", r"video_server/relay/transport\.py", "the relay's transport"),
     (r"twilio", r"video_server/texts/gateway\.py", "texts/gateway.py"),
     (
-        r"cryptography|hmac|hashlib|ssl\.RAND_bytes|random|uuid",
+        r"cryptography|hmac|hashlib|pkcs11|ssl\.RAND_bytes|random|uuid",
         r"video_server/core/keys\.py|evidence_store/sealing/.*",
         "core/keys.py and the store's sealing/",
     ),

@@ -1,7 +1,8 @@
 """The key folder: what lies in it, who needs it, and how it is made.
 
 sealing.pub     public; wraps the key of every sealed object        every node
-opening.key     private half; the only thing that opens evidence    nodes that read; back it up apart, keep it apart
+opening/        private halves, <id>.key, or <id>.p11 when locked   nodes that read; back it up apart, keep it apart
+                by a security module; all that opens evidence
 grant.key       signs grants and events; shared with the web server every node, and the web server's key folder
 bearer.key      signs the bearers of running uploads                every node
 token.key       signs API tokens                                    every node
@@ -10,15 +11,17 @@ ledger.pub      the ledger's name and public key; give it to whoever is to check
 ingest/         one private key per running upload, destroyed when the upload is sealed
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evidence_store.errors import CannotStart
+from evidence_store.sealing.files import create_secret, destroy_secret, read_key
+from evidence_store.sealing.hsm import Hsm
 from evidence_store.sealing.notes import LedgerKey, VerifierKey, check_name, new_ledger_name
+from evidence_store.sealing.ring import KeyRing, make_first_pair
 from evidence_store.sealing.signing import new_key
-from evidence_store.sealing.wrapping import PRIVATE_BYTES, PUBLIC_BYTES, PrivateKey, PublicKey
+from evidence_store.sealing.wrapping import PublicKey
 
 _SECRETS = ("grant", "bearer", "token")
 _SECRET_BYTES = 32
@@ -26,10 +29,9 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of a running store. `opening` is None on a node that only receives."""
+    """The keys of a running store; `ring` has those that seal and open objects."""
 
-    sealing: PublicKey
-    opening: PrivateKey | None = field(repr=False)
+    ring: KeyRing = field(repr=False)
     grant: bytes = field(repr=False)
     bearer: bytes = field(repr=False)
     token: bytes = field(repr=False)
@@ -37,16 +39,27 @@ class Keys:
     folder: Path
 
     @property
+    def sealing(self) -> PublicKey:
+        """The public key to seal to now."""
+        return self.ring.sealing
+
+    @property
+    def opening(self) -> KeyRing | None:
+        """What unwraps the keys of sealed objects; None on a node that only receives."""
+        return self.ring if self.ring.can_open else None
+
+    @property
     def ingest(self) -> Path:
         """Where the keys of running uploads lie."""
         return self.folder / "ingest"
 
 
-def make_keys(folder: Path, *, share: Path | None = None, ledger_name: str = "") -> None:
+def make_keys(folder: Path, *, share: Path | None = None, ledger_name: str = "", hsm: Hsm | None = None) -> None:
     """Make whatever is missing; `share` is the web server's key folder, where the same grant.key is put.
 
     Whoever starts first makes the grant key; two first starts at once end with one key that both use. The ledger keeps
-    the name that it is given first (or one made from its key), since it stands in every checkpoint.
+    the name that it is given first (or one made from its key), since it stands in every checkpoint. With `hsm` the
+    opening key is locked by it, and never lies on disk otherwise.
     Raises CannotStart when a folder cannot be written, or when both folders hold different grant keys.
     """
     try:
@@ -57,9 +70,11 @@ def make_keys(folder: Path, *, share: Path | None = None, ledger_name: str = "")
         for name in _SECRETS:
             create_secret(folder / f"{name}.key", new_key())
         _make_ledger_key(folder, ledger_name)
-        if not (folder / "sealing.pub").exists():  # with it and without opening.key: a node that only receives
-            create_secret(folder / "opening.key", PrivateKey.generate().raw)
-            create_secret(folder / "sealing.pub", PrivateKey((folder / "opening.key").read_bytes()).public.raw)
+        if hsm is not None:
+            hsm.make_key()
+        if not (folder / "sealing.pub").exists():  # with it and without an opening key: a node that only receives
+            (folder / "opening").mkdir(exist_ok=True, mode=0o700)
+            make_first_pair(folder, hsm)
     except OSError as problem:
         raise CannotStart(f"The key folder {problem.filename} cannot be written ({problem.strerror}).") from None
 
@@ -97,79 +112,23 @@ def share_token(folder: Path, token: str, *, is_good: Callable[[str], bool]) -> 
         raise CannotStart(f"The key folder {folder} cannot be written ({problem.strerror}).") from None
 
 
-def load_keys(folder: Path) -> Keys:
-    """Read the key folder. Raises CannotStart when a key is missing, readable by others, or damaged."""
-    secrets = {name: _read(folder / f"{name}.key", _SECRET_BYTES) for name in _SECRETS}
-    sealing = PublicKey(_read(folder / "sealing.pub", PUBLIC_BYTES))
-    opening = PrivateKey(_read(folder / "opening.key", PRIVATE_BYTES)) if (folder / "opening.key").exists() else None
-    if opening is not None and opening.public != sealing:
-        raise CannotStart(f"{folder}/opening.key does not belong to sealing.pub: restore both from one backup.")
+def load_keys(folder: Path, hsm: Hsm | None = None) -> Keys:
+    """Read the key folder; `hsm` unlocks opening keys that it locked.
+
+    Raises CannotStart when a key is missing, readable by others, or damaged.
+    """
+    secrets = {name: read_key(folder / f"{name}.key", _SECRET_BYTES) for name in _SECRETS}
     (folder / "ingest").mkdir(exist_ok=True, mode=0o700)
-    return Keys(sealing=sealing, opening=opening, ledger=_load_ledger_key(folder), folder=folder, **secrets)
+    return Keys(ring=KeyRing(folder, hsm), ledger=_load_ledger_key(folder), folder=folder, **secrets)
 
 
 def _load_ledger_key(folder: Path) -> LedgerKey:
-    seed = _read(folder / "ledger.key", _SECRET_BYTES)
+    seed = read_key(folder / "ledger.key", _SECRET_BYTES)
     try:
-        public = VerifierKey.parse(_read(folder / "ledger.pub").decode("ascii"))
+        public = VerifierKey.parse(read_key(folder / "ledger.pub").decode("ascii"))
     except ValueError:
         raise CannotStart(f"The key {folder}/ledger.pub is damaged: restore it from its backup.") from None
     key = LedgerKey(seed, public.name)
     if key.public != public:
         raise CannotStart(f"{folder}/ledger.key does not belong to ledger.pub: restore both from one backup.")
     return key
-
-
-def create_secret(path: Path, secret: bytes) -> None:
-    """Write a file that only this account can read, flushed, unless it exists already (then it stays as it is)."""
-    if path.exists():
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, secret)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        pass
-    finally:
-        part.unlink()
-    _flush_folder(path.parent)
-
-
-def destroy_secret(path: Path) -> None:
-    """Overwrite and remove a key file; an absent one is fine. On flash the overwriting is a courtesy, no promise."""
-    try:
-        with path.open("r+b") as file:
-            file.write(bytes(path.stat().st_size))
-            file.flush()
-            os.fsync(file.fileno())
-        path.unlink()
-    except FileNotFoundError:
-        return
-    _flush_folder(path.parent)
-
-
-def _read(path: Path, size: int | None = None) -> bytes:
-    try:
-        if path.suffix == ".key" and path.stat().st_mode & 0o077:
-            raise CannotStart(f"The key {path} can be read by other accounts: run 'chmod 600 {path}'.")
-        key = path.read_bytes()
-    except OSError as problem:
-        raise CannotStart(
-            f"The key {path} cannot be read ({problem.strerror}): run 'evidence-store init', or restore its backup."
-        ) from None
-    if size is not None and len(key) != size:
-        raise CannotStart(f"The key {path} is damaged: restore it from its backup.")
-    return key
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

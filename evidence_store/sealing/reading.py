@@ -14,7 +14,7 @@ from evidence_store.errors import Damaged
 from evidence_store.sealing import floe
 from evidence_store.sealing.incoming import object_aad
 from evidence_store.sealing.signing import new_sha256
-from evidence_store.sealing.wrapping import PrivateKey
+from evidence_store.sealing.wrapping import Opener
 
 _PLAIN = floe.DEFAULT.plain_bytes
 _SEGMENT = floe.SEGMENT_BYTES
@@ -23,7 +23,7 @@ _SEGMENT = floe.SEGMENT_BYTES
 class SealedObject:
     """One sealed object, open for reading; close it, or use it as a context. Blocking."""
 
-    def __init__(self, folder: Path, object_id: str, opening: PrivateKey, *, size_bytes: int) -> None:
+    def __init__(self, folder: Path, object_id: str, opening: Opener, *, size_bytes: int) -> None:
         """Open and check; `size_bytes` is what the database says. Raises Damaged."""
         self.size_bytes = size_bytes
         try:

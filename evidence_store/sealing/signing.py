@@ -76,6 +76,11 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
+def new_iv() -> bytes:
+    """Return 12 random bytes, for one use of AES-GCM."""
+    return secrets.token_bytes(12)
+
+
 def new_key() -> bytes:
     """Return 32 random bytes."""
     return secrets.token_bytes(32)

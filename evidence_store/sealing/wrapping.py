@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
@@ -61,6 +62,13 @@ class PublicKey:
         return json.dumps(document, indent=1).encode() + b"\n"
 
 
+class Opener(Protocol):
+    """What unwraps objects' keys: one private key, or a ring of them."""
+
+    def unwrap(self, object_id: str, purpose: str, key_file: bytes) -> bytes:
+        """Return the object's key. Raises Forged."""
+
+
 @dataclass(frozen=True)
 class PrivateKey:
     """The half that opens: ML-KEM-768 seed (64 bytes) ‖ X25519 private key (32)."""
@@ -92,6 +100,17 @@ class PrivateKey:
             return _SUITE.decrypt(wrapped, MLKEM768X25519PrivateKey(*self._halves()), info=_info(object_id, purpose))
         except (InvalidTag, KeyError, TypeError, ValueError, binascii.Error):
             raise Forged("the key file does not belong to this object and sealing key, or was changed") from None
+
+
+def sealing_key_of(key_file: bytes) -> str:
+    """Return the id of the key that a key file says it is wrapped to. Raises Forged."""
+    try:
+        found = json.loads(key_file)["sealing_key"]
+    except (ValueError, KeyError, TypeError):
+        raise Forged("the key file is damaged") from None
+    if not isinstance(found, str):
+        raise Forged("the key file is damaged")
+    return found
 
 
 def _info(object_id: str, purpose: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from datetime import timedelta
 
 import pytest
@@ -224,7 +225,8 @@ def test_a_key_that_others_can_read_stops_the_start(tmp_path):
 
 async def test_a_node_without_the_opening_key_receives_and_does_not_read(wire: Wire):
     object_id = await wire.upload(jpeg(700))
-    wire.store.keys = type(wire.store.keys)(**{**wire.store.keys.__dict__, "opening": None})
+    shutil.rmtree(wire.store.keys.folder / "opening")
+    wire.store.keys = load_keys(wire.store.keys.folder)
     async with wire.http.get(f"/evidence/v1/objects/{object_id}/content", headers=wire.token()) as answer:
         assert answer.status == 503
         assert (await answer.json())["code"] == "no_opening_key"

@@ -1,0 +1,62 @@
+"""Key files: written whole and flushed, readable by this account alone, destroyed by overwriting."""
+
+import os
+from pathlib import Path
+
+from evidence_store.errors import CannotStart
+
+
+def create_secret(path: Path, secret: bytes) -> None:
+    """Write a file that only this account can read, flushed, unless it exists already (then it stays as it is)."""
+    if path.exists():
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, secret)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    finally:
+        part.unlink()
+    _flush_folder(path.parent)
+
+
+def destroy_secret(path: Path) -> None:
+    """Overwrite and remove a key file; an absent one is fine. On flash the overwriting is a courtesy, no promise."""
+    try:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return
+    _flush_folder(path.parent)
+
+
+def read_key(path: Path, size: int | None = None) -> bytes:
+    """Return a key. Raises CannotStart when it is missing, damaged, or a secret that others can read."""
+    try:
+        if path.suffix in {".key", ".p11"} and path.stat().st_mode & 0o077:
+            raise CannotStart(f"The key {path} can be read by other accounts: run 'chmod 600 {path}'.")
+        key = path.read_bytes()
+    except OSError as problem:
+        raise CannotStart(
+            f"The key {path} cannot be read ({problem.strerror}): run 'evidence-store init', or restore its backup."
+        ) from None
+    if size is not None and len(key) != size:
+        raise CannotStart(f"The key {path} is damaged: restore it from its backup.")
+    return key
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
