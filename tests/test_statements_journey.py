@@ -3,6 +3,7 @@
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pypdf
 import pytest
@@ -24,11 +25,21 @@ from tests.test_journeys import (  # noqa: F401 (fixtures)
 )
 
 pytestmark = pytest.mark.usefixtures("playwright")
+AXE = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
 TEXT = "I live at 1 The Street.\n\nOn Monday my bicycle was taken.\n\nI took the photo JB/1."
 
 
 def panel(page: Page):
     return page.locator("[data-statement]")
+
+
+def faults_of(page: Page) -> list[str]:
+    """Return what axe finds wrong on the page as it stands."""
+    page.evaluate(f"{AXE.read_text()};0")
+    return page.evaluate(
+        """() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }).then(
+          (result) => result.violations.map((one) => `${one.id}: ${one.nodes[0].html}`))"""
+    )
 
 
 def draw_signature(page: Page) -> None:
@@ -100,11 +111,14 @@ def test_a_statement_is_written_read_corrected_signed_and_kept(product, elsewher
     expect(booth.locator("#statement-state")).to_contain_text("They can sign when the reader has signed")
     expect(panel(phone)).to_contain_text("PC Smith now signs that they were read aloud to you")
     expect(phone.locator("[data-statement-form]")).to_be_hidden()
+    expect(phone.get_by_role("heading", name="Read your statement")).to_be_in_viewport()
+    assert faults_of(booth) == []
     booth.get_by_label("The reader’s full name").fill("PC Smith")
     booth.get_by_role("button", name="Sign that it was read aloud").click()
     expect(booth.locator("#statement-state")).to_contain_text("They can sign now")
     expect(phone.locator("[data-statement-declaration-title]")).to_be_focused()
     expect(phone.locator("[data-statement-declaration-title]")).to_be_in_viewport()
+    assert faults_of(phone) == []
 
     phone.get_by_role("button", name="Sign the statement").click()
     expect(panel(phone)).to_contain_text("Tick “I declare this” before you sign.")

@@ -97,6 +97,7 @@ export class PersonStatement {
     this.#write("declaration", statement.declaration.text);
     this.#one("declaration").lang = statement.language;
     this.#write("provision", statement.declaration.provision);
+    const wasConfirmed = before?.id === statement.id && before.confirmed === before.paragraphs.length;
     const mayNotSign = statement.state !== "read" || statement.confirmed < statement.paragraphs.length || statement.waits_for_reader;
     const isNext = this.form.hidden && !mayNotSign && before?.state === "read"; // the last paragraph was just confirmed
     this.form.hidden = mayNotSign;
@@ -107,6 +108,7 @@ export class PersonStatement {
       this.root.scrollTop = 0;
       this.#one("title").focus({ preventScroll: true });
     } else if (isNext) this.#leadTo(this.#one("declaration-title"));
+    else if (statement.waits_for_reader && !wasConfirmed && statement.confirmed === statement.paragraphs.length) this.#leadTo(this.#one("title"));
   }
 
   /** Bring the next step before the eyes and under the reading finger. @param {HTMLElement} heading */
