@@ -69,7 +69,7 @@ class RelayLink:
                 )
             except RelayLost as problem:
                 if not self.tried.is_set():
-                    log.warning("relay_not_found", name=self.name, why=str(problem))
+                    log.warning("relay_not_found", which=self.name, why=str(problem))
                 self.tried.set()
                 await asyncio.sleep(RETRY_SECONDS if isinstance(self._control, Path) else RETRY_AFAR_SECONDS)
                 continue
@@ -86,14 +86,14 @@ class RelayLink:
         except RelayLost:
             return
         self.client, self.promised = client, 0
-        log.info("relay_found", name=self.name, relay=self.instance)
+        log.info("relay_found", which=self.name, relay=self.instance)
         self._on_change(self.instance, True)
         self.tried.set()
         try:
             await self._look_until(client, gone)
         finally:
             self.client = None
-        log.warning("relay_lost", name=self.name, relay=self.instance)
+        log.warning("relay_lost", which=self.name, relay=self.instance)
         self._on_change(self.instance, False)
 
     async def _look_until(self, client: RelayClient, gone: asyncio.Event) -> None:
