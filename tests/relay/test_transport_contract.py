@@ -55,6 +55,12 @@ async def test_check_complete_is_called_through_the_instance():
     assert list(inspect.signature(aioice.ice.Connection.build_request).parameters) == ["self", "pair", "nominate"]
 
 
+async def test_consent_is_asked_for_through_the_instance_by_a_coroutine_that_may_end_at_once():
+    source = inspect.getsource(aioice.ice.Connection)
+    assert source.count("asyncio.create_task(self.query_consent())") == 1
+    assert "not self._query_consent_task.done()" in inspect.getsource(aioice.ice.Connection.close)
+
+
 async def test_a_stun_protocol_takes_any_transport_with_sendto_and_close():
     protocol = aioice.ice.StunProtocol(RTCIceGatherer(iceServers=[])._connection)
     for name in ("connection_made", "connection_lost", "datagram_received", "send_stun"):
