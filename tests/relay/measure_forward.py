@@ -35,7 +35,7 @@ class Stage:
         self.publisher, self.sink = self._open(), self._open()
         address = self.publisher.getsockname()
         self.link = SimpleNamespace(heard_at=0.0, address=address, media=None, closed=False)
-        port = SimpleNamespace(socket=self.port_socket, links={address: self.link}, send=None)
+        port = SimpleNamespace(sockets=[self.port_socket], links={address: self.link}, send=None)
         self.counters = Counters()
         self.forwarder = Forwarder(
             port,
@@ -55,6 +55,7 @@ class Stage:
             )
             self._tx.append(session(ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
             output.session, output.address = self._tx[-1]._srtp[0], self.sink.getsockname()
+            output.sendto = self.port_socket.sendto
             output.attach(source)
             source.outputs.append(output)
         make_peer(self.link, self._rx._srtp[0], source)
@@ -81,7 +82,7 @@ class Stage:
             self.fill()
             before = self.counters.forwarded
             start = time.process_time_ns()
-            self.forwarder.drain()
+            self.forwarder.drain(self.port_socket)
             spent += time.process_time_ns() - start
             sent += self.counters.forwarded - before
             self.link.media.arrivals.build()
@@ -93,7 +94,13 @@ def make_peer(link: SimpleNamespace, rx: object, source: Source) -> None:
     from video_server.relay.twcc import ArrivalLog
 
     link.media = SimpleNamespace(
-        rx=rx, link=link, transport_cc_byte=0x31, sources={1: source}, rtx_sources={}, arrivals=ArrivalLog()
+        rx=rx,
+        link=link,
+        transport_cc_byte=0x31,
+        credit=10**12,
+        sources={1: source},
+        rtx_sources={},
+        arrivals=ArrivalLog(),
     )
 
 

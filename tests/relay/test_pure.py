@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from video_server.relay import rtcp
 from video_server.relay.arrival import ArrivalClock
 from video_server.relay.history import SIZE, History
+from video_server.relay.limits import FloodGate
 from video_server.relay.liveness import Change, Liveness
 from video_server.relay.nack import MAX_MISSING, TRIES, Missing
 from video_server.relay.reports import report_reception
@@ -262,3 +263,19 @@ def test_a_receiver_report_counts_loss_across_the_wrap():
     assert (block.packets_lost, block.fraction_lost, block.highest_sequence) == (1, 256 // 6, 65536 + 3)
     source.take(4, 4, now=2.0)
     assert report_reception(source, now=3.0).fraction_lost == 0
+
+
+def test_a_flood_is_stopped_and_its_neighbours_are_not():
+    gate = FloodGate()
+    assert [gate.passes("loud", 3, now=1.0 + n / 10) for n in range(5)] == [True, True, True, False, False]
+    assert gate.passes("quiet", 3, now=1.5)
+    assert gate.passes("loud", 3, now=2.0), "the next second begins anew"
+
+
+def test_however_many_addresses_are_forged_memory_stays_and_newcomers_pass():
+    gate = FloodGate()
+    for number in range(20_000):
+        assert gate.passes(number, 1, now=1.0)
+    assert len(gate) <= 8192
+    assert gate.passes("newcomer", 1, now=1.0)
+    assert not gate.passes(5, 1, now=1.0), "who was counted stays counted"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from video_server.relay.counters import Counters
 from video_server.relay.forward import Forwarder
+from video_server.relay.limits import CREDIT_PER_SECOND, MAX_CREDIT, PACKET_COST, refill
 from video_server.relay.rtp import HEADER, OUT_HEADER_BYTES
 from video_server.relay.sdp import Format
 from video_server.relay.streams import DROP, Output, Source
@@ -53,15 +54,16 @@ class Wire:
             first, marker | source.payload_type if second is None else second, sequence, timestamp, source.ssrc
         )
         packet += extension + payload + padding
-        peer = SimpleNamespace(
-            rx=None,
-            link=SimpleNamespace(heard_at=0),
-            transport_cc_byte=0,
-            sources={source.ssrc: source},
-            rtx_sources={},
-        )
+        peer = make_peer({source.ssrc: source})
         self.forwarder._inbox[: len(packet)] = packet
         self.forwarder.take(peer, len(packet), now, now)
+
+
+def make_peer(sources, rtx_sources=None, *, transport_cc_byte=0):
+    return SimpleNamespace(
+        rx=None, link=SimpleNamespace(heard_at=0), transport_cc_byte=transport_cc_byte, credit=MAX_CREDIT,
+        sources=sources, rtx_sources=rtx_sources or {},
+    )  # fmt: skip
 
 
 def make_source(ssrc=1, codec="vp8", payload_type=98):
@@ -220,9 +222,7 @@ def test_a_malformed_packet_is_counted_and_dropped(packet):
     wire = Wire()
     source = make_source()
     connect(source, *wire.outputs)
-    peer = SimpleNamespace(
-        rx=None, link=SimpleNamespace(heard_at=0), transport_cc_byte=0x31, sources={1: source}, rtx_sources={}
-    )
+    peer = make_peer({1: source}, transport_cc_byte=0x31)
     wire.forwarder._inbox[: len(packet)] = packet
     wire.forwarder.take(peer, len(packet), 1.0, 1.0)
     assert wire.sent == []
@@ -265,9 +265,7 @@ def test_a_packet_that_a_retransmission_brings_fills_the_gap():
     wire.arrive(source, 3, 30, b"three", now=1.0)
     assert wire.gaps == [(2, 1)]
     packet = HEADER.pack(0x80, 99, 500, 20, 77) + b"\0\2two"
-    peer = SimpleNamespace(
-        rx=None, link=SimpleNamespace(heard_at=0), transport_cc_byte=0, sources={}, rtx_sources={77: source}
-    )
+    peer = make_peer({}, {77: source})
     wire.forwarder._inbox[: len(packet)] = packet
     wire.forwarder.take(peer, len(packet), 1.0, 1.0)
     one, three, two = (parse(each) for each in wire.sent)
@@ -325,3 +323,30 @@ def test_a_gap_over_the_wrap_counts_as_a_wrap():
     source.take(65530, 0, now=1.0)
     assert source.take(4, 0, now=1.0) == 9
     assert source.extend(4) == 65536 + 4
+
+
+def test_what_a_publisher_sends_beyond_its_credit_is_counted_and_dropped_until_the_next_tick():
+    wire = Wire()
+    source = make_source()
+    connect(source, *wire.outputs)
+    peer = make_peer({1: source})
+    packet = HEADER.pack(0x80, 98, 0, 0, 1) + bytes(1000)
+    fitting = MAX_CREDIT // (len(packet) + PACKET_COST)
+
+    def flood(first, count):
+        for sequence in range(first, first + count):
+            packet = HEADER.pack(0x80, 98, sequence, 0, 1) + bytes(1000)
+            wire.forwarder._inbox[: len(packet)] = packet
+            wire.forwarder.take(peer, len(packet), 1.0, 1.0)
+
+    flood(0, fitting + 50)
+    assert len(wire.sent) == fitting
+    assert wire.counters.dropped == {"too_much": 50}
+    peer.credit = refill(peer.credit, 0.05)
+    flood(fitting, 200)
+    assert len(wire.sent) == fitting + int(CREDIT_PER_SECOND * 0.05) // (len(packet) + PACKET_COST)
+
+
+def test_credit_does_not_pile_up_and_debt_is_forgiven():
+    assert refill(MAX_CREDIT, 60) == MAX_CREDIT
+    assert refill(-(10**9), 0.05) == CREDIT_PER_SECOND * 0.05

@@ -17,6 +17,7 @@ from video_server.relay import transport
 from video_server.relay.arrival import CONTROL_BYTES, SO_TIMESTAMPNS, TIMESPEC, ArrivalClock
 from video_server.relay.counters import Counters
 from video_server.relay.history import MASK
+from video_server.relay.limits import PACKET_COST
 from video_server.relay.peers import Peer
 from video_server.relay.rtp import (
     HEADER,
@@ -117,6 +118,10 @@ class Forwarder:
         size = length[0]
         peer.link.heard_at = now
         counters.received += 1
+        peer.credit -= size + PACKET_COST
+        if peer.credit < 0:
+            counters.dropped["too_much"] += 1
+            return
         first, second, sequence, timestamp, ssrc = _read_header(inbox, 0)
         start = 12 + 4 * (first & 15)
         if first & 16:

@@ -38,8 +38,9 @@ from pylibsrtp import _binding
 from video_server.core.clock import monotonic
 from video_server.core.log import get_logger
 from video_server.relay.counters import Counters
+from video_server.relay.limits import DTLS_PER_SECOND, STUN_PER_SECOND, FloodGate
 from video_server.relay.sdp import Offer
-from video_server.relay.stun import peek_ufrag
+from video_server.relay.stun import BINDING_REQUEST, peek_ufrag
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 """As Python's sockets give it: (host, port) in IPv4, with flow and scope, always 0 here, in IPv6."""
@@ -55,6 +56,7 @@ _MAX_ADDRESSES = 64
 _STALE_ADDRESS_SECONDS = 2.0
 _ICE_CHARS = string.ascii_letters + string.digits
 _COMPONENT = 1
+_REQUEST = BINDING_REQUEST.to_bytes(2, "big")
 _PORT_TRIES = 20
 _log = get_logger(__name__)
 
@@ -396,6 +398,7 @@ class Port:
         self.number = self.address[1]
         self.links: dict[Address, Link] = {}
         self._by_ufrag: dict[str, Link] = {}
+        self._gate = FloodGate()
 
     def close(self) -> None:
         """Close the sockets."""
@@ -436,15 +439,27 @@ class Port:
         by   the socket it came to
         """
         first = data[0]
+        link = self.links.get(address)
         if first < 4:
-            self._receive_stun(data, address, by)
-        elif 20 <= first <= 63 and (link := self.links.get(address)) is not None:
-            link.receive(data, address)
+            # A participant is counted by itself, so that nobody else behind its address can use up what it may send.
+            source = address[0] if link is None else address
+            if self._gate.passes(source, STUN_PER_SECOND, now=monotonic()):
+                self._receive_stun(data, address, by)
+            else:
+                self.counters.dropped["stun_flood"] += 1
+        elif 20 <= first <= 63 and link is not None:
+            if self._gate.passes(("dtls", address), DTLS_PER_SECOND, now=monotonic()):
+                link.receive(data, address)
+            else:
+                self.counters.dropped["dtls_flood"] += 1
         else:
             self.counters.dropped["unknown_sender" if 20 <= first <= 63 or 128 <= first <= 191 else "unknown_kind"] += 1
 
     def _receive_stun(self, data: bytes, address: Address, by: socket.socket) -> None:
         dropped = self.counters.dropped
+        if data[:2] == _REQUEST and peek_ufrag(data) not in self._by_ufrag:  # before the costly parsing of a stranger's
+            dropped["stun_unknown"] += 1
+            return
         try:
             message = aioice.stun.parse_message(data)
         except (ValueError, struct.error, IndexError, KeyError):
