@@ -94,11 +94,11 @@ class PageServer:
         self._runner = web.AppRunner(app, access_log=None)
         self.url = ""
 
-    async def start(self) -> None:
+    async def start(self, host: str = "127.0.0.1") -> None:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, host, 0)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
+        self.url = f"http://{host}:{self._runner.addresses[0][1]}/"
 
     async def stop(self) -> None:
         await self._runner.cleanup()

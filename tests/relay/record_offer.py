@@ -1,10 +1,18 @@
-"""Record the offer of the installed Chromium: python -m tests.relay.record_offer > tests/relay/offer_chromium.sdp"""
+"""Record an installed browser's offer: python -m tests.relay.record_offer chromium > tests/relay/offer_chromium.sdp
 
+The browsers: chromium, firefox.
+"""
+
+import asyncio
 import sys
+import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.async_api import async_playwright
 
+from tests.relay.firefox import Firefox
+
+PAGE = (Path(__file__).parent / "call.html").as_uri()
 MAKE_OFFER = """async () => {
     const pc = new RTCPeerConnection({bundlePolicy: "max-bundle"});
     const stream = await navigator.mediaDevices.getUserMedia({audio: true, video: true});
@@ -18,13 +26,31 @@ MAKE_OFFER = """async () => {
     return (await pc.createOffer()).sdp;
 }"""
 
-if __name__ == "__main__":
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+
+async def record_chromium() -> str:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
             args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"],
         )
-        page = browser.new_page()
-        page.goto((Path(__file__).parent / "call.html").as_uri())
-        sys.stdout.write(page.evaluate(MAKE_OFFER))
-        browser.close()
+        page = await browser.new_page()
+        await page.goto(PAGE)
+        offer = await page.evaluate(MAKE_OFFER)
+        await browser.close()
+        return str(offer)
+
+
+async def record_firefox() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        browser = Firefox(Path(folder))
+        await browser.start()
+        try:
+            await browser.goto(PAGE)
+            return str(await browser.evaluate(MAKE_OFFER))
+        finally:
+            await browser.close()
+
+
+if __name__ == "__main__":
+    record = {"chromium": record_chromium, "firefox": record_firefox}[sys.argv[1]]
+    sys.stdout.write(asyncio.run(record()))

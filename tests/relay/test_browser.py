@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
+from tests.relay.firefox import FIREFOX, Firefox
 from tests.relay.harness import PageServer, RelayProcess, connect, until
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -44,7 +45,7 @@ class Stage:
         await self.pages[name].evaluate("wishes => join(wishes)", {"room": "r", "participant": name, **wishes})
 
     async def figures(self, name):
-        return await self.pages[name].evaluate("figures()")
+        return await self.pages[name].evaluate("() => figures()")
 
     async def decodes(self, name, slot, *, more=5):
         """Wait until `more` further pictures are decoded in this slot and sound is played out of it."""
@@ -165,3 +166,21 @@ async def test_joining_again_is_seen_in_the_same_slot(stage):
     await stage.decodes("a", where["b"], more=10)
     told = [e for e in stage.events if e.name == "slots" and e.participant == "a"][-1].data["slots"]
     assert {slot["participant"]: slot["slot"] for slot in told} == where
+
+
+@pytest.mark.skipif(not FIREFOX.exists(), reason="needs Debian's firefox-esr")
+async def test_firefox_and_chromium_see_and_hear_each_other(stage, tmp_path):
+    firefox = Firefox(tmp_path / "profile")
+    await firefox.start()
+    try:
+        await firefox.goto(stage.server.url)
+        stage.pages["fox"] = firefox
+        await stage.join("a")
+        await stage.join("fox")
+        await stage.decodes("a", 0)
+        await stage.decodes("fox", 0)
+        told = await until(lambda: [e for e in stage.events if e.name == "quality" and e.participant == "fox"], "told")
+        assert told[0].data["up"]["bits_per_second"] > 0
+        assert told[0].data["down"]["bits_per_second"] > 0
+    finally:
+        await firefox.close()
