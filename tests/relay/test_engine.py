@@ -249,7 +249,7 @@ async def test_a_thin_link_loses_the_picture_then_shows_none_and_gets_all_back(r
     relay.ticking.cancel()
     peer = relay.engine._peers[("r", "b")]
     now, seen = monotonic(), {"sight": Sight(estimate=50_000, falling=True, sound=75_000, picture=900_000, pictures=1)}
-    monkeypatch.setattr(peer, "look", lambda **_: seen["sight"])
+    monkeypatch.setattr(peer.meter, "look", lambda *_, **__: seen["sight"])
 
     def look_until(rung):
         nonlocal now
@@ -278,7 +278,7 @@ async def test_a_thin_link_loses_the_picture_then_shows_none_and_gets_all_back(r
     assert relay.told("slots", "a")[-1].data["slots"][0]["video"] is False
     again = await relay.join("b")
     peer = relay.engine._peers[("r", "b")]
-    monkeypatch.setattr(peer, "look", lambda **_: seen["sight"])
+    monkeypatch.setattr(peer.meter, "look", lambda *_, **__: seen["sight"])
     assert peer.ladder.rung == "sound_only", "a new connection over the same radio"
     seen["sight"] = Sight(estimate=3_000_000, sound=75_000)
     look_until("full")

@@ -14,7 +14,10 @@ GOOD = Sight(estimate=3_000_000, sound=RED_BITS, picture=1_500_000, pictures=1, 
 
 
 class Link:
-    """A simulated path: what is sent beyond its capacity is lost, the browser's estimate falls below its capacity."""
+    """A simulated path: what is sent beyond its capacity is lost, the browser's estimate falls below its capacity.
+
+    As with real browsers there is an estimate only while pictures come.
+    """
 
     def __init__(self, capacity, loss=0.0, *, ladder=None):
         self.capacity, self.loss = capacity, loss

@@ -12,6 +12,7 @@ from video_server.relay.counters import Counters
 from video_server.relay.feedback import Feedback
 from video_server.relay.forward import Forwarder
 from video_server.relay.ladder import Ladder
+from video_server.relay.limits import PACKET_COST
 from video_server.relay.liveness import PROBE_AFTER_SECONDS, Change, Liveness
 from video_server.relay.peers import Peer, assign_sending
 from video_server.relay.protocol import (
@@ -331,7 +332,8 @@ class Engine:
 
     def _look(self, peer: Peer, now: float) -> None:
         """Let a participant's link stand on the rung that it can carry, and tell how it does."""
-        former, peer.ladder = peer.ladder, peer.ladder.step(peer.look(now=now), now=now)
+        peer.look(now=now)
+        former, peer.ladder = peer.ladder, peer.ladder.step(peer.sight, now=now)
         if peer.ladder.lean != former.lean:
             peer.set_lean(lean=peer.ladder.lean)
         if peer.ladder.rung is not former.rung:
@@ -350,6 +352,10 @@ class Engine:
             return
         now = monotonic()
         peer.link.heard_at = now
+        peer.credit -= len(clear) + PACKET_COST
+        if peer.credit < 0:
+            self.counters.dropped["too_much"] += 1
+            return
         self.feedback.receive(peer, clear, now=now)
 
     def _send_rtcp(self, peer: Peer, data: bytes) -> None:

@@ -1,9 +1,11 @@
 """RTCP in both directions: what receivers ask for and publishers are told. Decisions take `now`, monotonic seconds."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from video_server.relay.counters import Counters
 from video_server.relay.ladder import ALL_BITS
+from video_server.relay.limits import refill
 from video_server.relay.peers import RESENDS_PER_TICK, Peer
 from video_server.relay.reports import note_sender_report, report_reception, shift_sender_report
 from video_server.relay.rtcp import (
@@ -11,6 +13,7 @@ from video_server.relay.rtcp import (
     Nack,
     ReceiverReport,
     Remb,
+    ReportBlock,
     SenderReport,
     build_key_frame_request,
     build_nack,
@@ -131,6 +134,7 @@ class Feedback:
             if not peer.up:
                 continue
             peer.resend_budget = RESENDS_PER_TICK
+            peer.credit = refill(peer.credit, TICK_SECONDS)
             for source in peer.sources.values():
                 if len(source.missing):
                     again = source.missing.due(now=now)
@@ -154,7 +158,8 @@ class Feedback:
         started = [source for source in peer.sources.values() if source.started]
         if not started:
             return
-        packet = build_receiver_report(peer.ssrc, [report_reception(source, now=now) for source in started])
+        blocks = [tell_weakest(report_reception(source, now=now), source) for source in started]
+        packet = build_receiver_report(peer.ssrc, blocks)
         packet += build_remb(peer.ssrc, find_cap(peer), [source.ssrc for source in started if source.kind == "video"])
         self._send(peer, packet)
 
@@ -169,3 +174,13 @@ def find_cap(peer: Peer) -> int:
         if output.link.media is not None
     }
     return min((receiver.picture_share(peer) for receiver in receivers), default=ALL_BITS) + SOUND_BITS
+
+
+def tell_weakest(block: ReportBlock, source: Source) -> ReportBlock:
+    """Return the report on a sound with the loss of its weakest receiver, where that gets it without redundancy.
+
+    Then the publisher's encoder puts its own redundancy into the sound (opus in-band FEC), which passes a thin link.
+    """
+    thin = [output.link.media for output in source.outputs if output.unwrap_red]
+    worst = max((receiver.sight.down_loss or 0.0 for receiver in thin if receiver is not None), default=0.0)
+    return replace(block, fraction_lost=max(block.fraction_lost, min(255, int(256 * worst))))

@@ -81,6 +81,11 @@ class Sight:
         sent = self.sound + self.picture
         return self.falling and self.estimate is not None and self.estimate < _CONGESTED * sent
 
+    @property
+    def thin(self) -> bool:
+        """Say whether even sound had better be less: without pictures browsers give no estimate, and loss must tell."""
+        return self.congested or (self.down_loss or 0.0) >= _HEAVY
+
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
@@ -107,7 +112,7 @@ class Ladder:
         if limit.depth > self.rung.depth:
             since = now if self.worse_since is None else self.worse_since
             if now - since >= _FALL_SECONDS[limit] or sight.quiet_seconds >= _QUIET_SECONDS:
-                return self._fall(limit, lean=sight.congested, now=now)
+                return self._fall(limit, lean=sight.thin, now=now)
             return replace(self._give_way(sight, now=now), worse_since=since, better_since=None)
         if not is_clean(self.rung, sight):
             return replace(self._give_way(sight, now=now), worse_since=None, better_since=None)
@@ -119,7 +124,7 @@ class Ladder:
     def _give_way(self, sight: Sight, *, now: float) -> "Ladder":
         """Return the same with the picture, or the sound, as large as the link can take now."""
         if self.rung.depth >= Rung.SOUND_ONLY.depth:
-            return self._fall(self.rung, lean=True, now=now) if sight.congested and not self.lean else self
+            return self._fall(self.rung, lean=True, now=now) if sight.thin and not self.lean else self
         if self.rung is Rung.NO_PICTURE:
             return self
         bits = choose_picture_bits(self.picture_bits, sight)
@@ -148,7 +153,7 @@ def find_limit(ladder: Ladder, sight: Sight) -> Rung:
     if up >= _HEAVY:
         return Rung.SOUND_ONLY
     if deep >= Rung.NO_PICTURE.depth:
-        return Rung.SOUND_ONLY if sight.congested or down >= _HEAVY else Rung.FULL
+        return Rung.SOUND_ONLY if sight.thin else Rung.FULL
     smallest = MIN_PICTURE_BITS * max(1, sight.pictures)
     starved = sight.congested and (sight.estimate or 0) - sight.sound < smallest
     drowned = down >= _HEAVY and ladder.picture_bits <= smallest

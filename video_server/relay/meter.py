@@ -45,7 +45,13 @@ class Meter:
         self._told_at = now
 
     def note_estimate(self, bits_per_second: int, *, now: float) -> None:
-        """Keep what the downlink carries by the browser's own reckoning (REMB)."""
+        """Keep what the downlink carries by the browser's own reckoning (REMB).
+
+        Browsers reckon by pictures alone, and go on repeating the last figure when there are none: a repetition is
+        no news.
+        """
+        if bits_per_second == self._estimate:
+            return
         if self._estimate is not None and bits_per_second < _FALLEN * self._estimate:
             self._lowest = bits_per_second
         elif self._lowest is not None and bits_per_second > _RISEN * self._lowest:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from video_server.relay.ladder import Ladder, Sight
+from video_server.relay.limits import MAX_CREDIT
 from video_server.relay.meter import Meter
 from video_server.relay.rtp import find_extension, mid_word, send_time_head
 from video_server.relay.sdp import ABS_SEND_TIME_URI, MID_URI, TRANSPORT_CC_URI, Format, Line, Offer, Sending
@@ -43,7 +44,8 @@ class Peer:
     transport_cc_byte   first byte of the transport-wide number's extension as it stands in packets; 0: not negotiated
     sources             by SSRC; rtx_sources: retransmission SSRC -> the source it repairs
     outputs             by (slot, kind); outputs_by_ssrc holds the same under both SSRCs
-    meter, ladder       how its link does, and where that puts it
+    credit              bytes that it may still send before the next tick
+    meter, ladder       how its link does, and where that puts it; sight is what was seen of it last
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class Peer:
         self.arrivals = ArrivalLog()
         self.kinds_seen: list[str] = []
         self.resend_budget = RESENDS_PER_TICK
+        self.credit = MAX_CREDIT
         self.asked_at: dict[int, float] = {}  # key frames, by media SSRC
         self.asks_pending: set[int] = set()
         self.meter = Meter(now=now)
         self.ladder = ladder
+        self.sight = Sight()
 
         sends = [line for line in offer.lines if not line.receives]
         self._line_by_ssrc = {ssrc: line for line in sends for ssrc in line.ssrcs}
@@ -197,10 +201,10 @@ class Peer:
                 return next((f.rtx_payload_type for f in formats if f.payload_type == source.payload_type), None)
         return None
 
-    def look(self, *, now: float) -> Sight:
-        """Return what was seen of its link since the last look."""
+    def look(self, *, now: float) -> None:
+        """See how its link did since the last look."""
         arrivals = self.arrivals if self.transport_cc_byte else None
-        return self.meter.look(
+        self.sight = self.meter.look(
             self.sources.values(), self.outputs.values(), arrivals, heard_at=self.link.heard_at, now=now
         )
 
