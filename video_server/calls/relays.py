@@ -5,7 +5,7 @@ that has least to do, by whoever needs it first; the others see the row and foll
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -131,9 +131,12 @@ class Relays:
         """Return where a participant's check runs, nothing when none does."""
         return self._echoes.get(participant_id, "")
 
-    async def join(self, *, appointment_id: str, participant_id: str, offer: str, admitted: bool) -> tuple[str, int]:
+    async def join(
+        self, *, appointment_id: str, participant_id: str, offer: str, admitted: bool, publish: Sequence[str]
+    ) -> tuple[str, int]:
         """Place the room, join it, and return the answer and the room's epoch.
 
+        publish  kinds of media that are forwarded of this participant, by its role; without any it takes no slot
         Raises   NoRelay, RelayRefused, CannotJoin
         """
         refused: set[str] = set()
@@ -142,7 +145,12 @@ class Relays:
             try:
                 answer = await _ask(
                     self._get_client(relay).join(
-                        room=appointment_id, epoch=epoch, participant=participant_id, offer=offer, admitted=admitted
+                        room=appointment_id,
+                        epoch=epoch,
+                        participant=participant_id,
+                        offer=offer,
+                        admitted=admitted,
+                        publish=publish,
                     )
                 )
             except RelayRefused as refusal:
@@ -165,11 +173,29 @@ class Relays:
         client = await self._find_client(appointment_id, epoch)
         await _ask(client.admit(room=appointment_id, epoch=epoch, participant=participant_id, admitted=admitted))
 
+    async def permit(self, *, appointment_id: str, epoch: int, participant_id: str, publish: Sequence[str]) -> None:
+        """Say anew what is forwarded of a participant. Raises NoRelay, RelayRefused."""
+        client = await self._find_client(appointment_id, epoch)
+        await _ask(client.permit(room=appointment_id, epoch=epoch, participant=participant_id, publish=publish))
+
+    async def hold(self, *, appointment_id: str, epoch: int, held: bool) -> None:
+        """Forward nothing of a room, or forward again; a room the relay does not have is fine. Raises NoRelay."""
+        with suppress(RelayRefused):
+            client = await self._find_client(appointment_id, epoch)
+            await _ask(client.hold(room=appointment_id, epoch=epoch, held=held))
+
     async def leave(self, *, appointment_id: str, epoch: int, participant_id: str) -> None:
         """Take a participant out; one that is out already is fine."""
         with suppress(NoRelay, RelayRefused):
             client = await self._find_client(appointment_id, epoch)
             await _ask(client.leave(room=appointment_id, epoch=epoch, participant=participant_id))
+
+    async def put_out(self, appointment_id: str, participant_id: str) -> None:
+        """Take a participant out of whatever relay holds the room, also when their page has lost its line to us."""
+        async with self._database.read() as db:
+            room = await service.find_room(db, appointment_id)
+        if room is not None and room.epoch:
+            await self.leave(appointment_id=appointment_id, epoch=room.epoch, participant_id=participant_id)
 
     async def close_room(self, appointment_id: str) -> None:
         """Put everybody out of a room that has ended, also those whose page has lost its line to us."""

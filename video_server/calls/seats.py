@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from video_server.calls import asking, listening, metrics, page_news, pauses, service
+from video_server.calls import asking, listening, metrics, page_news, pauses, roles, service
 from video_server.calls.model import FINAL, Participant, Role, RoomView, State
 from video_server.calls.quality import Meter, Stretch, parse_link, parse_page
 from video_server.calls.relays import RELAYS, NoRelay, Relays
@@ -144,6 +144,7 @@ class Seat:
         self._shown: Mapping[str, Any] | None = None
         self._epoch = 0  # of the room we have joined at the relay, 0 when we have not
         self._at_door: bool | None = False  # whether the relay was told that we are admitted; None: not known
+        self._told: tuple[Role, bool] | None = None  # as which role, and whether the room is held, the relay was told
         self._is_new = True  # has not looked at the room yet
         self._checking = False  # an echo is running
         self._offers = Allowance(MOST_OFFERS, OFFERS_PER_SECOND)
@@ -299,6 +300,7 @@ class Seat:
             self._adopt(view)
             await self._follow_room(view)
             await self._follow_at_relay(person, still=still)
+            await self._follow_rights(view, person)
         for lost in listening.lost(view, self._clock()):
             if lost.id != self._person.id:
                 await self._put_out(lost, view)
@@ -353,6 +355,18 @@ class Seat:
             except (NoRelay, RelayRefused) as refusal:
                 log.info("door_not_moved", code=refusal.code)  # we are not there; a fresh offer carries the state
                 self._epoch, self._at_door = 0, False
+
+    async def _follow_rights(self, view: RoomView, person: Participant) -> None:
+        """Tell the relay what it may forward: of us, by our role, and of the room, nothing while it is held."""
+        if not self._epoch or self._told == (person.role, view.is_held):
+            return
+        place = {"appointment_id": person.appointment_id, "epoch": self._epoch}
+        try:
+            await self._relays.permit(**place, participant_id=person.id, publish=roles.may_publish(person.role))  # type: ignore[arg-type]
+            await self._relays.hold(**place, held=view.is_held)  # type: ignore[arg-type]
+            self._told = (person.role, view.is_held)
+        except (NoRelay, RelayRefused) as refusal:
+            log.info("rights_not_told", code=refusal.code)  # we are not there; a fresh offer carries them
 
     async def _hear(self, message: dict[str, Any]) -> None:
         kind = message["type"]
@@ -417,25 +431,32 @@ class Seat:
             )
         admitted = person.state is State.ADMITTED
         answer, self._epoch = await self._relays.join(
-            appointment_id=person.appointment_id, participant_id=person.id, offer=sdp, admitted=admitted
+            appointment_id=person.appointment_id,
+            participant_id=person.id,
+            offer=sdp,
+            admitted=admitted,
+            publish=roles.may_publish(person.role),
         )
-        self._at_door = admitted
-        await self._check_again(person)
+        self._at_door, self._told = admitted, None
+        await self._check_again(person.id)
         return answer
 
-    async def _check_again(self, before: Participant) -> None:
-        """Take back a connection whose participant was put out while it was made: without our answer it never stood.
+    async def _check_again(self, participant_id: str) -> None:
+        """Look again before the page has its answer, without which the connection never stands.
 
+        Whoever was put out meanwhile does not get it, and a room that is held is held before anybody hears more.
         Raises   CannotJoin
         """
         async with self._database.read() as db:
-            person = await service.get_participant(db, before.id)
-        if person.state is before.state:
-            return
-        if person.state not in {State.WAITING, State.ADMITTED}:
+            view = await service.view(db, self._person.appointment_id)
+        person = view.by_id(participant_id)
+        if person is None or person.state not in {State.WAITING, State.ADMITTED}:
             epoch, self._epoch, self._at_door = self._epoch, 0, False
-            await self._relays.leave(appointment_id=person.appointment_id, epoch=epoch, participant_id=person.id)
+            await self._relays.leave(
+                appointment_id=self._person.appointment_id, epoch=epoch, participant_id=participant_id
+            )
             raise service.CannotJoin
+        await self._follow_rights(view, person)
 
     async def _leave(self) -> None:
         await self._keep(self._meter.close(self._clock()))
