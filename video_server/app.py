@@ -11,6 +11,7 @@ from video_server.accounts import views as accounts_views
 from video_server.appointments import views as appointments_views
 from video_server.booth import actions as booth_actions
 from video_server.booth import evidence as booth_evidence
+from video_server.booth import people as booth_people
 from video_server.booth import statement as booth_statement
 from video_server.booth import views as booth_views
 from video_server.booth import ws as booth_ws
@@ -28,6 +29,7 @@ from video_server.evidence import views as evidence_views
 from video_server.evidence.link import STORE, StoreLink
 from video_server.phone import doors as phone_doors
 from video_server.phone import evidence as phone_evidence
+from video_server.phone import guests as phone_guests
 from video_server.phone import statement as phone_statement
 from video_server.phone import views as phone_views
 from video_server.phone import ws as phone_ws
@@ -47,11 +49,13 @@ ROUTES: Sequence[Iterable[web.AbstractRouteDef]] = (
     phone_doors.routes,
     phone_views.routes,
     phone_ws.routes,
+    phone_guests.routes,
     phone_statement.routes,
     phone_evidence.routes,
     booth_views.routes,
     booth_actions.routes,
     booth_ws.routes,
+    booth_people.routes,
     booth_statement.routes,
     booth_evidence.routes,
     evidence_views.routes,

@@ -7,6 +7,7 @@ import { Devices } from "./booth-devices.js";
 import { startEnd } from "./booth-end.js";
 import { startNotes } from "./booth-notes.js";
 import { Words, ask, get, read, show, write } from "./booth-page.js";
+import { People } from "./booth-people.js";
 import { RoomDrawing } from "./booth-room.js";
 import { Remotes } from "./booth-remotes.js";
 import { OfficerEvidence } from "./evidence_officer.js";
@@ -26,6 +27,7 @@ const drawing = new RoomDrawing({
   onAdmit: admit,
   onDismiss: dismiss,
 });
+const people = new People({ ...config, words });
 const evidence = new OfficerEvidence({ ...config, words, ahead: Date.parse(config.now) - Date.now() });
 const statement = startStatement({ here: config.here, words });
 const notes = startNotes({ url: `${config.here}/note`, ...config.note, words });
@@ -42,6 +44,7 @@ let call = null;
 const trouble = { closed: "", server: "", relay: "", media: "" };
 let downSince = 0;
 let isOver = false;
+let hasLeft = false;
 
 startEnd({
   words,
@@ -54,9 +57,11 @@ socket.addEventListener("state", (event) => {
   const room = detail(event);
   remotes.setAdmitted(room.admitted);
   drawing.draw(room);
+  people.follow(room);
   statement.follow(room.statement);
   evidence.follow(room);
   if (room.ended && !isOver) finish();
+  if (config.listens && !call && !isOver && !hasLeft) void goOnCamera();
 });
 socket.addEventListener("down", (event) => {
   downSince = detail(event).since;
@@ -108,7 +113,7 @@ document.addEventListener("keydown", (event) => {
 async function goOnCamera() {
   if (call || isOver) return;
   button.go.disabled = true;
-  const stream = devices.stream ?? (await devices.open());
+  const stream = config.listens ? new MediaStream() : (devices.stream ?? (await devices.open())); // who listens sends nothing
   button.go.disabled = false;
   if (!stream || call || isOver) return;
   const started = new Call({ socket, stream, iceServers: config.iceServers, slots: config.slots });
@@ -143,6 +148,7 @@ function hangUp() {
 }
 
 function leave() {
+  hasLeft = true;
   socket.send({ type: "leave" });
   hangUp();
   write(get("own-notice", HTMLElement), words.say("youLeft"));
@@ -179,7 +185,8 @@ function setMuted() {
 function drawButtons() {
   const gone = isOver || trouble.closed !== "";
   button.go.hidden = call !== null || gone;
-  for (const one of [button.mute, button.camera, button.leave]) one.hidden = call === null;
+  for (const one of [button.mute, button.camera]) one.hidden = call === null || config.listens;
+  button.leave.hidden = call === null;
   get("go-to-end", HTMLElement).hidden = isOver;
   get("end-call", HTMLElement).hidden = isOver;
   drawing.onCamera = call !== null;
@@ -224,4 +231,4 @@ function detail(event) {
 socket.open();
 drawButtons();
 if (sessionStorage.getItem(onCameraKey)) void goOnCamera(); // the page was reloaded in mid-call
-else void devices.openIfAllowed();
+else if (!config.listens) void devices.openIfAllowed();

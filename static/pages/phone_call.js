@@ -8,6 +8,7 @@ import { Check, mirror, openCamera, reopen } from "./phone_check.js";
 import { LEAVING } from "./exit.js";
 import { notice } from "./phone_notices.js";
 import { copyLink, letSleep, one, root, say, showSection, stayAwake } from "./phone_page.js";
+import { Others } from "./phone_others.js";
 import { PersonEvidence } from "./evidence_person.js";
 import { PersonStatement } from "./statement_person.js";
 
@@ -48,8 +49,15 @@ const check = new Check(one(root, '[data-section="check"]'), {
   onReady: enter,
 });
 
-const statement = new PersonStatement(one(root, "[data-statement]"), one(root, "[data-stage]"));
-const evidence = new PersonEvidence(one(root, "[data-evidence]"), one(root, "[data-stage]"));
+const isGuest = root.querySelector("[data-statement]") === null; // a guest's page has neither statement nor evidence
+const statement = isGuest ? null : new PersonStatement(one(root, "[data-statement]"), one(root, "[data-stage]"));
+const evidence = isGuest ? null : new PersonEvidence(one(root, "[data-evidence]"), one(root, "[data-stage]"));
+const others = new Others(one(root, "[data-others]"), {
+  send: (message) => socket.send(message),
+  setMuted: (muted) => {
+    if (trouble.isMuted !== muted) toggleMute();
+  },
+});
 
 // --- the room ---
 
@@ -64,8 +72,8 @@ socket.addEventListener("up", () => {
 });
 socket.addEventListener("closed", (event) => {
   const { reason } = /** @type {CustomEvent} */ (event).detail;
-  if (isAway || reason === "bye" || ["ended", "replaced"].includes(section)) return;
-  if (snapshot?.view !== "replaced") show(reason === "elsewhere" ? "elsewhere" : "closed");
+  if (isAway || reason === "bye" || ["ended", "replaced", "removed"].includes(section)) return;
+  if (!["replaced", "removed"].includes(snapshot?.view)) show(reason === "elsewhere" ? "elsewhere" : "closed");
   letGo();
 });
 
@@ -77,15 +85,15 @@ function follow(state) {
   if (view === "exited" || view === "start") {
     isAway = true;
     letGo();
-    evidence.close();
+    evidence?.close();
     location.replace(given.home); // says what may be said
     return;
   }
-  if (view === "ended" || view === "replaced") {
+  if (view === "ended" || view === "replaced" || view === "removed") {
     one(root, "[data-ended-copies]").hidden = view !== "ended" || !state.statement;
-    if (view === "ended") evidence.moveTo(one(root, "[data-ended-uploads]"));
-    else evidence.close();
-    if (view === "ended") say("[data-outcome]", given.after[state.outcome ?? ""] ?? given.after[""]);
+    if (view === "ended") evidence?.moveTo(one(root, "[data-ended-uploads]"));
+    else evidence?.close();
+    if (view === "ended" && !isGuest) say("[data-outcome]", given.after[state.outcome ?? ""] ?? given.after[""]);
     show(view);
     letGo();
     socket.close();
@@ -113,8 +121,9 @@ function showRoom(state) {
   say("[data-waiting-words]", state.officer.present ? state.officer.knows : state.officer.away);
   say("[data-waiting-since]", state.since_words ? words.since.replace("{time}", state.since_words) : "");
   trouble.inCall = state.view === "call";
-  statement.follow(trouble.inCall ? state.statement : null);
-  if (trouble.inCall) evidence.follow(state.evidence);
+  statement?.follow(trouble.inCall ? state.statement : null);
+  if (trouble.inCall) evidence?.follow(state.evidence);
+  if (trouble.inCall) others.follow(state);
   show(trouble.inCall ? "call" : "waiting");
   if (trouble.inCall) attach();
 }
@@ -183,7 +192,7 @@ function play() {
 /** Let go of call, camera, microphone and screen. */
 function letGo() {
   check.close();
-  statement.close();
+  statement?.close();
   call?.close();
   call = null;
   for (const track of devices?.stream.getTracks() ?? []) track.stop();
@@ -209,7 +218,7 @@ function leave() {
 document.addEventListener(LEAVING, () => {
   isAway = true;
   letGo();
-  evidence.close();
+  evidence?.close();
   socket.close();
 });
 

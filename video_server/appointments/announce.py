@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from video_server.appointments import storage
-from video_server.appointments.model import Appointment
+from video_server.appointments.model import Appointment, Guest
 from video_server.audit import service as audit
 from video_server.audit.model import actor_of
 from video_server.core import events
@@ -15,6 +15,7 @@ from video_server.incidents.model import Incident
 from video_server.texts import service as texts
 
 _SAY_CANCELLED_FOR = timedelta(hours=1)
+_SAY_INVITED_FOR = timedelta(hours=1)
 
 
 def subject_of(appointment: Appointment) -> str:
@@ -69,6 +70,9 @@ async def moved(
         await texts.void(db, subject=subject_of(after), now=now)
         await _queue(db, "moved", after, incident, link_id=link_id, expires_at=after.ends_at, now=now)
         await _queue_reminders(db, after, incident, link_id=link_id, now=now, force=force)
+        for guest in await _texted(db, after):
+            await _queue(db, "moved", after, incident, guest=guest, expires_at=after.ends_at, now=now)
+            await _queue_reminders(db, after, incident, guest=guest, now=now, force=force)
     if before.officer_id != after.officer_id:
         await events.record(db, "diary", before.officer_id, now=now)
     await changed(db, after, now=now)
@@ -82,7 +86,8 @@ async def cancelled(db: Connection, appointment: Appointment, *, by: str, now: d
     incident = await incidents.get_incident(db, appointment.incident_id)
     await texts.void(db, subject=subject_of(appointment), now=now)
     expires_at = max(appointment.ends_at, now + _SAY_CANCELLED_FOR)
-    await _queue(db, "cancelled", appointment, incident, link_id=None, expires_at=expires_at, now=now)
+    for guest in (None, *await _texted(db, appointment)):
+        await _queue(db, "cancelled", appointment, incident, guest=guest, expires_at=expires_at, now=now)
     await changed(db, appointment, now=now)
 
 
@@ -91,6 +96,34 @@ async def ended(db: Connection, appointment: Appointment, *, by: str, now: datet
     await _record(db, "appointments.ended", appointment, by=by, now=now, outcome=appointment.outcome)
     await texts.void(db, subject=subject_of(appointment), now=now)
     await changed(db, appointment, now=now)
+
+
+async def invited(
+    db: Connection, appointment: Appointment, guest: Guest, *, by: str, now: datetime, force: Force
+) -> None:
+    """Record an invitation; who is to be texted gets the link and the reminders."""
+    details = {"guest": guest.id, "role": guest.role.value, "texted": guest.person_id is not None}
+    await _record(db, "appointments.guest_invited", appointment, by=by, now=now, **details)
+    if guest.person_id is not None:
+        incident = await incidents.get_incident(db, appointment.incident_id)
+        expires_at = max(appointment.ends_at, now + _SAY_INVITED_FOR)
+        await _queue(db, "invited", appointment, incident, guest=guest, expires_at=expires_at, now=now)
+        await _queue_reminders(db, appointment, incident, guest=guest, now=now, force=force)
+    await events.record(db, "room", appointment.id, now=now)
+
+
+async def uninvited(db: Connection, guest: Guest, *, by: str, now: datetime) -> None:
+    """Record that an invitation was taken back."""
+    subject = f"appointment:{guest.appointment_id}"
+    details = {"guest": guest.id, "role": guest.role.value}
+    action = "appointments.guest_revoked"
+    await audit.record(db, actor=actor_of(by), action=action, subject=subject, now=now, details=details)
+    await events.record(db, "room", guest.appointment_id, now=now)
+
+
+async def _texted(db: Connection, appointment: Appointment) -> list[Guest]:
+    """Return the guests who are told by text of what becomes of the appointment."""
+    return [one for one in await storage.list_guests(db, appointment.id) if one.person_id and not one.revoked_at]
 
 
 async def changed(db: Connection, appointment: Appointment, *, now: datetime) -> None:
@@ -111,7 +144,8 @@ async def _queue_reminders(
     appointment: Appointment,
     incident: Incident,
     *,
-    link_id: str | None,
+    link_id: str | None = None,
+    guest: Guest | None = None,
     now: datetime,
     force: Force,
 ) -> None:
@@ -124,6 +158,7 @@ async def _queue_reminders(
                 appointment,
                 incident,
                 link_id=link_id,
+                guest=guest,
                 due_at=due_at,
                 expires_at=appointment.starts_at,
                 now=now,
@@ -136,15 +171,19 @@ async def _queue(
     appointment: Appointment,
     incident: Incident,
     *,
-    link_id: str | None,
+    link_id: str | None = None,
+    guest: Guest | None = None,
     expires_at: datetime,
     now: datetime,
     due_at: datetime | None = None,
 ) -> None:
+    """Queue a text with its link; to a guest in place of the person, with the guest's own."""
+    if guest is not None and kind != "cancelled":
+        link_id = guest.id
     await texts.queue(
         db,
         kind=kind,
-        person_id=appointment.person_id,
+        person_id=guest.person_id if guest and guest.person_id else appointment.person_id,
         subject=subject_of(appointment),
         link_id=link_id,
         values={"reference": incident.reference, "starts_at": appointment.starts_at.isoformat()},

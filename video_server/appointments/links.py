@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 
 from video_server.appointments import storage
-from video_server.appointments.model import Appointment, LinkView, link_state, room_closes_at
+from video_server.appointments.model import Appointment, Guest, LinkView, link_state, room_closes_at
 from video_server.audit import service as audit
 from video_server.core.database import Connection
 from video_server.core.errors import N_, Refusal
@@ -90,9 +90,19 @@ async def trade(
 
 
 async def link_url(db: Connection, link_id: str, *, key_ring: KeyRing, public_url: str) -> str | None:
-    """Write a link's address again, for a text at hand-over; None when it was voided."""
+    """Write a link's address again, the person's or a guest's, for a text at hand-over; None when it was voided."""
     found = await storage.find_link(db, link_id)
-    return f"{public_url}/j/{key_ring.link_token(*found)}" if found else None
+    if found:
+        return f"{public_url}/j/{key_ring.link_token(*found)}"
+    guest = await storage.find_guest(db, guest_id=link_id)
+    if guest is None or guest.revoked_at is not None:
+        return None
+    return guest_url(guest, key_ring=key_ring, public_url=public_url)
+
+
+def guest_url(guest: Guest, *, key_ring: KeyRing, public_url: str) -> str:
+    """Write the address of a guest's link."""
+    return f"{public_url}/g/{key_ring.guest_token(guest.id, guest.generation)}"
 
 
 async def find_link_of(db: Connection, appointment_id: str) -> str | None:

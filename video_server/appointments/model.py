@@ -64,6 +64,56 @@ class LinkView:
     appointment: Appointment | None
 
 
+class GuestRole(StrEnum):
+    """As what somebody is invited to one call; the same codes stand among `calls.model.Role`."""
+
+    GUARDIAN = "guardian"
+    APPROPRIATE_ADULT = "appropriate_adult"
+    INTERPRETER = "interpreter"
+    INTERMEDIARY = "intermediary"
+    SUPPORTER = "supporter"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """An invitation to one call and nothing else.
+
+    name        as everybody in the call is told
+    language    of their pages and texts
+    signs       a BSL interpreter
+    person_id   whom texts go to; None when the link is passed on in another way
+    generation  of the link's token
+    """
+
+    id: str
+    appointment_id: str
+    role: GuestRole
+    name: str
+    language: str
+    signs: bool
+    person_id: str | None
+    generation: int
+    invited_by: str
+    invited_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class GuestLinkView:
+    """What a guest's link leads to now. An unknown link carries nothing."""
+
+    state: LinkState
+    guest: Guest | None = None
+    appointment: Appointment | None = None
+
+
+def guest_link_state(guest: Guest, appointment: Appointment, *, now: datetime, force: Force) -> LinkState:
+    """Say what a guest's link leads to at `now`: it ends with the call, and with the invitation."""
+    if appointment.state is State.ENDED:
+        return "over"
+    return link_state(appointment, voided=guest.revoked_at is not None, now=now, force=force)
+
+
 OUTCOMES = (
     ("seen", N_("Seen: the appointment was completed")),
     ("rebook", N_("Started, another appointment is needed")),

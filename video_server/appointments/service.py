@@ -236,6 +236,7 @@ async def cancel(db: Connection, appointment_id: str, *, by: str, reason: str, n
     await storage.delete_quarters(db, appointment_id)
     await storage.void_links(db, appointment_id, now=now)
     await sessions.end_sessions_of(db, "phone", appointment_id, why="cancelled", now=now)
+    await _end_guests(db, appointment_id, why="cancelled", now=now)
     appointment = replace(before, state=State.CANCELLED, ended_at=now, cancel_reason=reason)
     await announce.cancelled(db, appointment, by=by, now=now)
     return appointment
@@ -252,9 +253,16 @@ async def end(db: Connection, appointment_id: str, *, outcome: str, by: str, now
     if not await storage.finish(db, appointment_id, state=State.ENDED, outcome=outcome, now=now):
         _booked(await get(db, appointment_id))
         raise AlreadyEnded
+    await _end_guests(db, appointment_id, why="ended", now=now)
     appointment = replace(before, state=State.ENDED, ended_at=now, outcome=outcome)
     await announce.ended(db, appointment, by=by, now=now)
     return appointment
+
+
+async def _end_guests(db: Connection, appointment_id: str, *, why: str, now: datetime) -> None:
+    """What a guest was given ends with the call."""
+    for guest in await storage.list_guests(db, appointment_id):
+        await sessions.end_sessions_of(db, "guest", guest.id, why=why, now=now)
 
 
 def _booked(appointment: Appointment) -> Appointment:

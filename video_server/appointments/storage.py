@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from video_server.appointments.model import Appointment, State
+from video_server.appointments.model import Appointment, Guest, GuestRole, State
 from video_server.core.database import METADATA, Connection, UtcDateTime
 
 appointments = Table(
@@ -64,6 +65,25 @@ links = Table(
     Column("voided_at", UtcDateTime),
 )
 
+guests = Table(
+    "guests",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("appointment_id", String(32), ForeignKey("appointments.id"), nullable=False, index=True),
+    Column("role", String(20), nullable=False),
+    Column("name", String(60), nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("signs", Boolean, nullable=False),
+    Column("person_id", String(32), ForeignKey("people.id")),
+    Column("generation", Integer, nullable=False),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("invited_by", String(80), nullable=False),
+    Column("invited_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    Column("form_id", String(32), unique=True),  # a form sent twice is one invitation
+)
+
+_GUEST_COLUMNS = [column for column in guests.c if column.name not in {"token_sha256", "form_id"}]
 _COLUMNS = [column for column in appointments.c if column.name != "form_id"]
 
 
@@ -243,6 +263,53 @@ async def find_link_of(db: Connection, appointment_id: str) -> str | None:
         select(links.c.id).where(links.c.appointment_id == appointment_id, links.c.voided_at.is_(None))
     )
     return found
+
+
+async def lock(db: Connection, appointment_id: str) -> None:
+    """Let changes around one appointment wait for each other (PostgreSQL; on SQLite every writer waits anyway)."""
+    await db.execute(select(appointments.c.id).where(appointments.c.id == appointment_id).with_for_update())
+
+
+async def insert_guest(db: Connection, guest: Guest, *, token_sha256: str, form_id: str | None) -> None:
+    """Insert an invitation; IntegrityError when the form was used already (the transaction survives)."""
+    async with db.begin_nested():
+        await db.execute(insert(guests).values(**vars(guest), token_sha256=token_sha256, form_id=form_id))
+
+
+async def find_guest(
+    db: Connection, *, guest_id: str | None = None, form_id: str | None = None, token_sha256: str | None = None
+) -> Guest | None:
+    """Return an invitation by one of the three."""
+    asked = (
+        (guests.c.id, guest_id),
+        (guests.c.form_id, form_id),
+        (guests.c.token_sha256, token_sha256),
+    )
+    [condition] = [column == value for column, value in asked if value is not None]
+    row = (await db.execute(select(*_GUEST_COLUMNS).where(condition))).first()
+    return _to_guest(row) if row else None
+
+
+async def list_guests(db: Connection, appointment_id: str) -> Sequence[Guest]:
+    """Return every invitation to an appointment, taken back or not, in the order they were made."""
+    rows = await db.execute(
+        select(*_GUEST_COLUMNS)
+        .where(guests.c.appointment_id == appointment_id)
+        .order_by(guests.c.invited_at, guests.c.id)
+    )
+    return [_to_guest(row) for row in rows]
+
+
+async def revoke_guest(db: Connection, guest_id: str, *, now: datetime) -> bool:
+    """Take an invitation back; False when that was done before."""
+    done = await db.execute(
+        update(guests).where(guests.c.id == guest_id, guests.c.revoked_at.is_(None)).values(revoked_at=now)
+    )
+    return done.rowcount == 1
+
+
+def _to_guest(row: Row[Any]) -> Guest:
+    return Guest(**dict(row._mapping) | {"role": GuestRole(row.role)})
 
 
 async def _first(db: Connection, query: Select[Any]) -> Appointment | None:

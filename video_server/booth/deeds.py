@@ -13,6 +13,9 @@ WORDS: Mapping[str, str] = {
     "appointments.cancelled": N_("cancelled the appointment"),
     "appointments.ended": N_("ended the appointment"),
     "appointments.link_traded": N_("opened the link in the text message"),
+    "appointments.guest_invited": N_("invited somebody to the call"),
+    "appointments.guest_revoked": N_("took an invitation back"),
+    "appointments.guest_link_traded": N_("opened the link of an invitation"),
     "appointments.seen": N_("saw the person for the first time"),
     "booth.taken_over": N_("took over a colleague's appointment"),
     "calls.arrived": N_("opened the page of the call"),
@@ -22,9 +25,10 @@ WORDS: Mapping[str, str] = {
     "calls.word_given:wrong": N_("gave a wrong agreed word"),
     "calls.waiting": N_("started to wait"),
     "calls.admitted": N_("let the person in"),
+    "calls.admitted:guest": N_("let a guest in"),
     "calls.left": N_("left the call"),
     "calls.officer_left": N_("left the call"),
-    "calls.removed": N_("took a guest out of the call, or took an invitation back"),
+    "calls.removed": N_("took a guest out of the call"),
     "calls.pause_asked": N_("asked for a pause"),
     "calls.pause_began": N_("paused the call"),
     "calls.pause_ended": N_("went on after the pause"),
@@ -103,6 +107,8 @@ def _who(actor: str, names: Mapping[str, str]) -> str:
         return names.get(id_, gettext("A colleague"))
     if kind == "staff-session":
         return gettext("An officer")
+    if kind == "guest-session":
+        return gettext("A guest")
     if kind in {"phone", "phone-session"}:
         return gettext("The person's phone")
     return gettext("The system")

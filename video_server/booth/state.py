@@ -25,6 +25,9 @@ def draw(
             "ends_at": appointment.ends_at.isoformat(),
         },
         "waiting": [_person(person, now) for person in view.participants if person.role is Role.VICTIM],
+        "guest_sessions": [
+            {**_person(person, now), "guest": person.guest_id} for person in view.participants if person.guest_id
+        ],
         "admitted": admitted.id if admitted else None,
         "me": me.id if me else None,
         "alerts": [_alert(alert) for alert in view.alerts if alert.dismissed_at is None],

@@ -9,10 +9,11 @@ from aiohttp import web
 from video_server.accounts import access as staff_access
 from video_server.accounts.model import Role, Staff
 from video_server.appointments import service as appointments
-from video_server.appointments.model import Appointment, State
+from video_server.appointments.model import Appointment, GuestRole, State
 from video_server.audit import service as audit
 from video_server.booth import access, deeds, diary, reading
 from video_server.calls import model as calls_model
+from video_server.calls import roles
 from video_server.calls import service as calls
 from video_server.core import keys
 from video_server.core.database import Connection
@@ -25,6 +26,8 @@ routes = web.RouteTableDef()
 
 FURTHEST = timedelta(days=370)
 """How far from today the diary turns its pages."""
+LISTEN = "listen"
+"""The query of a page that only listens; it counts for supervisors alone."""
 ALERTS_STAY_DAYS = 7
 """Today's diary shows alerts of so many days before, until somebody has seen them."""
 
@@ -103,6 +106,10 @@ async def render_call(request: web.Request, *, problem: str | None = None, statu
         note=note,
         outcomes=[{"value": code, "text": words} for code, words in reading.outcome_words()],
         statement_choices=back_page.choices(),
+        guest_roles=[
+            {"value": role.value, "text": i18n.gettext(roles.WORDS[calls_model.Role(role.value)])} for role in GuestRole
+        ],
+        listening=_listening(request, appointment),
         problem=problem,
         status=status,
     )
@@ -203,6 +210,15 @@ def _named(row: dict[str, Any]) -> dict[str, Any]:
     return {"appointment": row["id"], "reference": row["reference"], "name": row["name"]}
 
 
+def _listening(request: web.Request, appointment: Appointment) -> dict[str, Any]:
+    """Say whether this page only listens, whether it might, and the way to the other kind."""
+    person = request[staff_access.STAFF]
+    here = request.app.router["booth.call"].url_for(appointment=appointment.id)
+    may = person.holds(Role.SUPERVISOR) and appointment.officer_id != person.id
+    on = may and LISTEN in request.query
+    return {"may": may, "on": on, "other": str(here if on else here.with_query(LISTEN))}
+
+
 def _config(
     request: web.Request, appointment: Appointment, name: str, note: calls_model.Note, *, now: datetime, force: Force
 ) -> dict[str, Any]:
@@ -210,7 +226,8 @@ def _config(
     here = str(request.app.router["booth.call"].url_for(appointment=appointment.id))
     return {
         "here": here,
-        "socket": f"{here}/socket",
+        "socket": f"{here}/socket" + (f"?{LISTEN}" if _listening(request, appointment)["on"] else ""),
+        "listens": _listening(request, appointment)["on"],
         "name": name,
         "language": i18n.current(),
         "timezone": str(force.timezone),

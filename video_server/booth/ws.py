@@ -6,8 +6,9 @@ from video_server.accounts import access
 from video_server.accounts import service as accounts
 from video_server.accounts.model import Role
 from video_server.appointments import service as appointments
-from video_server.booth import state
+from video_server.booth import people, state
 from video_server.booth.access import access_appointment, may_open
+from video_server.booth.views import LISTEN
 from video_server.calls import devices, listening, service
 from video_server.calls.model import Participant, RoomView
 from video_server.calls.model import Role as RoomRole
@@ -19,9 +20,6 @@ from video_server.statements import drawing as statements
 from video_server.web import app_keys, sessions, sockets
 
 routes = web.RouteTableDef()
-
-LISTEN = "listen"
-"""The query of a page that only listens; it counts for supervisors alone."""
 
 
 @routes.get("/booth/appointments/{appointment}/socket", name="booth.socket")
@@ -56,6 +54,7 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
         return {
             "statement": await statements.mark_for_officer(db, me.appointment_id),
             "evidence": await evidence.for_officer(db, me.appointment_id),
+            "guests": await people.draw_guests(db, me.appointment_id),
         }
 
     async def still(db: Connection) -> bool:

@@ -81,11 +81,19 @@ def draw(view: RoomView, me: Participant | None, *, victim: str, now: datetime) 
         "listeners": say_listeners(view),
         "held": view.is_held,
         "held_words": say_hold(view),
+        "pause_asked": view.pause is not None and not view.is_held,
         "asked": say_asked(me),
     }
 
 
-NOTHING: Mapping[str, Any] = {"people": [], "listeners": [], "held": False, "held_words": "", "asked": None}
+NOTHING: Mapping[str, Any] = {
+    "people": [],
+    "listeners": [],
+    "held": False,
+    "held_words": "",
+    "pause_asked": False,
+    "asked": None,
+}
 """What somebody is told of the others who is not in the call."""
 
 _LISTENS = N_("A supervisor, %(name)s, is listening.")

@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from video_server.accounts.model import Staff
+from video_server.appointments import guests
 from video_server.appointments import service as appointments
-from video_server.appointments.model import Appointment
+from video_server.appointments.model import Appointment, Guest
 from video_server.appointments.model import State as Standing
 from video_server.audit import service as audit
 from video_server.calls import storage
@@ -35,6 +36,7 @@ from video_server.tasks import service as tasks
 from video_server.texts import service as texts
 from video_server.web import sessions
 
+MOST_IN_CALL = 5
 MOST_SESSIONS = 8  # open ones of one link at a time; officers are never turned away
 NOTE_CHARACTERS = 20_000
 OPEN = frozenset(State) - FINAL
@@ -51,6 +53,11 @@ class CannotJoin(Conflict):
 class NotWaiting(Conflict):
     code = "not_waiting"
     public = N_("This person is not waiting any more. Look at the list again.")
+
+
+class RoomFull(Conflict):
+    code = "room_full"
+    public = N_("There are five people in this call already. Somebody must leave before another one can be let in.")
 
 
 class NoteChanged(Conflict):
@@ -79,12 +86,14 @@ async def arrive(
     device: str,
     now: datetime,
     staff: Staff | None = None,
+    guest: Guest | None = None,
 ) -> Participant:
     """Put a session into its room, once; return where it stands. An officer is in the call at once.
 
-    A supervisor who only listens is in it from `listening.start` on; a guest comes by `guests.arrive`.
+    A supervisor who only listens is in it from `listening.start` on.
 
     staff    who an officer is: others in the room are told the name
+    guest    by which invitation a guest comes
     device   a few words of which device this is ("iPhone, Safari"), so that two sessions can be told apart
     Raises   TooMany when MOST_SESSIONS people with this link are all here
     """
@@ -92,15 +101,15 @@ async def arrive(
     if found is not None:
         return found
     await storage.ensure_room(db, appointment.id, now=now)
-    if role is Role.VICTIM:
-        await _make_place(db, appointment.id, now=now)
+    if staff is None:
+        await _make_place(db, appointment.id, guest_id=guest.id if guest else None, now=now)
     admitted = role is Role.OFFICER
     person = Participant(
         id=keys.new_id(),
         appointment_id=appointment.id,
         session_id=session_id,
         role=role,
-        state=_FIRST.get(role, State.ARRIVED),
+        state=State.CHECKING if guest else _FIRST.get(role, State.ARRIVED),
         device=device[:80],
         word=Word.NONE,
         arrived_at=now,
@@ -113,8 +122,10 @@ async def arrive(
         silent_since=None,
         socket=None,
         staff_id=staff.id if staff else None,
-        name=staff.name if staff else "",
+        name=staff.name if staff else guest.name if guest else "",
         collar_number=staff.collar_number if staff else "",
+        guest_id=guest.id if guest else None,
+        signs=guest.signs if guest else False,
     )
     try:
         await storage.insert_participant(db, person)
@@ -124,11 +135,11 @@ async def arrive(
     return person
 
 
-async def _make_place(db: Connection, appointment_id: str, *, now: datetime) -> None:
-    """Let the oldest session that nobody looks at give way to a new one."""
+async def _make_place(db: Connection, appointment_id: str, *, guest_id: str | None, now: datetime) -> None:
+    """Let the oldest session of the same link that nobody looks at give way to a new one."""
     await storage.lock_room(db, appointment_id)
     people = await storage.list_participants(db, [appointment_id])
-    here = [person for person in people if person.role is Role.VICTIM and person.state not in FINAL]
+    here = [p for p in people if p.staff_id is None and p.guest_id == guest_id and p.state not in FINAL]
     if len(here) < MOST_SESSIONS:
         return
     absent = [person for person in here if person.state is not State.ADMITTED and not person.is_present(now)]
@@ -221,28 +232,43 @@ async def start_waiting(db: Connection, participant_id: str, *, now: datetime) -
 async def admit(
     db: Connection, appointment: Appointment, participant_id: str, *, by: str, now: datetime
 ) -> Participant:
-    """Let one waiting session into the call; every other session of the link ends, one in the call too.
+    """Let one waiting session into the call; every other session of the same link ends, one in the call too.
 
-    Admitting twice changes nothing.
-    Raises   NotWaiting (or its page is closed), CannotJoin when the appointment is over
+    The person has one seat, and so has each guest. Admitting twice changes nothing.
+    Raises   NotWaiting (or its page is closed), RoomFull, CannotJoin when the appointment is over
     """
     await storage.lock_room(db, appointment.id)
     await get_standing(db, appointment.id)
     person = await get_participant(db, participant_id)
-    if person.appointment_id != appointment.id or person.role is not Role.VICTIM:
+    if person.appointment_id != appointment.id or person.staff_id is not None:
         raise NotWaiting
     if person.state is State.ADMITTED:
         return person
     if person.state is not State.WAITING or not person.is_present(now):
         raise NotWaiting
+    if person.guest_id and await guests.find_standing(db, person.guest_id) is None:
+        raise NotWaiting
+    await _check_place(db, person, now=now)
     for other in await storage.replace_others(db, person, now=now):
         await storage.close_gap(db, other, now=now)
-    await sessions.end_sessions_of(db, "phone", appointment.id, why="another_admitted", now=now, but=person.session_id)
+    kind, subject = ("guest", person.guest_id) if person.guest_id else ("phone", appointment.id)
+    await sessions.end_sessions_of(db, kind, subject, why="another_admitted", now=now, but=person.session_id)
     if not await storage.change_state(db, person.id, to=State.ADMITTED, given=[State.WAITING], admitted_at=now):
         raise NotWaiting
-    await appointments.mark_seen(db, appointment.id, now=now)
-    await tell(db, person, "calls.admitted", now=now, actor=f"staff:{by}")
+    if person.role is Role.VICTIM:
+        await appointments.mark_seen(db, appointment.id, now=now)
+    await tell(db, person, "calls.admitted", now=now, actor=f"staff:{by}", role=person.role.value)
     return await get_participant(db, participant_id)
+
+
+async def _check_place(db: Connection, person: Participant, *, now: datetime) -> None:
+    """Raise RoomFull when MOST_IN_CALL people are in the call without the other sessions of this link."""
+    if person.role is Role.VICTIM:
+        return  # whose call it is
+    people = await storage.list_participants(db, [person.appointment_id])
+    here = [p for p in people if p.is_in_call(now) and p.role is not Role.SUPERVISOR]
+    if len([p for p in here if p.guest_id != person.guest_id]) >= MOST_IN_CALL:
+        raise RoomFull
 
 
 async def leave(db: Connection, participant_id: str, *, now: datetime) -> None:
@@ -258,13 +284,14 @@ async def leave(db: Connection, participant_id: str, *, now: datetime) -> None:
 
 
 async def exit_on_purpose(db: Connection, appointment_id: str, *, session_id: str, now: datetime) -> None:
-    """Note that the person used "Exit this page": the session ends, the booth is told not to ring back."""
+    """Note that somebody used "Exit this page": the session ends; of the person, the booth is told not to ring back."""
     await sessions.end_session(db, session_id, why="exited", now=now)
     person = await storage.find_by_session(db, appointment_id, session_id)
     if person is None or not await storage.change_state(db, person.id, to=State.EXITED, given=OPEN, left_at=now):
         return
     await storage.close_gap(db, person.id, now=now)
-    await _alarm(db, person, AlertKind.EXITED, now=now)
+    if person.role is Role.VICTIM:
+        await _alarm(db, person, AlertKind.EXITED, now=now)
     await tell(db, person, "calls.exited", now=now)
 
 
@@ -459,7 +486,8 @@ async def tell(
     db: Connection, person: Participant, action: str, *, now: datetime, actor: str | None = None, **details: object
 ) -> None:
     """Audit a deed of a participant and wake every page of the room."""
-    own = f"staff:{person.staff_id}" if person.staff_id else f"phone-session:{person.session_id}"
+    session = "guest-session" if person.guest_id else "phone-session"
+    own = f"staff:{person.staff_id}" if person.staff_id else f"{session}:{person.session_id}"
     await audit.record(
         db,
         actor=actor or own,

@@ -37,13 +37,24 @@ class KeyRing:
         The same input gives the same token, so that a reminder can write a link again that the table holds only as
         a digest.
         """
-        message = f"join\x00{appointment_id}\x00{generation}".encode()
+        return self._token("join", appointment_id, generation)
+
+    def guest_token(self, guest_id: str, generation: int) -> str:
+        """Return the token of a guest's invitation, made alike; neither kind is ever good for the other."""
+        return self._token("guest", guest_id, generation)
+
+    def _token(self, kind: str, id_: str, generation: int) -> str:
+        message = f"{kind}\x00{id_}\x00{generation}".encode()
         digest = hmac.new(self.link, message, hashlib.sha256).digest()[:_TOKEN_BYTES]
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
     def is_link_token(self, token: str, appointment_id: str, generation: int) -> bool:
         """Say whether this is the appointment's token, in a time that tells nothing."""
         return hmac.compare_digest(self.link_token(appointment_id, generation).encode(), token.encode())
+
+    def is_guest_token(self, token: str, guest_id: str, generation: int) -> bool:
+        """Say whether this is the invitation's token, in a time that tells nothing."""
+        return hmac.compare_digest(self.guest_token(guest_id, generation).encode(), token.encode())
 
 
 def load_keys(folder: Path, *, create: bool) -> KeyRing:

@@ -7,12 +7,23 @@ from aiohttp import web
 
 from video_server.accounts import access
 from video_server.accounts import service as accounts
+from video_server.appointments import guests as invitations
 from video_server.appointments import service as appointments
 from video_server.appointments.local_time import NotATime
-from video_server.appointments.model import CANCEL_REASONS, MOVE_REASONS, Slot, State, room_opens_at
+from video_server.appointments.model import (
+    CANCEL_REASONS,
+    MOVE_REASONS,
+    Appointment,
+    GuestRole,
+    Slot,
+    State,
+    room_opens_at,
+)
 from video_server.appointments.service import AlreadyBooked, SlotNotOffered, SlotTaken, VideoNotOffered
 from video_server.audit import service as audit
+from video_server.calls import roles
 from video_server.calls import service as calls
+from video_server.calls.model import Role
 from video_server.calls.relays import RELAYS
 from video_server.core import keys
 from video_server.core.database import Connection
@@ -22,6 +33,7 @@ from video_server.desk.home import MAY_DESK
 from video_server.incidents import eligibility, mobile
 from video_server.incidents import service as incidents
 from video_server.web import app_keys, forms, pages
+from video_server.web.i18n import gettext
 
 routes = web.RouteTableDef()
 
@@ -118,6 +130,17 @@ async def _times(
 @access.staff(*MAY_DESK)
 async def show(request: web.Request) -> web.Response:
     """Show an appointment with what to read out and what became of its texts. Looking is logged."""
+    return await render(request)
+
+
+async def render(
+    request: web.Request,
+    *,
+    problems: Mapping[str, str] | None = None,
+    values: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> web.Response:
+    """Render an appointment's page, with what was wrong in the form for a guest."""
     now, force = request.app[app_keys.CLOCK](), request.app[app_keys.FORCE]
     async with request.app[app_keys.DATABASE].begin() as db:
         appointment = await appointments.get(db, request.match_info["id"])
@@ -126,6 +149,7 @@ async def show(request: web.Request) -> web.Response:
         officer = await accounts.find_staff(db, appointment.officer_id)
         sent = await lines.texts_of(db, appointment)
         link = None if victim.may_be_texted else await _write_link(request, db, appointment.id)
+        invited = await _list_guests(request, db, appointment)
         await audit.record(
             db,
             actor=f"staff:{request[access.STAFF].id}",
@@ -147,8 +171,28 @@ async def show(request: web.Request) -> web.Response:
         link=link,
         room_opens_at=room_opens_at(appointment, force),
         may_change=appointment.state is State.BOOKED,
+        guests=invited,
+        guest_roles=[{"value": role.value, "text": gettext(roles.WORDS[Role(role.value)])} for role in GuestRole],
+        values=values or {"form_id": keys.new_id(), "language": victim.language},
+        problems=problems or {},
+        status=status,
         is_fresh=appointment.state is State.BOOKED and appointment.ends_at > now,
     )
+
+
+async def _list_guests(request: web.Request, db: Connection, appointment: Appointment) -> list[dict[str, Any]]:
+    """Return the invitations that stand, each with its link to pass on."""
+    app = request.app
+    return [
+        {
+            "id": guest.id,
+            "name": guest.name,
+            "role": gettext(roles.WORDS[Role(guest.role.value)]),
+            "texted": await invitations.is_texted(db, guest),
+            "link": invitations.guest_url(guest, key_ring=app[app_keys.KEYS], public_url=app[app_keys.PUBLIC_URL]),
+        }
+        for guest in await invitations.list_for(db, appointment.id)
+    ]
 
 
 async def _write_link(request: web.Request, db: Connection, appointment_id: str) -> str | None:

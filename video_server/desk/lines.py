@@ -49,6 +49,7 @@ TEXT_KINDS = {
     "moved": N_("New time"),
     "cancelled": N_("Cancellation"),
     "reminder": N_("Reminder"),
+    "invited": N_("Invitation of a guest"),
 }
 TEXT_STATES = {
     Sending.DUE: (N_("Waiting to be sent"), "grey"),

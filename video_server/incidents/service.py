@@ -22,6 +22,7 @@ from video_server.incidents.model import (
 )
 from video_server.tasks import service as tasks
 
+VICTIM = "victim"
 _REFERENCE_TRIES = 5
 _CODE_LENGTH = 8
 
@@ -72,7 +73,7 @@ async def record_incident(
     else:
         raise RuntimeError("no free incident reference was found")
     await storage.insert_person(
-        db, Person(victim_id, incident.id, "victim", victim_name, victim_mobile, language, safe_contact)
+        db, Person(victim_id, incident.id, VICTIM, victim_name, victim_mobile, language, safe_contact)
     )
     await audit.record(
         db,
@@ -210,6 +211,34 @@ async def get_person(db: Connection, person_id: str) -> Person:
     if person is None:
         raise NotFound
     return person
+
+
+async def get_contact(db: Connection, person_id: str) -> tuple[Person, bool]:
+    """Return a person and whether contact is on hold: theirs, or the victim's, around whom nobody may be texted then.
+
+    Raises   NotFound
+    """
+    person = await get_person(db, person_id)
+    if person.held_at is not None or person.role == VICTIM:
+        return person, person.held_at is not None
+    incident = await get_incident(db, person.incident_id)
+    victim = await get_person(db, incident.victim_id)
+    return person, victim.held_at is not None
+
+
+async def add_person(db: Connection, person: Person, *, by: str, now: datetime) -> None:
+    """Add somebody to an incident who is not its victim: a guardian, an interpreter."""
+    if person.role == VICTIM or not mobile.is_e164(person.mobile):
+        raise ValueError("not somebody to add")
+    await storage.insert_person(db, person)
+    await audit.record(
+        db,
+        actor=actor_of(by),
+        action="incidents.person_added",
+        subject=f"incident:{person.incident_id}",
+        details={"person": person.id, "role": person.role},
+        now=now,
+    )
 
 
 async def list_cases(db: Connection, incident_ids: Collection[str]) -> Mapping[str, Case]:

@@ -38,7 +38,7 @@ async def show_link(request: web.Request) -> web.Response:
     state = await _link_state(request)
     if state in {"open", "early"}:
         return pages.render(request, "phone/link.html")
-    return await _no_link(request, state)
+    return await no_link(request, state)
 
 
 @routes.post("/j/{token:.*}")
@@ -48,7 +48,7 @@ async def trade_link(request: web.Request) -> web.Response:
     token = parse_token(request.match_info["token"])
     state = await _link_state(request)
     if token is None or state not in {"open", "early"}:
-        return await _no_link(request, state)
+        return await no_link(request, state)
     await limits.limit(request, "trade", f"{limits.remote(request)} {token}", most=_TRADES, window=_WINDOW)
     now, force = request.app[app_keys.CLOCK](), request.app[app_keys.FORCE]
     try:
@@ -62,7 +62,7 @@ async def trade_link(request: web.Request) -> web.Response:
                 )
             person = await incidents.get_person(db, appointment.person_id)
     except Refusal:  # cancelled or over since we looked
-        return await _no_link(request, await _link_state(request))
+        return await no_link(request, await _link_state(request))
     response = pages.see_other(request, "phone.show")
     sessions.set_cookie(response, "phone", secret)
     if "lang" not in request.cookies:  # the text was in this person's language: the pages go on in it
@@ -85,7 +85,7 @@ async def _link_state(request: web.Request) -> str:
     return str(found.state)
 
 
-async def _no_link(request: web.Request, state: str) -> web.Response:
+async def no_link(request: web.Request, state: str) -> web.Response:
     """Say that a link cannot be used: unknown and mangled alike; guessing is counted by address, in memory."""
     if state not in {"cancelled", "over"}:
         limits.limit_here(request, "unknown-link", limits.remote(request), most=_UNKNOWN_LINKS, window=_WINDOW)
@@ -109,7 +109,7 @@ async def exit_page(request: web.Request) -> web.Response:
                 )
     except Exception:  # whoever must leave leaves, even when the database is down
         log.exception("exit_not_recorded")
-    response = _away(request)
+    response = lead_away(request)
     sessions.clear_cookie(response, "phone")
     return response
 
@@ -118,10 +118,10 @@ async def exit_page(request: web.Request) -> web.Response:
 @guards.public
 async def show_exit(request: web.Request) -> web.Response:
     """Lead away whoever comes back to this page; nothing is recorded."""
-    return _away(request)
+    return lead_away(request)
 
 
-def _away(request: web.Request) -> web.Response:
+def lead_away(request: web.Request) -> web.Response:
     response = pages.render(request, "phone/away.html")
     response.headers["Refresh"] = f"0; url={request.app[app_keys.FORCE].neutral_site}"
     return response

@@ -43,7 +43,8 @@ def draw(
     if officer is not None and officer.name:  # a colleague may have taken over
         officer_name, collar_number = officer.name, officer.collar_number
     told = words.waiting(words.officer(officer_name, collar_number))
-    others = roles.draw(view, me, victim=_("You"), now=now) if kind == "call" else roles.NOTHING
+    called = _("You") if me.guest_id is None else _("The person whose call it is")
+    others = roles.draw(view, me, victim=called, now=now) if kind == "call" else roles.NOTHING
     return {
         "view": kind,
         "me": me.id,
@@ -59,6 +60,6 @@ def draw(
         "waiting_since": me.waiting_since.isoformat() if me.waiting_since else None,
         "since_words": waiting_words,
         "reference": reference,
-        "outcome": view.room.outcome if view.room else None,
+        "outcome": view.room.outcome if view.room and me.guest_id is None else None,
         **others,
     }

@@ -191,7 +191,7 @@ async def _look(request: web.Request) -> tuple[Step, dict[str, Any]]:
     async with request.app[app_keys.DATABASE].read() as db:
         participant = await calls.find_by_session(db, appointment.id, victim.session_id)
         values: dict[str, Any] = {
-            "officer": await _officer(db, appointment.officer_id),
+            "officer": await read_officer(db, appointment.officer_id),
             "was_admitted": participant is not None and participant.admitted_at is not None,
             "reference": (await incidents.get_incident(db, appointment.incident_id)).reference,
             "starts_at": appointment.starts_at,
@@ -219,7 +219,8 @@ def _step(request: web.Request, participant: Participant | None) -> Step:
     )
 
 
-async def _officer(db: Connection, officer_id: str) -> dict[str, str]:
-    """Return who will call, as it is said: "PC Smith, collar number 1234"."""
+async def read_officer(db: Connection, officer_id: str) -> dict[str, str]:
+    """Return who will call: name, collar_number, and full as it is said ("PC Smith, collar number 1234")."""
     officer = await accounts.find_staff(db, officer_id)
-    return words.officer(officer.name, officer.collar_number) if officer else words.officer("", "")
+    name, number = (officer.name, officer.collar_number) if officer else ("", "")
+    return words.officer(name, number) | {"collar_number": number}

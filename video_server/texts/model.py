@@ -31,9 +31,10 @@ class Kind(StrEnum):
     MOVED = "moved"
     CANCELLED = "cancelled"
     REMINDER = "reminder"
+    INVITED = "invited"  # a guest, to one call
 
 
-NEEDS_LINK = frozenset({Kind.BOOKED, Kind.MOVED, Kind.REMINDER})
+NEEDS_LINK = frozenset({Kind.BOOKED, Kind.MOVED, Kind.REMINDER, Kind.INVITED})
 VALUES = frozenset({"reference", "starts_at"})
 """What `values` must hold: the incident's reference, and the appointment's start in ISO 8601 with its offset."""
 

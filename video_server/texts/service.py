@@ -32,7 +32,7 @@ async def queue(
 ) -> None:
     """Write a text into the outbox; it is sent once, after the caller's transaction has committed.
 
-    kind        "booked", "moved", "cancelled", "reminder"
+    kind        "booked", "moved", "cancelled", "reminder", "invited"
     link_id     whose link stands in it; the token is filled in at hand-over and never stored here
     values      {"reference": "AP-…", "starts_at": ISO 8601 with offset}; never a name or an offence
     expires_at  from then on it makes no sense and is not sent
@@ -46,8 +46,8 @@ async def queue(
         raise ValueError(f"a text of kind {kind!r} needs a link")
     if datetime.fromisoformat(values["starts_at"]).tzinfo is None:
         raise ValueError("starts_at has no offset")
-    person = await incidents.get_person(db, person_id)
-    refusal = gate.refuse(person.safe_contact, kind, held=person.held_at is not None)
+    person, held = await incidents.get_contact(db, person_id)
+    refusal = gate.refuse(person.safe_contact, kind, held=held)
     if refusal is not None:
         await audit.record(
             db,
@@ -80,12 +80,19 @@ async def queue(
     await events.record(db, "texts", subject, now=now)
 
 
-async def void(db: Connection, *, subject: str, now: datetime, kinds: Collection[str] | None = None) -> int:
-    """Withdraw the texts of a subject that have not left; return how many.
+async def void(
+    db: Connection,
+    *,
+    subject: str,
+    now: datetime,
+    kinds: Collection[str] | None = None,
+    person_id: str | None = None,
+) -> int:
+    """Withdraw the texts of a subject, or those of it to one person, that have not left; return how many.
 
     One that a worker holds at this instant may still leave, but is not tried again.
     """
-    count = await storage.void(db, subject, kinds, now=now)
+    count = await storage.void(db, subject, kinds, person_id=person_id, now=now)
     if count:
         await audit.record(
             db, actor="system:texts", action="texts.withdrawn", subject=subject, details={"count": count}, now=now

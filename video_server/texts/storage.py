@@ -113,11 +113,15 @@ async def list_for(db: Connection, subject: str) -> Sequence[Text]:
     return [_to_text(row) for row in rows]
 
 
-async def void(db: Connection, subject: str, kinds: Collection[str] | None, *, now: datetime) -> int:
+async def void(
+    db: Connection, subject: str, kinds: Collection[str] | None, *, person_id: str | None, now: datetime
+) -> int:
     """Withdraw what no worker holds, and see to it that what one holds is not tried again; return the former."""
     mine: ColumnElement[bool] = texts.c.subject == subject
     if kinds is not None:
         mine = and_(mine, texts.c.kind.in_(list(kinds)))
+    if person_id is not None:
+        mine = and_(mine, texts.c.person_id == person_id)
     withdrawn = await db.execute(
         update(texts)
         .where(mine, texts.c.state == State.DUE, texts.c.attempts == 0)

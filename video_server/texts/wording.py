@@ -57,6 +57,21 @@ BODIES: Mapping[tuple[Kind, Wording, str], str] = {
         "{force}: reminder of your video appointment on {when}. Reference {reference}. "
         "Open this link at that time: {link} To change it ring {phone}."
     ),
+    (Kind.INVITED, NEUTRAL, "en"): (
+        "You are asked to join a video call on {when}. Reference {reference}. Open this link at that time: {link}"
+    ),
+    (Kind.INVITED, PLAIN, "en"): (
+        "{force}: you are asked to join a video call on {when}. Reference {reference}. "
+        "Open this link at that time: {link} Questions? Ring {phone}."
+    ),
+    (Kind.INVITED, NEUTRAL, "cy"): (
+        "Gofynnir i chi ymuno mewn galwad fideo ar {when}. Cyfeirnod {reference}. "
+        "Agorwch y ddolen hon bryd hynny: {link}"
+    ),
+    (Kind.INVITED, PLAIN, "cy"): (
+        "{force}: gofynnir i chi ymuno mewn galwad fideo ar {when}. Cyfeirnod {reference}. "
+        "Agorwch y ddolen hon bryd hynny: {link} Cwestiynau? Ffoniwch {phone}."
+    ),
     (Kind.BOOKED, NEUTRAL, "cy"): (
         "Mae eich apwyntiad fideo ar {when}. Cyfeirnod {reference}, fel y dywedwyd wrthych wrth ei drefnu. "
         "Agorwch y ddolen hon bryd hynny: {link}"

@@ -128,10 +128,8 @@ async def _decide(lane: Lane, db: Connection, claim: Claim, *, now: datetime) ->
     if now >= text.expires_at:
         await _drop(db, claim, "expired", now=now, task="text_expired", note=NOT_IN_TIME)
         return None
-    person = await incidents.get_person(db, text.person_id)
-    decision = gate.decide(
-        person.safe_contact, text.kind, held=person.held_at is not None, now=now, zone=lane.force.timezone
-    )
+    person, held = await incidents.get_contact(db, text.person_id)
+    decision = gate.decide(person.safe_contact, text.kind, held=held, now=now, zone=lane.force.timezone)
     if isinstance(decision, gate.Refused):
         await _drop(db, claim, decision.reason, now=now, task="text_refused", note=service.MUST_NOT_TEXT)
         return None

@@ -9,7 +9,7 @@ class Session:
     """One browser's signed-in or link-opened session.
 
     id       public: rows may refer to it; the cookie's secret is another value, stored only as a digest
-    kind     "staff" or "phone"
+    kind     "staff", "phone" or "guest"
     subject  whose: a staff id, or an appointment id
     """
 

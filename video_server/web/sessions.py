@@ -12,9 +12,9 @@ from video_server.core.database import Connection
 from video_server.web import app_keys, storage
 from video_server.web.model import Session
 
-COOKIES = {"staff": "__Host-staff", "phone": "__Host-phone"}
-LIFETIME = {"staff": timedelta(hours=12), "phone": timedelta(hours=26)}
-IDLE = {"staff": timedelta(hours=2), "phone": timedelta(hours=26)}
+COOKIES = {"staff": "__Host-staff", "phone": "__Host-phone", "guest": "__Host-guest"}
+LIFETIME = {"staff": timedelta(hours=12), "phone": timedelta(hours=26), "guest": timedelta(hours=26)}
+IDLE = {"staff": timedelta(hours=2), "phone": timedelta(hours=26), "guest": timedelta(hours=26)}
 KEEP = timedelta(days=2)
 _TOUCH_EVERY = timedelta(minutes=1)
 

@@ -1,0 +1,179 @@
+// Others in the call: who is in it, guests and what may be done about them, a pause, who listens. Draws the snapshot.
+
+import { post } from "../js/post.js";
+import { Words, ask, find, get, read, show, write } from "./booth-page.js";
+
+/**
+ * @typedef {{id: string, role: string, role_words: string, name_to_show: string, is_self: boolean}} Seen
+ * @typedef {{id: string, role_words: string, name: string}} Guest
+ * @typedef {{id: string, guest: string, state: string, connected: boolean}} Session
+ * @typedef {{people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, ended: object|null}} Room
+ * @typedef {{key: string, name: string, state: string, participant: string, guest: string, waits: boolean, inCall: boolean, isSelf: boolean}} Line
+ */
+
+const ORDER = ["admitted", "waiting", "checking", "arrived", "left", "exited"];
+
+/** One line for everybody in the call and for every guest who is not in it.
+ * @param {Room} room @param {Words} words @returns {Line[]} */
+export function lines(room, words) {
+  /** @type {Line[]} */
+  const found = room.people.map((one) => {
+    const guest = room.guest_sessions.find((session) => session.id === one.id)?.guest ?? "";
+    const name = one.is_self ? words.say("self") : words.say("named", { name: one.name_to_show, role: one.role_words });
+    const inCall = !one.is_self && one.role !== "supervisor";
+    return { key: one.id, name, state: words.say("admitted"), participant: one.id, guest, waits: false, inCall, isSelf: one.is_self };
+  });
+  for (const guest of room.guests) {
+    if (found.some((line) => line.guest === guest.id)) continue;
+    const sessions = room.guest_sessions.filter((session) => session.guest === guest.id && ORDER.includes(session.state));
+    sessions.sort((a, b) => Number(b.connected) - Number(a.connected) || ORDER.indexOf(a.state) - ORDER.indexOf(b.state));
+    const [session] = sessions;
+    const waits = session?.state === "waiting" && session.connected;
+    const isAway = session && !session.connected && ["waiting", "checking", "arrived", "admitted"].includes(session.state);
+    const state = words.say(!session ? "invited" : isAway ? "away" : session.state);
+    const name = words.say("named", { name: guest.name, role: guest.role_words });
+    found.push({ key: guest.id, name, state, participant: session?.id ?? "", guest: guest.id, waits, inCall: false, isSelf: false });
+  }
+  return found;
+}
+
+export class People {
+  /** @param {{here: string, name: string, words: Words, language: string, timezone: string}} given */
+  constructor({ here, name, words, language, timezone }) {
+    this.here = here;
+    this.name = name;
+    this.words = new Words({ ...words.words, ...read("people-words") }, { language, timezone });
+    /** @type {Room|null} */
+    this.room = null;
+    this.formId = makeId();
+    get("people-hold", HTMLButtonElement).addEventListener("click", () => void this.#hold(!this.room?.held));
+    get("people-decline", HTMLButtonElement).addEventListener("click", () => void this.#hold(false));
+    get("people-link-close", HTMLButtonElement).addEventListener("click", () => this.#showLink(null));
+    get("people-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#invite();
+    });
+  }
+
+  /** @param {Room} room */
+  follow(room) {
+    this.room = room;
+    const say = this.words.say.bind(this.words);
+    write(get("people-listening", HTMLElement), room.listeners.join(" "));
+    write(get("people-pause", HTMLElement), room.held ? say("held") : room.pause_asked ? say("pause_asked", { name: this.name }) : "");
+    write(get("people-hold", HTMLButtonElement), say(room.held ? "go_on" : "pause"));
+    get("people-hold", HTMLButtonElement).hidden = room.ended !== null;
+    get("people-decline", HTMLButtonElement).hidden = !room.pause_asked;
+    get("people-invite", HTMLDetailsElement).hidden = room.ended !== null;
+    this.#drawLines(lines(room, this.words));
+  }
+
+  /** @param {Line[]} found */
+  #drawLines(found) {
+    const list = get("people-list", HTMLUListElement);
+    const shown = new Map([...list.children].map((item) => [item instanceof HTMLElement ? item.dataset.key : "", item]));
+    found.forEach((line, n) => {
+      const item = shown.get(line.key) ?? this.#newItem(line.key);
+      shown.delete(line.key);
+      write(find(item, ".app-people__name", HTMLElement), line.name);
+      write(find(item, ".app-people__state", HTMLElement), line.state);
+      const over = this.room?.ended !== null;
+      const may = { admit: line.waits, mute: line.inCall, unmute: line.inCall, link: line.guest !== "" && !line.inCall, remove: line.guest !== "" };
+      for (const [deed, allowed] of Object.entries(may)) {
+        const button = find(item, `[data-people-do="${deed}"]`, HTMLButtonElement);
+        button.hidden = over || !allowed;
+        const label = `${button.textContent}: ${line.name}`;
+        if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
+      }
+      if (list.children[n] !== item) list.insertBefore(item, list.children[n] ?? null);
+    });
+    for (const gone of shown.values()) gone.remove();
+  }
+
+  /** @param {string} key */
+  #newItem(key) {
+    const item = find(document.importNode(get("people-template", HTMLTemplateElement).content, true), "li", HTMLLIElement);
+    item.dataset.key = key;
+    item.addEventListener("click", (event) => {
+      const pressed = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-people-do]"));
+      const line = this.room && lines(this.room, this.words).find((one) => one.key === key);
+      if (pressed && line) void this.#do(pressed.dataset.peopleDo ?? "", line);
+    });
+    return item;
+  }
+
+  /** @param {string} deed @param {Line} line */
+  async #do(deed, line) {
+    const name = line.name;
+    if (deed === "admit") await this.#post("/admit", { participant: line.participant });
+    if (deed === "mute" || deed === "unmute") {
+      if (await this.#post(`/people/${line.participant}/ask`, { wish: deed })) this.#say(this.words.say("asked", { wish: this.words.say(deed) }));
+    }
+    if (deed === "link") {
+      const answer = await fetch(`${this.here}/guests/${line.guest}/link`, { headers: { Accept: "application/json" } }).catch(() => null);
+      if (answer?.ok) this.#showLink(await answer.json());
+      else this.#fail(this.words.say("offline"));
+    }
+    if (deed === "remove" && (await ask(this.words.say("remove_sure", { name }), this.words.say("remove")))) {
+      if (await this.#post(`/guests/${line.guest}/remove`, {})) this.#say(this.words.say("removed", { name }));
+    }
+  }
+
+  async #invite() {
+    const name = get("people-name", HTMLInputElement);
+    if (!name.value.trim()) {
+      this.#fail(this.words.say("no_name"));
+      name.focus();
+      return;
+    }
+    const body = {
+      role: get("people-role", HTMLSelectElement).value,
+      name: name.value,
+      language: get("people-language", HTMLSelectElement).value,
+      signs: get("people-signs", HTMLInputElement).checked,
+      mobile: get("people-mobile", HTMLInputElement).value,
+      form_id: this.formId,
+    };
+    const made = await this.#post("/guests", body);
+    if (!made) return;
+    this.#say(this.words.say(made.texted ? "texted" : "not_texted", { name: name.value }));
+    this.#showLink(made);
+    this.formId = makeId();
+    get("people-form", HTMLFormElement).reset();
+    get("people-invite", HTMLDetailsElement).open = false;
+  }
+
+  /** @param {boolean} held */
+  async #hold(held) {
+    await this.#post("/hold", { held });
+  }
+
+  /** @param {string} path @param {object} body @returns {Promise<any>} what came back, null when it was refused */
+  async #post(path, body) {
+    const answer = await post(`${this.here}${path}`, body);
+    this.#fail(answer.ok ? "" : answer.said || this.words.say("offline"));
+    return answer.ok ? answer.body : null;
+  }
+
+  /** @param {{link: string, qr: string}|null} made */
+  #showLink(made) {
+    get("people-link", HTMLElement).hidden = made === null;
+    get("people-address", HTMLInputElement).value = made?.link ?? "";
+    if (made) get("people-qr", HTMLImageElement).src = made.qr;
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    write(get("people-said", HTMLElement), text);
+  }
+
+  /** @param {string} text */
+  #fail(text) {
+    show(get("people-problem", HTMLElement), text);
+  }
+}
+
+/** An id for one filled-in form: sent twice, it counts once. */
+function makeId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

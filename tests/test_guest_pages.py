@@ -1,0 +1,408 @@
+"""A guest's pages: a neutral link, one call and nothing of the case, gone at once when taken out; the booth's deeds."""
+
+import asyncio
+import json
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import WSMsgType
+from aiohttp.test_utils import TestServer
+from sqlalchemy import text
+
+from tests.conftest import Browser
+from video_server.accounts.model import Role as StaffRole
+from video_server.app import make_app
+from video_server.appointments.model import Appointment
+from video_server.calls import listening, service
+from video_server.calls.model import Role, State
+from video_server.calls.relays import RELAYS, Relays
+from video_server.migrations import all_tables
+from video_server.web import sessions
+
+JSON = {"Accept": "application/json"}
+BOT = {"User-Agent": "WhatsApp/2.23", "Sec-Fetch-Site": "none"}
+REVEALING = ("police", "smith", "1234", "bloggs", "burglary", "sam jones", "interpreter", "officer", "10am", "march")
+CASE = ("bloggs", "burglary", "agreed", "statement", "evidence")
+
+
+def booth(appointment: Appointment, path: str = "") -> str:
+    return f"/booth/appointments/{appointment.id}{path}"
+
+
+@pytest.fixture
+async def officer(appointment, sign_in) -> Browser:
+    """PC Smith, signed in."""
+    return await sign_in("smith")
+
+
+@pytest.fixture
+def invite(officer, appointment):
+    """Invite Sam Jones as an interpreter from the booth; return what came back."""
+
+    async def make(**more):
+        body = {"role": "interpreter", "name": "Sam Jones", "language": "en", "signs": True, "mobile": ""}
+        body |= {"form_id": "f" * 32} | more
+        answer = await officer.post(booth(appointment, "/guests"), json=body, headers=JSON)
+        return answer.status, await answer.json()
+
+    return make
+
+
+@pytest.fixture
+def enter(browser, invite):
+    """A browser that opened the guest's link, pressed the button and pressed start."""
+
+    async def come(link: str | None = None) -> Browser:
+        if link is None:
+            _, made = await invite()
+            link = made["link"]
+        client = await browser()
+        answer = await client.post(urlsplit(link).path, allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, "/guest")
+        answer = await client.post("/guest", allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, "/guest/call")
+        return client
+
+    return come
+
+
+async def hear(socket, wanted):
+    """Read a room's snapshots until one is as wanted; the last one when the socket closes."""
+    last = {}
+    while True:
+        message = await socket.receive(timeout=30)
+        if message.type is not WSMsgType.TEXT:
+            return last
+        value = json.loads(message.data)
+        if value["type"] == "state":
+            last = value["state"]
+            if wanted(last):
+                return last
+
+
+async def count_rows(database) -> dict[str, int]:
+    async with database.read() as db:
+        return {name: int(await db.scalar(text(f"SELECT count(*) FROM {name}")) or 0) for name in all_tables().tables}
+
+
+async def test_before_the_trade_a_guests_link_says_nothing_and_changes_nothing(browser, invite, database):
+    _, made = await invite()
+    path = urlsplit(made["link"]).path
+    client = await browser()
+    before = await count_rows(database)
+    for headers in ({}, BOT):
+        answer = await client.get(path, headers=headers)
+        assert answer.status == 200
+    page = (await answer.text()).lower()
+    assert [word for word in REVEALING if word in page] == []
+    assert 'action="/guest/exit"' in page
+    assert await count_rows(database) == before
+    assert not list(client.session.cookie_jar)
+
+
+async def test_unknown_guest_links_get_the_neutral_page_and_never_the_persons_call(browser, appointment, key_ring):
+    client = await browser()
+    persons = key_ring.link_token(appointment.id, appointment.generation)
+    for path in ("/g/AAAAAAAAAAAAAAAAAAAAAA", "/g/", "/g/a/b", f"/g/{persons}"):
+        for send in (client.get, client.post):
+            answer = await send(path, allow_redirects=False)
+            assert answer.status == 404
+            assert [word for word in REVEALING if word in (await answer.text()).lower()] == []
+
+
+async def test_a_guest_reads_what_they_join_as_and_nothing_of_the_case(enter):
+    client = await enter()
+    page = await (await client.get("/guest")).text()
+    assert "Interpreter: Sam Jones" in page
+    assert "You do not see what is written down" in page
+    call = await (await client.get("/guest/call")).text()
+    for shown in (page, call):
+        assert [word for word in ("bloggs", "burglary", "cedar") if word in shown.lower()] == []
+    assert "data-statement" not in call
+    assert "data-evidence" not in call
+
+
+@pytest.mark.parametrize("path", ["/phone", "/phone/call", "/phone/socket", "/phone/statement"])
+async def test_a_guests_session_opens_nothing_of_the_persons(enter, path):
+    client = await enter()
+    answer = await client.get(path, headers=JSON)
+    assert (answer.status, (await answer.json())["error"]) == (403, "page_closed")
+
+
+async def test_the_persons_session_opens_nothing_of_a_guests(browser, appointment, key_ring):
+    client = await browser()
+    await client.post(f"/j/{key_ring.link_token(appointment.id, appointment.generation)}")
+    for path in ("/guest", "/guest/call", "/guest/socket"):
+        assert (await client.get(path, headers=JSON)).status == 403
+
+
+async def test_a_guest_waits_is_let_in_and_is_told_of_people_only(enter, officer, appointment):
+    client = await enter()
+    async with client.ws_connect("/guest/socket") as socket, officer.ws_connect(booth(appointment, "/socket")) as desk:
+        await hear(socket, lambda state: state["view"] == "checking")
+        await socket.send_json({"type": "waiting"})
+        seen = await hear(desk, lambda state: [one["state"] for one in state["guest_sessions"]] == ["waiting"])
+        [session] = seen["guest_sessions"]
+        assert (seen["guests"][0]["name"], session["guest"]) == ("Sam Jones", seen["guests"][0]["id"])
+        admitted = await officer.post(booth(appointment, "/admit"), json={"participant": session["id"]}, headers=JSON)
+        assert admitted.status == 200
+        state = await hear(socket, lambda state: state["view"] == "call")
+    assert {(one["role"], one["name_to_show"], one["signs"]) for one in state["people"]} == {
+        ("officer", "PC Smith", False),
+        ("interpreter", "Sam Jones", True),
+    }
+    assert not {"statement", "evidence", "guests", "waiting", "appointment"} & set(state)
+    assert [word for word in CASE if word in json.dumps(state).lower()] == []
+
+
+async def test_who_is_removed_on_another_process_is_told_and_cut_off(
+    enter, officer, appointment, settings, key_ring, clock, invite, browser
+):
+    client = await enter()
+    other = TestServer(make_app(settings, key_ring, clock=clock))
+    await other.start_server()
+    cookie = {one.key: one.value for one in client.session.cookie_jar}
+    guest = (await invite())[1]["guest"]  # the form sent again: the same invitation
+    try:
+        async with client.session.ws_connect(
+            other.make_url("/guest/socket"),
+            headers={
+                "Origin": str(other.make_url("")).rstrip("/"),
+                "Cookie": f"__Host-guest={cookie['__Host-guest']}",
+            },
+        ) as socket:
+            await hear(socket, lambda state: state["view"] == "checking")
+            removed = await officer.post(booth(appointment, f"/guests/{guest}/remove"), json={}, headers=JSON)
+            assert removed.status == 200
+            assert (await hear(socket, lambda state: state["view"] == "removed")) == {
+                "view": "removed",
+                "sending": {},
+                "now": clock().isoformat(),
+            }
+            assert (await socket.receive(timeout=30)).type is WSMsgType.CLOSE
+            assert socket.close_code == 4003
+    finally:
+        await other.close()
+    assert (await client.get("/guest/socket", headers=JSON)).status == 403
+
+
+async def test_a_guest_leaves_by_exit_for_the_neutral_site_and_the_session_is_over(enter):
+    client = await enter()
+    answer = await client.post("/guest/exit", allow_redirects=False)
+    assert answer.headers["Refresh"].startswith("0; url=")
+    assert (await client.get("/guest", headers=JSON)).status == 403
+
+
+async def test_the_link_comes_with_a_code_and_can_be_shown_again_only_to_whose_call_it_is(
+    invite, officer, appointment, add_staff, sign_in
+):
+    status, made = await invite()
+    assert (status, made["texted"], made["qr"][:19]) == (200, False, "data:image/svg+xml;")
+    again = await officer.get(booth(appointment, f"/guests/{made['guest']}/link"), headers=JSON)
+    assert (await again.json())["link"] == made["link"]
+    await add_staff("jones", StaffRole.OFFICER)
+    stranger = await sign_in("jones")
+    for send, path, body in (
+        (stranger.get, f"/guests/{made['guest']}/link", None),
+        (stranger.post, f"/guests/{made['guest']}/remove", {}),
+        (stranger.post, "/hold", {"held": True}),
+    ):
+        answer = await send(booth(appointment, path), json=body, headers=JSON)
+        assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        pytest.param({"mobile": "0770O 900456"}, "mobile_has_letters", id="letter O"),
+        pytest.param({"name": "  "}, "not_understood", id="no name"),
+        pytest.param({"name": "Sam\x00"}, "not_understood", id="not printable"),
+        pytest.param({"role": "officer"}, "not_understood", id="not a guest"),
+        pytest.param({"role": "supervisor"}, "not_understood", id="not a guest either"),
+    ],
+)
+async def test_an_invitation_that_makes_no_sense_is_refused(invite, more, code):
+    status, answer = await invite(**more)
+    assert (status, answer["error"]) == (422 if "mobile" in more else 400, code)
+
+
+async def test_an_invitation_by_text_says_that_one_is_on_its_way(invite):
+    assert (await invite(mobile="07700 900456"))[1]["texted"]
+
+
+async def test_a_pause_and_a_wish_reach_the_other_page(officer, appointment, admitted, database, clock):
+    person = await admitted()
+    async with officer.ws_connect(booth(appointment, "/socket")) as desk:
+        await hear(desk, lambda state: state["admitted"] == person.id)
+        for held in (True, False):
+            answer = await officer.post(booth(appointment, "/hold"), json={"held": held}, headers=JSON)
+            assert await answer.json() == {"held": held}
+            await hear(desk, lambda state, held=held: state["held"] is held)
+        path = f"/people/{person.id}/ask"
+        assert (await officer.post(booth(appointment, path), json={"wish": "mute"}, headers=JSON)).status == 200
+        refused = await officer.post(booth(appointment, path), json={"wish": "turn on"}, headers=JSON)
+        assert refused.status == 400
+    async with database.read() as db:
+        assert (await service.get_participant(db, person.id)).asked == "mute"
+
+
+async def test_a_supervisor_opens_a_page_that_only_listens_and_the_officer_is_told(
+    officer, appointment, add_staff, sign_in
+):
+    await add_staff("boss", StaffRole.SUPERVISOR, name="Sgt Boss")
+    boss = await sign_in("boss")
+    page = await (await boss.get(booth(appointment, "?listen"))).text()
+    assert '"listens": true' in page
+    assert "Take part" in page
+    async with officer.ws_connect(booth(appointment, "/socket")) as desk:
+        async with boss.ws_connect(booth(appointment, "/socket?listen")) as ear:
+            await hear(ear, lambda state: state["listeners"])
+            told = await hear(desk, lambda state: state["listeners"])
+            assert told["listeners"] == ["A supervisor, Sgt Boss, is listening."]
+        await hear(desk, lambda state: state["listeners"] == [])
+    assert '"listens": false' in await (await officer.get(booth(appointment, "?listen"))).text()
+
+
+class SlowRelays(Relays):
+    """Relays whose join lasts until the test lets it end; what was asked is kept in order."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.asked: list[tuple] = []
+        self.joining, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def join(self, *, participant_id, admitted, publish, **_):
+        self.asked.append(("join", participant_id, admitted, list(publish)))
+        self.joining.set()
+        await self.go_on.wait()
+        return "v=0", 1
+
+    async def leave(self, *, participant_id, **_):
+        self.asked.append(("leave", participant_id))
+
+    async def permit(self, *, participant_id, publish, **_):
+        self.asked.append(("permit", participant_id, list(publish)))
+
+    async def hold(self, *, held, **_):
+        self.asked.append(("hold", held))
+
+    async def admit(self, **_):
+        pass
+
+
+@pytest.fixture
+async def slow(settings, key_ring, clock, database):
+    """An application with SlowRelays: its server and them."""
+    app = make_app(settings, key_ring, clock=clock)
+    app[RELAYS] = relays = SlowRelays(settings.relay_control, database, clock)
+    server = TestServer(app)
+    await server.start_server()
+    yield server, relays
+    relays.go_on.set()
+    await server.close()
+
+
+@pytest.fixture
+def sit_at(slow, browser):
+    """Connect a cookie's page to the slow application."""
+    server, _ = slow
+
+    async def connect(path: str, kind: str, secret: str):
+        client = await browser()
+        headers = {"Origin": str(server.make_url("")).rstrip("/"), "Cookie": f"{sessions.COOKIES[kind]}={secret}"}
+        return client.session.ws_connect(server.make_url(path), headers=headers)
+
+    return connect
+
+
+async def test_who_is_removed_while_joining_gets_no_answer_and_is_taken_out(
+    enter, officer, appointment, slow, sit_at, database, clock, invite
+):
+    client, relays = await enter(), slow[1]
+    guest = (await invite())[1]["guest"]
+    secret = next(one.value for one in client.session.cookie_jar if one.key == "__Host-guest")
+    async with await sit_at("/guest/socket", "guest", secret) as socket:
+        await socket.send_json({"type": "waiting"})
+        await hear(socket, lambda state: state["view"] == "waiting")
+        async with database.read() as db:
+            [person] = (await service.view(db, appointment.id)).participants
+        await socket.send_json({"type": "offer", "id": 1, "sdp": "v=0"})
+        await asyncio.wait_for(relays.joining.wait(), 30)
+        assert (await officer.post(booth(appointment, f"/guests/{guest}/remove"), json={}, headers=JSON)).status == 200
+        relays.go_on.set()
+        said = []
+        while (message := await socket.receive(timeout=30)).type is WSMsgType.TEXT:
+            said.append(json.loads(message.data))
+    assert not [one for one in said if one["type"] == "answer"]
+    assert relays.asked[0] == ("join", person.id, False, ["audio", "video"])
+    assert ("leave", person.id) in relays.asked
+    async with database.read() as db:
+        assert (await service.get_participant(db, person.id)).state is State.REMOVED
+
+
+async def test_who_comes_into_a_paused_call_finds_it_held_before_the_answer(
+    officer, appointment, add_staff, slow, sit_at, database, clock
+):
+    relays = slow[1]
+    boss = await add_staff("boss", StaffRole.SUPERVISOR, name="Sgt Boss")
+    async with database.begin() as db:
+        session, secret = await sessions.open_session(db, "staff", boss.id, now=clock())
+    relays.go_on.set()
+    async with await sit_at(booth(appointment, "/socket?listen"), "staff", secret) as socket:
+        await hear(socket, lambda state: state["listeners"])
+        await officer.post(booth(appointment, "/hold"), json={"held": True}, headers=JSON)
+        await socket.send_json({"type": "offer", "id": 1, "sdp": "v=0"})
+        while json.loads((await socket.receive(timeout=30)).data)["type"] != "answer":
+            pass
+        asked = list(relays.asked)
+    assert [one[0] for one in asked] == ["join", "permit", "hold"]
+    assert asked[0][2:] == (True, [])
+    assert asked[2] == ("hold", True)
+    async with database.read() as db:
+        view = await service.view(db, appointment.id)
+    assert (view.of_session(session.id).role, listening.lost(view, clock())) == (Role.SUPERVISOR, [])
+
+
+# --- the desk ---
+
+
+@pytest.fixture
+async def desk(appointment, add_staff, sign_in) -> Browser:
+    """A call handler, signed in."""
+    await add_staff("handler", StaffRole.CALL_HANDLER, name="Alex Jones")
+    return await sign_in("handler")
+
+
+FORM = {"form_id": "a" * 32, "role": "guardian", "guest_name": "Pat Bloggs", "guest_mobile": "", "language": "cy"}
+
+
+async def test_the_desk_invites_once_shows_the_link_to_pass_on_and_takes_it_back(desk, appointment, browser):
+    path = f"/desk/appointments/{appointment.id}"
+    for _ in range(2):
+        answer = await desk.post(f"{path}/guests", data=FORM, allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, path)
+    page = await (await desk.get(path)).text()
+    [link] = set(re.findall(r"http\S+/g/[A-Za-z0-9_-]{22}", page))
+    assert "Pat Bloggs" in page
+    guest = await browser()
+    assert (await guest.post(urlsplit(link).path, allow_redirects=False)).status == 303
+    [revoke] = set(re.findall(rf"{path}/guests/[0-9a-f]+/revoke", page))
+    for _ in range(2):
+        assert (await desk.post(revoke, allow_redirects=False)).status == 303
+    assert "Pat Bloggs" not in await (await desk.get(path)).text()
+    assert (await guest.get("/guest", headers=JSON)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        pytest.param({"guest_name": " "}, "Enter the name that all in the call are told", id="no name"),
+        pytest.param({"role": "officer"}, "Choose as what they join", id="not a guest"),
+        pytest.param({"guest_mobile": "07911"}, "Enter a UK mobile number", id="mobile"),
+    ],
+)
+async def test_what_is_wrong_with_an_invitation_is_said_at_its_field(desk, appointment, wrong, said):
+    answer = await desk.post(f"/desk/appointments/{appointment.id}/guests", data=FORM | wrong)
+    page = await answer.text()
+    assert (answer.status, said in page, "There is a problem" in page) == (422, True, True)
