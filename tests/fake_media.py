@@ -14,6 +14,7 @@ PALE = 225
 
 RED = (200, 30, 30)
 BLUE = (30, 30, 200)
+GREEN = (30, 160, 30)
 
 
 def write_picture(path: Path, colour: tuple[int, int, int]) -> Path:

@@ -1,0 +1,126 @@
+"""Three browsers in one call: the person, the officer, and an interpreter who came by a link for this call alone."""
+
+# ruff: noqa: F811 (fixtures)
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.fake_media import GREEN
+from tests.product import until
+from tests.test_journeys import (  # noqa: F401 (fixtures)
+    DESKTOP,
+    book_as_call_handler,
+    booth,
+    browsers,
+    handler,
+    launch,
+    meet,
+    open_page,
+    phone,
+    playwright,
+    product,
+    sees,
+    sign_in,
+)
+
+pytestmark = pytest.mark.parametrize("product", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+def interpreter(playwright, tmp_path) -> Iterator[Page]:
+    """The interpreter at a computer; their camera is green."""
+    browser: Browser = launch(playwright, tmp_path, "interpreter", GREEN, 660)
+    page = open_page(browser, **DESKTOP)
+    yield page
+    assert page.errors == []
+    browser.close()
+
+
+def decodes(page: Page, *, going_on: bool) -> None:
+    """Wait until pictures come, or until none has come for a second."""
+
+    def look() -> bool:
+        before = page.evaluate("window.witness.framesDecoded()")
+        page.wait_for_timeout(1000)
+        return (page.evaluate("window.witness.framesDecoded()") > before) is going_on
+
+    until(look, "pictures" if going_on else "no more pictures")
+
+
+def invite(booth: Page, name: str) -> str:
+    """Invite an interpreter without a text; return the link that is shown to pass on."""
+    booth.get_by_text("Invite somebody").click()
+    booth.get_by_label("As", exact=True).select_option("interpreter")
+    booth.get_by_label("Name, as all in the call are told").fill(name)
+    booth.get_by_role("button", name="Invite").click()
+    address = booth.get_by_label("The guest's link, to pass on")
+    expect(address).to_be_visible()
+    expect(booth.get_by_alt_text("The link as a QR code")).to_be_visible()
+    return address.input_value()
+
+
+def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_out(
+    product, handler, booth, phone, interpreter
+):
+    booked = book_as_call_handler(handler, product, "Jo Bloggs")
+    meet(booth, phone, booked)
+
+    interpreter.goto(invite(booth, "Sam Jones"))
+    interpreter.get_by_role("button", name="Continue").click()
+    expect(interpreter.locator("main")).to_contain_text("Interpreter: Sam Jones")
+    interpreter.get_by_role("button", name="Start").click()
+    interpreter.get_by_role("button", name="Turn on camera and microphone").click()
+    sees(interpreter, "[data-echo]", GREEN)
+    interpreter.get_by_role("button", name="I am ready").click()
+    booth.get_by_role("button", name="Let in: Sam Jones, Interpreter").click()
+    everybody = "In this call: {}, PC Smith (Officer)"
+    expect(interpreter.locator("[data-others-people]")).to_have_text(
+        "In this call: The person whose call it is (Victim or witness), PC Smith (Officer), you"
+    )
+    expect(phone.locator("[data-others-people]")).to_have_text(everybody.format("you") + ", Sam Jones (Interpreter)")
+    decodes(interpreter, going_on=True)
+    expect(booth.locator("#remotes video")).to_have_count(2)
+    assert "Bloggs" not in interpreter.content()
+
+    booth.get_by_role("button", name="Ask to mute: Sam Jones, Interpreter").click()
+    asked = interpreter.locator("[data-others-asked]")
+    expect(asked).to_contain_text("PC Smith asks you to mute your microphone.")
+    asked.get_by_role("button", name="Mute").click()
+    expect(asked).to_be_hidden()
+    expect(interpreter.locator("[data-controls]")).to_contain_text("Unmute")
+
+    phone.get_by_role("button", name="Ask for a pause").click()
+    expect(booth.locator("#people-pause")).to_have_text("Jo Bloggs asks for a pause.")
+    booth.get_by_role("button", name="Pause the call").click()
+    for page in (phone, interpreter):
+        expect(page.locator("[data-others-held]")).to_contain_text("The call is paused.")
+        decodes(page, going_on=False)
+    booth.get_by_role("button", name="Go on with the call").click()
+    for page in (phone, interpreter):
+        expect(page.locator("[data-others-held]")).to_be_hidden()
+        decodes(page, going_on=True)
+
+    booth.get_by_role("button", name="Remove: Sam Jones, Interpreter").click()
+    booth.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(interpreter.get_by_role("heading", name="You are not in the call any more")).to_be_visible()
+    expect(phone.locator("[data-others-people]")).to_have_text(everybody.format("you"))
+    decodes(phone, going_on=True)
+
+
+def test_a_supervisor_hears_a_call_and_everybody_is_told(product, handler, booth, phone, browsers):
+    booked = book_as_call_handler(handler, product, "Jo Bloggs")
+    meet(booth, phone, booked)
+    boss = open_page(browsers[0], **DESKTOP)
+    sign_in(boss, product, "supervisor")
+    boss.goto(booked.booth)
+    boss.get_by_role("button", name="Listen only").click()
+    expect(phone.locator("[data-others-listening]")).to_have_text("A supervisor, Sgt Patel, is listening.")
+    expect(booth.locator("#people-listening")).to_have_text("A supervisor, Sgt Patel, is listening.")
+    decodes(boss, going_on=True)
+    expect(boss.locator("#remotes video")).to_have_count(2)
+    expect(booth.locator("#remotes video")).to_have_count(1)
+    boss.context.close()
+    expect(phone.locator("[data-others-listening]")).to_be_hidden()
+    expect(booth.locator("#people-listening")).to_be_hidden()
