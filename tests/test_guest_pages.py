@@ -295,7 +295,7 @@ class SlowRelays(Relays):
 async def slow(settings, key_ring, clock, database):
     """An application with SlowRelays: its server and them."""
     app = make_app(settings, key_ring, clock=clock)
-    app[RELAYS] = relays = SlowRelays(settings.relay_control, database, clock)
+    app[RELAYS] = relays = SlowRelays(settings.relay_controls, database, clock)
     server = TestServer(app)
     await server.start_server()
     yield server, relays
