@@ -267,3 +267,32 @@ async def test_nobody_is_invited_to_a_call_that_is_over_and_not_without_bounds(d
         await service.end_call(db, appointment.id, outcome="seen", by="s" * 32, now=clock())
     with pytest.raises(appointments.AlreadyEnded):
         await invite()
+
+
+# --- who must be present ---
+
+
+async def test_a_role_that_must_be_present_is_missing_until_somebody_of_it_is_in_the_call(
+    database, appointment, clock, invite, guest_waits, look
+):
+    needs = [GuestRole.INTERPRETER, GuestRole.GUARDIAN]
+    for _ in range(2):
+        async with database.begin() as db:
+            await appointments.set_needs(db, appointment.id, needs, by="s" * 32, now=clock())
+
+    async def missing():
+        async with database.read() as db:
+            stands = (await appointments.get(db, appointment.id)).needs
+        return roles.list_missing((await look()).participants, stands, now=clock())
+
+    assert await missing() == [Role.GUARDIAN, Role.INTERPRETER]
+    person = await guest_waits(await invite())
+    assert await missing() == [Role.GUARDIAN, Role.INTERPRETER]
+    await admit(database, appointment, person, clock)
+    assert await missing() == [Role.GUARDIAN]
+    async with database.begin() as db:
+        await service.drop_socket(db, person, socket=person.session_id, how="lost", now=clock())
+    assert await missing() == [Role.GUARDIAN, Role.INTERPRETER]
+    async with database.read() as db:
+        actions = [entry.action for entry in await audit.list_for(db, f"appointment:{appointment.id}")]
+    assert actions.count("appointments.needs_set") == 1

@@ -10,7 +10,11 @@ import pytest
 from tests.conftest import AddStaff, HeldClock
 from tests.statements_support import FORCE, TEXT, Desk, book, drawn, let_in
 from video_server.accounts.model import Role
+from video_server.appointments import guests as invitations
+from video_server.appointments import service as appointments
+from video_server.appointments.model import GuestRole
 from video_server.audit import service as audit
+from video_server.calls import guests
 from video_server.calls import service as calls
 from video_server.core.database import Database
 from video_server.core.keys import load_demo_signing_identity
@@ -339,3 +343,42 @@ async def test_the_back_page_is_kept_apart_and_may_be_completed_after_the_signat
         pdf = await storage.find_pdf(db, seen.statement.id)
     assert b"screen in court" not in pdf
     assert (await desk.view(seen.statement)).digest == seen.digest
+
+
+async def test_a_statement_stays_locked_until_who_must_be_present_is_in_the_call(desk, key_ring):
+    now = desk.clock()
+    officer = desk.appointment.officer_id
+    async with desk.database.begin() as db:
+        needs = [GuestRole.INTERPRETER]
+        await appointments.set_needs(db, desk.appointment.id, needs, by=officer, now=now)
+        guest = await invitations.invite(
+            db,
+            desk.appointment,
+            role=GuestRole.INTERPRETER,
+            name="Sam Jones",
+            language="en",
+            signs=False,
+            mobile=None,
+            by=officer,
+            now=now,
+            force=FORCE,
+            key_ring=key_ring,
+        )
+    statement = await desk.write(await desk.begin(), TEXT)
+    with pytest.raises(service.NeededAbsent):
+        await desk.offer(statement)
+    async with desk.database.begin() as db:
+        person = await guests.arrive(db, desk.appointment, guest, session_id="g" * 32, device="", now=now)
+        await calls.take_socket(db, person, socket="g" * 32, now=now)
+        await calls.start_waiting(db, person.id, now=now)
+        await calls.admit(db, desk.appointment, person.id, by=officer, now=now)
+    seen = await desk.confirm_all(await desk.offer(statement))
+    async with desk.database.begin() as db:
+        await calls.leave(db, person.id, now=now)
+    with pytest.raises(service.NeededAbsent):
+        await desk.sign(seen)
+    with pytest.raises(service.NeededAbsent):
+        await desk.confirm_all(statement)
+    async with desk.database.begin() as db:
+        await appointments.set_needs(db, desk.appointment.id, [], by=officer, now=now)
+    assert (await desk.sign(seen)).state is State.SEALING

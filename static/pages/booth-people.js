@@ -7,7 +7,8 @@ import { Words, ask, find, get, read, show, write } from "./booth-page.js";
  * @typedef {{id: string, role: string, role_words: string, name_to_show: string, is_self: boolean}} Seen
  * @typedef {{id: string, role_words: string, name: string}} Guest
  * @typedef {{id: string, guest: string, state: string, connected: boolean}} Session
- * @typedef {{people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, ended: object|null}} Room
+ * @typedef {{role: string, role_words: string, missing: boolean}} Need
+ * @typedef {{needs: Need[], people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, ended: object|null}} Room
  * @typedef {{key: string, name: string, state: string, participant: string, guest: string, waits: boolean, inCall: boolean, isSelf: boolean}} Line
  */
 
@@ -49,6 +50,10 @@ export class People {
     get("people-hold", HTMLButtonElement).addEventListener("click", () => void this.#hold(!this.room?.held));
     get("people-decline", HTMLButtonElement).addEventListener("click", () => void this.#hold(false));
     get("people-link-close", HTMLButtonElement).addEventListener("click", () => this.#showLink(null));
+    get("people-needs-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#saveNeeds();
+    });
     get("people-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#invite();
@@ -65,7 +70,28 @@ export class People {
     get("people-hold", HTMLButtonElement).hidden = room.ended !== null;
     get("people-decline", HTMLButtonElement).hidden = !room.pause_asked;
     get("people-invite", HTMLDetailsElement).hidden = room.ended !== null;
+    get("people-needs-box", HTMLDetailsElement).hidden = room.ended !== null;
+    this.#drawNeeds(room.needs);
     this.#drawLines(lines(room, this.words));
+  }
+
+  /** @param {Need[]} needs */
+  #drawNeeds(needs) {
+    const missing = needs.filter((need) => need.missing);
+    const names = (missing.length ? missing : needs).map((need) => need.role_words).join(", ");
+    const text = needs.length ? this.words.say(missing.length ? "needs_missing" : "needs_here", { names }) : "";
+    show(get("people-needs", HTMLElement), text);
+    if (get("people-needs-box", HTMLDetailsElement).open) return; // somebody is choosing
+    for (const box of this.#needBoxes()) box.checked = needs.some((need) => need.role === box.value);
+  }
+
+  #needBoxes() {
+    return /** @type {HTMLInputElement[]} */ ([...get("people-needs-form", HTMLFormElement).querySelectorAll("input")]);
+  }
+
+  async #saveNeeds() {
+    const needs = this.#needBoxes().filter((box) => box.checked).map((box) => box.value);
+    if (await this.#post("/needs", { needs })) get("people-needs-box", HTMLDetailsElement).open = false;
   }
 
   /** @param {Line[]} found */

@@ -1,10 +1,11 @@
 """Tell of a change to an appointment: texts for the person, audit, and news for other processes."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from video_server.appointments import storage
-from video_server.appointments.model import Appointment, Guest
+from video_server.appointments.model import Appointment, Guest, GuestRole
 from video_server.audit import service as audit
 from video_server.audit.model import actor_of
 from video_server.core import events
@@ -96,6 +97,15 @@ async def ended(db: Connection, appointment: Appointment, *, by: str, now: datet
     await _record(db, "appointments.ended", appointment, by=by, now=now, outcome=appointment.outcome)
     await texts.void(db, subject=subject_of(appointment), now=now)
     await changed(db, appointment, now=now)
+
+
+async def needs_set(
+    db: Connection, appointment: Appointment, needs: Sequence[GuestRole], *, by: str, now: datetime
+) -> None:
+    """Record who must be present from now on."""
+    details = {"needs": [role.value for role in needs], "before": [role.value for role in appointment.needs]}
+    await _record(db, "appointments.needs_set", appointment, by=by, now=now, **details)
+    await events.record(db, "room", appointment.id, now=now)
 
 
 async def invited(

@@ -1,5 +1,6 @@
 """An appointment, its link, and what may be said of both at a given moment."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,16 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+class GuestRole(StrEnum):
+    """As what somebody is invited to one call; the same codes stand among `calls.model.Role`."""
+
+    GUARDIAN = "guardian"
+    APPROPRIATE_ADULT = "appropriate_adult"
+    INTERPRETER = "interpreter"
+    INTERMEDIARY = "intermediary"
+    SUPPORTER = "supporter"
+
+
 @dataclass(frozen=True)
 class Appointment:
     """One person, one officer, one time.
@@ -26,6 +37,7 @@ class Appointment:
     booked_by    a staff id, or "system:<what>"
     ended_at     when the call ended or the appointment was cancelled
     seen_at      when the person was first admitted to the call
+    needs        who must be in the call before the person reads or signs a statement
     """
 
     id: str
@@ -43,6 +55,7 @@ class Appointment:
     outcome: str | None
     seen_at: datetime | None
     cancel_reason: str | None = None
+    needs: tuple[GuestRole, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,16 +75,6 @@ class LinkView:
 
     state: LinkState
     appointment: Appointment | None
-
-
-class GuestRole(StrEnum):
-    """As what somebody is invited to one call; the same codes stand among `calls.model.Role`."""
-
-    GUARDIAN = "guardian"
-    APPROPRIATE_ADULT = "appropriate_adult"
-    INTERPRETER = "interpreter"
-    INTERMEDIARY = "intermediary"
-    SUPPORTER = "supporter"
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,12 @@ def is_cancel_reason(code: str) -> bool:
 def is_move_reason(code: str) -> bool:
     """Say whether the code is one of MOVE_REASONS."""
     return any(code == known for known, _ in MOVE_REASONS)
+
+
+def order_needs(needs: Iterable[GuestRole]) -> tuple[GuestRole, ...]:
+    """Return each role once, in the order of GuestRole."""
+    wanted = set(needs)
+    return tuple(role for role in GuestRole if role in wanted)
 
 
 def room_opens_at(appointment: Appointment, force: Force) -> datetime:

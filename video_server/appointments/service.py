@@ -1,6 +1,6 @@
 """Book, move, cancel and end an appointment; look the diary up. Links are in `links`, named here too."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -9,7 +9,16 @@ from video_server.accounts import service as accounts
 from video_server.appointments import announce, slots, storage, words
 from video_server.appointments.links import find_link, find_link_of, link_url, trade
 from video_server.appointments.local_time import local_day
-from video_server.appointments.model import Appointment, Slot, State, is_cancel_reason, is_move_reason, is_outcome
+from video_server.appointments.model import (
+    Appointment,
+    GuestRole,
+    Slot,
+    State,
+    is_cancel_reason,
+    is_move_reason,
+    is_outcome,
+    order_needs,
+)
 from video_server.appointments.slots import SlotInPast, SlotNotOffered, SlotTaken
 from video_server.core import keys
 from video_server.core.database import Connection, IntegrityError
@@ -41,6 +50,7 @@ __all__ = [
     "list_upcoming",
     "mark_seen",
     "move",
+    "set_needs",
     "trade",
 ]
 
@@ -97,12 +107,14 @@ async def book(
     key_ring: KeyRing,
     allow_any_time: bool = False,
     form_id: str | None = None,
+    needs: Collection[GuestRole] = (),
 ) -> Appointment:
     """Book one officer for one person: diary, link, texts, audit and news in the caller's transaction.
 
     officer_id      None takes any officer who is free
     by              a staff id, or "system:<what>"
     allow_any_time  for the demo: outside hours, without notice, or begun already
+    needs           who must be in the call before the person reads or signs a statement
     form_id         id of the form it was typed into: sent again, it returns the first appointment and writes nothing
     Raises          SlotTaken (with .others), SlotInPast, SlotNotOffered, VideoNotOffered, AlreadyBooked
     """
@@ -131,6 +143,7 @@ async def book(
         ended_at=None,
         outcome=None,
         seen_at=None,
+        needs=order_needs(needs),
     )
     quarters = slots.quarters_of(draft.starts_at, draft.ends_at)
     for officer in await _officers_to_try(db, officer_id, draft, force=force):
@@ -271,6 +284,16 @@ def _booked(appointment: Appointment) -> Appointment:
     if appointment.state is State.ENDED:
         raise AlreadyEnded
     return appointment
+
+
+async def set_needs(
+    db: Connection, appointment_id: str, needs: Collection[GuestRole], *, by: str, now: datetime
+) -> None:
+    """Say who must be in the call before the person reads or signs a statement; on the record. Raises NotFound."""
+    appointment = await get(db, appointment_id)
+    ordered = order_needs(needs)
+    if await storage.set_needs(db, appointment_id, ordered):
+        await announce.needs_set(db, appointment, ordered, by=by, now=now)
 
 
 async def mark_seen(db: Connection, appointment_id: str, *, now: datetime) -> None:

@@ -42,6 +42,7 @@ appointments = Table(
     Column("outcome", String(30)),
     Column("seen_at", UtcDateTime),
     Column("cancel_reason", String(30)),
+    Column("needs", String(80), nullable=False, server_default=""),  # codes of GuestRole, space between
     Column("form_id", String(32), unique=True),  # a form sent twice is one appointment
 )
 
@@ -88,7 +89,12 @@ _COLUMNS = [column for column in appointments.c if column.name != "form_id"]
 
 
 def _to_appointment(row: Row[Any]) -> Appointment:
-    return Appointment(**dict(row._mapping) | {"state": State(row.state)})
+    return _make_appointment(dict(row._mapping))
+
+
+def _make_appointment(values: dict[str, Any]) -> Appointment:
+    needs = tuple(GuestRole(code) for code in values["needs"].split())
+    return Appointment(**values | {"state": State(values["state"]), "needs": needs})
 
 
 async def insert_appointment(
@@ -101,7 +107,7 @@ async def insert_appointment(
     """
     async with db.begin_nested():
         values = {column.name: getattr(appointment, column.name) for column in _COLUMNS}
-        values |= {"state": appointment.state.value, "form_id": form_id}
+        values |= {"state": appointment.state.value, "form_id": form_id, "needs": _write_needs(appointment.needs)}
         await db.execute(insert(appointments).values(values))
         await _insert_quarters(db, appointment.id, appointment.officer_id, quarters)
 
@@ -153,6 +159,25 @@ async def finish(
         update(appointments)
         .where(appointments.c.id == appointment_id, appointments.c.state == State.BOOKED.value)
         .values(state=state.value, ended_at=now, outcome=outcome, cancel_reason=cancel_reason)
+    )
+    return done.rowcount == 1
+
+
+def _write_needs(needs: Sequence[GuestRole]) -> str:
+    return " ".join(role.value for role in needs)
+
+
+async def set_needs(db: Connection, appointment_id: str, needs: Sequence[GuestRole]) -> bool:
+    """Write anew who must be present; False when that is what stands there, or the appointment is not booked."""
+    written = _write_needs(needs)
+    done = await db.execute(
+        update(appointments)
+        .where(
+            appointments.c.id == appointment_id,
+            appointments.c.state == State.BOOKED.value,
+            appointments.c.needs != written,
+        )
+        .values(needs=written)
     )
     return done.rowcount == 1
 
@@ -248,7 +273,7 @@ async def find_link_by_digest(db: Connection, token_sha256: str) -> tuple[Appoin
         return None
     values = dict(row._mapping)
     generation, voided_at = values.pop("link_generation"), values.pop("voided_at")
-    return Appointment(**values | {"state": State(row.state)}), generation, voided_at is not None
+    return _make_appointment(values), generation, voided_at is not None
 
 
 async def find_link(db: Connection, link_id: str) -> tuple[str, int] | None:

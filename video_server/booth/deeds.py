@@ -13,6 +13,7 @@ WORDS: Mapping[str, str] = {
     "appointments.cancelled": N_("cancelled the appointment"),
     "appointments.ended": N_("ended the appointment"),
     "appointments.link_traded": N_("opened the link in the text message"),
+    "appointments.needs_set": N_("said who must be present for the statement"),
     "appointments.guest_invited": N_("invited somebody to the call"),
     "appointments.guest_revoked": N_("took an invitation back"),
     "appointments.guest_link_traded": N_("opened the link of an invitation"),

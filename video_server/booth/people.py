@@ -1,5 +1,6 @@
 """What an officer does about the others in a call: invite, pass the link on, take out, ask about microphones, pause."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -8,10 +9,12 @@ from pydantic import AfterValidator, Field
 from video_server.accounts import access as staff_access
 from video_server.appointments import guests as invitations
 from video_server.appointments import qr
+from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment, Guest, GuestRole
 from video_server.booth import access
 from video_server.booth.views import booth_staff
 from video_server.calls import asking, guests, pauses, roles
+from video_server.calls import service as calls
 from video_server.calls.model import Role
 from video_server.calls.relays import RELAYS
 from video_server.core.database import Connection
@@ -25,13 +28,20 @@ HERE = "/booth/appointments/{appointment}"
 ONE = HERE + "/guests/{guest:[0-9a-f]{32}}"
 
 
+GuestCode = Literal["guardian", "appropriate_adult", "interpreter", "intermediary", "supporter"]
+
+
 class Invite(Body):
-    role: Literal["guardian", "appropriate_adult", "interpreter", "intermediary", "supporter"]
+    role: GuestCode
     name: Annotated[str, Field(max_length=200), AfterValidator(invitations.one_line)]
     language: Literal["en", "cy"]
     signs: bool
     mobile: str = Field(max_length=40)
     form_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+
+
+class Needs(Body):
+    needs: list[GuestCode] = Field(max_length=5)
 
 
 class Wish(Body):
@@ -113,6 +123,32 @@ async def hold(request: web.Request) -> web.Response:
         appointment = await _access(db, request)
         await (pauses.begin if body.held else pauses.end)(db, appointment.id, **_by(request))
     return web.json_response({"held": body.held})
+
+
+@routes.post(HERE + "/needs", name="booth.needs")
+@booth_staff
+async def set_needs(request: web.Request) -> web.Response:
+    """Say who must be in the call before the person reads or signs a statement, on the record."""
+    body = await read_body(request, Needs)
+    async with request.app[app_keys.DATABASE].begin() as db:
+        appointment = await _access(db, request)
+        await appointments.set_needs(db, appointment.id, [GuestRole(code) for code in body.needs], **_by(request))
+    return web.json_response({})
+
+
+async def draw_needs(db: Connection, appointment_id: str, *, now: datetime) -> list[dict[str, Any]]:
+    """Return who must be present for a statement, and whether they are, for the booth's snapshot."""
+    needs = (await appointments.get(db, appointment_id)).needs
+    people = await calls.list_participants(db, [appointment_id])
+    missing = roles.list_missing(people, needs, now=now)
+    return [
+        {
+            "role": role.value,
+            "role_words": i18n.gettext(roles.WORDS[Role(role.value)]),
+            "missing": Role(role.value) in missing,
+        }
+        for role in needs
+    ]
 
 
 async def draw_guests(db: Connection, appointment_id: str) -> list[dict[str, Any]]:

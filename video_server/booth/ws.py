@@ -55,6 +55,7 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
             "statement": await statements.mark_for_officer(db, me.appointment_id),
             "evidence": await evidence.for_officer(db, me.appointment_id),
             "guests": await people.draw_guests(db, me.appointment_id),
+            "needs": await people.draw_needs(db, me.appointment_id, now=clock()),
         }
 
     async def still(db: Connection) -> bool:

@@ -1,10 +1,11 @@
 """What each role may do in a room, and who is told of whom: pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from video_server.calls.model import Participant, Role, RoomView
+from video_server.appointments.model import GuestRole
+from video_server.calls.model import Participant, Role, RoomView, State
 from video_server.core.errors import N_
 from video_server.web.i18n import gettext
 
@@ -55,6 +56,12 @@ def list_people(view: RoomView, me: Participant | None, *, victim: str, now: dat
         }
         for person in here
     ]
+
+
+def list_missing(people: Iterable[Participant], needs: Iterable[GuestRole], *, now: datetime) -> list[Role]:
+    """Return the roles that must be in the call for a statement and are not: let in, and their page open."""
+    here = {person.role for person in people if person.state is State.ADMITTED and person.is_present(now)}
+    return [role for role in map(Role, needs) if role not in here]
 
 
 def say_listeners(view: RoomView) -> list[str]:

@@ -74,6 +74,7 @@ async def book(request: web.Request) -> web.Response:
                 force=force,
                 key_ring=request.app[app_keys.KEYS],
                 form_id=form.form_id,
+                needs=form.needs(),
             )
     except VideoNotOffered:
         raise pages.see_other(request, "desk.incident", id=incident_id) from None
@@ -119,6 +120,7 @@ async def _times(
         ),
         nearest=[slot.starts_at for slot in nearest],
         reasons=MOVE_REASONS,
+        guest_roles=_guest_roles(),
         minutes=int(force.appointment_length.total_seconds() // 60),
         values=values,
         problems=problems or {},
@@ -172,12 +174,17 @@ async def render(
         room_opens_at=room_opens_at(appointment, force),
         may_change=appointment.state is State.BOOKED,
         guests=invited,
-        guest_roles=[{"value": role.value, "text": gettext(roles.WORDS[Role(role.value)])} for role in GuestRole],
+        guest_roles=_guest_roles(),
+        needs=[gettext(roles.WORDS[Role(role.value)]) for role in appointment.needs],
         values=values or {"form_id": keys.new_id(), "language": victim.language},
         problems=problems or {},
         status=status,
         is_fresh=appointment.state is State.BOOKED and appointment.ends_at > now,
     )
+
+
+def _guest_roles() -> list[dict[str, str]]:
+    return [{"value": role.value, "text": gettext(roles.WORDS[Role(role.value)])} for role in GuestRole]
 
 
 async def _list_guests(request: web.Request, db: Connection, appointment: Appointment) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from video_server.appointments.local_time import NotATime, parse_clock, parse_local
-from video_server.appointments.model import is_cancel_reason, is_move_reason
+from video_server.appointments.model import GuestRole, is_cancel_reason, is_move_reason
 from video_server.core.errors import N_
 from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.mobile import MobileNotUsable, parse_mobile
@@ -175,12 +175,21 @@ async def _read(request: web.Request, model: type[FormT], *checks: Check) -> For
 
 
 class BookForm(forms.Form):
-    """`slot` is an instant from the list, or "other" with a day and a time."""
+    """`slot` is an instant from the list, or "other" with a day and a time; a ticked need_… must be present."""
 
     form_id: FormId
     slot: Annotated[str, Field(max_length=40)]
     day: Annotated[str, Field(max_length=20)] = ""
     clock: Annotated[str, Field(max_length=20)] = ""
+    need_guardian: Literal["yes", ""] = ""
+    need_appropriate_adult: Literal["yes", ""] = ""
+    need_interpreter: Literal["yes", ""] = ""
+    need_intermediary: Literal["yes", ""] = ""
+    need_supporter: Literal["yes", ""] = ""
+
+    def needs(self) -> list[GuestRole]:
+        """Return who must be in the call before the person reads or signs a statement."""
+        return [role for role in GuestRole if getattr(self, f"need_{role.value}")]
 
     @model_validator(mode="before")
     @classmethod

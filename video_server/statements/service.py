@@ -16,6 +16,7 @@ from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.appointments.model import State as AppointmentState
 from video_server.audit import service as audit
+from video_server.calls import roles
 from video_server.calls import service as calls
 from video_server.calls.model import Participant
 from video_server.calls.model import Role as RoomRole
@@ -69,6 +70,13 @@ class NotInCall(Forbidden):
 
     code = "statement_not_in_call"
     public = N_("You can read and sign the statement while you are in the call.")
+
+
+class NeededAbsent(Conflict):
+    """Guardian, appropriate adult, interpreter, intermediary or supporter: booked as needed, and not in the call."""
+
+    code = "statement_needed_absent"
+    public = N_("Somebody who must be there for the statement is not in the call. Wait until they are.")
 
 
 class NotSealedYet(Conflict):
@@ -279,6 +287,8 @@ async def offer(
         seen = await view(db, await get(db, appointment_id, statement_id), printer=printer)
     statement = seen.statement
     model.check_offer(statement)
+    async with database.read() as db:
+        await _check_needed(db, appointment_id, now=now)
     taken = Taken(seen.officer, seen.reference)
     await asyncio.to_thread(printer.try_out, statement, seen.declaration, taken, now=now)
     async with database.begin() as db:
@@ -363,6 +373,13 @@ async def access_witness(
     return person
 
 
+async def _check_needed(db: Connection, appointment_id: str, *, now: datetime) -> None:
+    """Keep a statement locked until everybody who must be present is in the call. Raises NeededAbsent."""
+    needs = (await appointments.get(db, appointment_id)).needs
+    if needs and roles.list_missing(await calls.list_participants(db, [appointment_id]), needs, now=now):
+        raise NeededAbsent
+
+
 async def find_shown(db: Connection, appointment_id: str) -> Statement | None:
     """Return the statement that the witness's page shows now, the newest; None while there is nothing to show."""
     visible = [
@@ -384,6 +401,7 @@ async def answer(
     """Note what the witness says of one paragraph. Raises NotNow, TextChanged when that paragraph is no more."""
     statement = await _lock(db, witness.appointment_id, statement_id)
     model.move(statement.state, Deed.ANSWER)
+    await _check_needed(db, witness.appointment_id, now=now)
     number = next((one.number for one in statement.paragraphs if one.key == paragraph), None)
     if number is None:
         raise TextChanged
@@ -414,6 +432,7 @@ async def sign(
         statement = await get(db, witness.appointment_id, statement_id)
         if statement.state not in OPEN:
             return await _signed_before(db, statement, shown_digest)
+        await _check_needed(db, witness.appointment_id, now=now)
         seen = await view(db, statement, printer=printer, session_id=witness.session_id)
     _check(seen, shown_digest=shown_digest, declared=declared)
     with i18n.use(statement.language):
@@ -465,6 +484,7 @@ async def _write_signed(
     current = await _lock(db, witness.appointment_id, seen.statement.id)
     await access_witness(db, witness.appointment_id, witness.session_id)  # not let in any more meanwhile?
     if current.state in OPEN:
+        await _check_needed(db, witness.appointment_id, now=now)
         if current.version != seen.statement.version:
             raise TextChanged
         now_seen = await view(db, current, printer=printer, session_id=witness.session_id)
