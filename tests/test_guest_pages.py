@@ -406,3 +406,24 @@ async def test_what_is_wrong_with_an_invitation_is_said_at_its_field(desk, appoi
     answer = await desk.post(f"/desk/appointments/{appointment.id}/guests", data=FORM | wrong)
     page = await answer.text()
     assert (answer.status, said in page, "There is a problem" in page) == (422, True, True)
+
+
+async def test_the_summary_says_when_the_call_was_paused_and_who_was_let_in(
+    enter, officer, appointment, admitted, clock, database
+):
+    await admitted()
+    client = await enter()
+    async with client.ws_connect("/guest/socket") as socket:
+        await socket.send_json({"type": "waiting"})
+        await hear(socket, lambda state: state["view"] == "waiting")
+        async with database.read() as db:
+            [person] = [one for one in (await service.view(db, appointment.id)).participants if one.guest_id]
+        await officer.post(booth(appointment, "/admit"), json={"participant": person.id}, headers=JSON)
+    for held in (True, False):
+        await officer.post(booth(appointment, "/hold"), json={"held": held}, headers=JSON)
+        clock.move(minutes=5)
+    await officer.post(booth(appointment, "/end"), json={"outcome": "seen"}, headers=JSON)
+    page = await (await officer.get(booth(appointment, "/summary"))).text()
+    assert "10am to 10:05am" in page
+    for told in ("invited somebody to the call", "let a guest in", "paused the call", "went on after the pause"):
+        assert told in page

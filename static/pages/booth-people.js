@@ -21,7 +21,7 @@ export function lines(room, words) {
   const found = room.people.map((one) => {
     const guest = room.guest_sessions.find((session) => session.id === one.id)?.guest ?? "";
     const name = one.is_self ? words.say("self") : words.say("named", { name: one.name_to_show, role: one.role_words });
-    const inCall = !one.is_self && one.role !== "supervisor";
+    const inCall = !one.is_self && !["officer", "supervisor"].includes(one.role);
     return { key: one.id, name, state: words.say("admitted"), participant: one.id, guest, waits: false, inCall, isSelf: one.is_self };
   });
   for (const guest of room.guests) {

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from video_server.audit.model import Entry
+from video_server.calls.roles import GUESTS
 from video_server.core.errors import N_
 from video_server.web.i18n import gettext
 
+_GUEST_IN = N_("let a guest in")
 WORDS: Mapping[str, str] = {
     "appointments.booked": N_("booked the appointment"),
     "appointments.moved": N_("moved the appointment"),
@@ -26,7 +28,6 @@ WORDS: Mapping[str, str] = {
     "calls.word_given:wrong": N_("gave a wrong agreed word"),
     "calls.waiting": N_("started to wait"),
     "calls.admitted": N_("let the person in"),
-    "calls.admitted:guest": N_("let a guest in"),
     "calls.left": N_("left the call"),
     "calls.officer_left": N_("left the call"),
     "calls.removed": N_("took a guest out of the call"),
@@ -73,10 +74,11 @@ WORDS: Mapping[str, str] = {
     "texts.failed": N_("could not send a text message"),
     "texts.refused": N_("held a text message back: it would not be safe"),
     "texts.withdrawn": N_("withdrew text messages that no longer apply"),
+    **{f"calls.admitted:{role.value}": _GUEST_IN for role in GUESTS},
 }
 """By action, or by action and one of its codes. An action without words is shown as its code, never hidden."""
 
-_CODES = ("word", "kind", "wish")
+_CODES = ("word", "kind", "wish", "role")
 
 
 def staff_in(entry: Entry) -> list[str]:

@@ -149,6 +149,7 @@ async def render_summary(request: web.Request, *, problem: str | None = None, st
             "ended_at": appointment.ended_at,
         },
         outcome=dict(reading.outcome_words()).get(appointment.outcome or "", appointment.outcome),
+        pauses=[pause for pause in view.pauses if pause.began_at and pause.ended_at],
         gaps=[gap for gap in view.gaps if gap.ended_at],
         note=note,
         **results,

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from video_server.calls import service, storage
-from video_server.calls.model import Role, State
+from video_server.calls.model import State
 from video_server.core import events
 from video_server.core.database import Connection
 from video_server.core.errors import N_, Conflict
@@ -23,12 +23,12 @@ async def ask(
 
     what     of ASKS
     name     of who asks, as it is said
-    Raises   NotInCall, ValueError
+    Raises   NotInCall (also for colleagues, who have their own page), ValueError
     """
     if what not in ASKS:
         raise ValueError("unknown wish")
     person = await service.get_participant(db, participant_id)
-    if person.appointment_id != appointment_id or person.role is Role.SUPERVISOR or person.state is not State.ADMITTED:
+    if person.appointment_id != appointment_id or person.staff_id is not None or person.state is not State.ADMITTED:
         raise NotInCall
     if not await storage.set_asked(db, person.id, what=what, by=name):
         raise NotInCall
