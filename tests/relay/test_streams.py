@@ -1,6 +1,8 @@
 """Whatever a network does to packets, and however sources change, a receiver sees one valid RTP stream."""
 
+import contextlib
 import random
+import socket
 import struct
 from types import SimpleNamespace
 
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from video_server.relay.batch import HEADROOM, pack_place
 from video_server.relay.counters import Counters
 from video_server.relay.forward import Forwarder
 from video_server.relay.limits import CREDIT_PER_SECOND, MAX_CREDIT, PACKET_COST, refill
@@ -16,7 +19,13 @@ from video_server.relay.sdp import Format
 from video_server.relay.streams import DROP, Output, Source
 
 VP8 = {"vp8": Format("vp8", 96, 97, "")}
-RECEIVER = ("192.0.2.1", 4000)
+
+
+def open_socket():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.bind(("127.0.0.1", 0))
+    return sock
 
 
 def identity(session, pointer, length):
@@ -25,12 +34,13 @@ def identity(session, pointer, length):
 
 
 class Wire:
-    """A forwarder without network: packets go in by `arrive`, and what is sent is collected."""
+    """A forwarder whose packets go in by `arrive`; what is sent over a real socket is collected in `sent`."""
 
     def __init__(self, outputs=1):
         self.sent = []
+        self.receiver, self.socket = open_socket(), open_socket()
         self.port = SimpleNamespace(
-            sockets=[], links={}, send=lambda data, address, sendto: self.sent.append(bytes(data)) or True
+            sockets=[self.socket], links={}, send=lambda data, address, by: by.sendto(data, address)
         )
         self.counters = Counters()
         self.gaps = []
@@ -46,7 +56,30 @@ class Wire:
         )
         self.outputs = [make_output(ssrc=1000 + 2 * n) for n in range(outputs)]
         for output in self.outputs:
-            output.sendto = lambda data, address: self.sent.append(bytes(data))
+            self.aim(output)
+
+    def aim(self, output):
+        """Let an output send to our receiver."""
+        output.socket, output.address = self.socket, self.receiver.getsockname()
+        output.place = pack_place(output.address)
+
+    def take(self, peer, packet, now):
+        """Hand over a packet as it comes from the network, and collect what that sent."""
+        [inbox] = self.forwarder._inboxes.values()
+        inbox.view[HEADROOM : HEADROOM + len(packet)] = packet
+        self.forwarder.take(peer, inbox, 0, len(packet), now, now)
+        self.collect()
+
+    def collect(self):
+        self.forwarder.flush()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.sent.append(self.receiver.recv(4096))
+
+    def resend(self, output, sequence):
+        sent = self.forwarder.resend(output, sequence)
+        self.collect()
+        return sent
 
     def arrive(self, source, sequence, timestamp, payload, *, now, marker=0, extension=b"", padding=b"", second=None):
         first = 0x80 | (0x10 if extension else 0) | (0x20 if padding else 0)
@@ -55,8 +88,7 @@ class Wire:
         )
         packet += extension + payload + padding
         peer = make_peer({source.ssrc: source})
-        self.forwarder._inbox[: len(packet)] = packet
-        self.forwarder.take(peer, len(packet), now, now)
+        self.take(peer, packet, now)
 
 
 def make_peer(sources, rtx_sources=None, *, transport_cc_byte=0):
@@ -71,9 +103,7 @@ def make_source(ssrc=1, codec="vp8", payload_type=98):
 
 
 def make_output(ssrc=1000):
-    output = Output("video", 0, ssrc, ssrc + 1, VP8, 0x40300000, 0x22000000)
-    output.address = RECEIVER
-    return output
+    return Output("video", 0, ssrc, ssrc + 1, VP8, 0x40300000, 0x22000000)
 
 
 def connect(source, *outputs):
@@ -223,8 +253,7 @@ def test_a_malformed_packet_is_counted_and_dropped(packet):
     source = make_source()
     connect(source, *wire.outputs)
     peer = make_peer({1: source}, transport_cc_byte=0x31)
-    wire.forwarder._inbox[: len(packet)] = packet
-    wire.forwarder.take(peer, len(packet), 1.0, 1.0)
+    wire.take(peer, packet, 1.0)
     assert wire.sent == []
     assert wire.counters.dropped == {"rtp_malformed": 1}
 
@@ -236,7 +265,7 @@ def test_a_nack_is_answered_by_a_retransmission_of_that_very_packet():
     for n in range(5):
         wire.arrive(source, 65534 + n & 0xFFFF, 3000 * n, bytes([n]), now=1.0)
     lost = parse(wire.sent[3])
-    assert wire.forwarder.resend(wire.outputs[0], lost.sequence)
+    assert wire.resend(wire.outputs[0], lost.sequence)
     again = parse(wire.sent[-1])
     assert (again.payload_type, again.ssrc, again.timestamp) == (97, 1001, lost.timestamp)
     assert again.payload == lost.sequence.to_bytes(2, "big") + lost.payload
@@ -252,7 +281,7 @@ def test_what_another_source_sent_before_is_not_resent_as_this_one():
     wire.arrive(second, 10, 0, b"before", now=2.0)
     wire.arrive(second, 11, 0, b"new", now=2.0)
     old = parse(wire.sent[0])
-    assert not wire.forwarder.resend(wire.outputs[0], old.sequence)
+    assert not wire.resend(wire.outputs[0], old.sequence)
     assert wire.counters.dropped["resend_too_old"] == 1
 
 
@@ -266,13 +295,11 @@ def test_a_packet_that_a_retransmission_brings_fills_the_gap():
     assert wire.gaps == [(2, 1)]
     packet = HEADER.pack(0x80, 99, 500, 20, 77) + b"\0\2two"
     peer = make_peer({}, {77: source})
-    wire.forwarder._inbox[: len(packet)] = packet
-    wire.forwarder.take(peer, len(packet), 1.0, 1.0)
+    wire.take(peer, packet, 1.0)
     one, three, two = (parse(each) for each in wire.sent)
     assert (two.payload, two.sequence) == (b"two", one.sequence + 1)
     assert three.sequence == one.sequence + 2
-    wire.forwarder._inbox[: len(packet)] = packet
-    wire.forwarder.take(peer, len(packet), 1.0, 1.0)
+    wire.take(peer, packet, 1.0)
     assert len(wire.sent) == 3, "the same packet went out twice"
 
 
@@ -280,6 +307,7 @@ def test_a_receiver_without_red_gets_the_newest_block_as_opus():
     wire = Wire()
     source = Source(1, "audio", "red", 63, screen=False, owner=None)
     output = Output("audio", 0, 5, 6, {"opus": Format("opus", 111, None, "")}, 0, 0)
+    wire.aim(output)
     connect(source, output)
     older, newer = b"before", b"now"
     block_header = (0x80 | 111) << 24 | 960 << 10 | len(older)
@@ -336,8 +364,7 @@ def test_what_a_publisher_sends_beyond_its_credit_is_counted_and_dropped_until_t
     def flood(first, count):
         for sequence in range(first, first + count):
             packet = HEADER.pack(0x80, 98, sequence, 0, 1) + bytes(1000)
-            wire.forwarder._inbox[: len(packet)] = packet
-            wire.forwarder.take(peer, len(packet), 1.0, 1.0)
+            wire.take(peer, packet, 1.0)
 
     flood(0, fitting + 50)
     assert len(wire.sent) == fitting

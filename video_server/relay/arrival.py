@@ -6,11 +6,7 @@ the smallest distance ever seen between "now, monotonic" and "stamped" is the of
 strays more than a second from it means that somebody set the clock, and the offset is learnt anew.
 """
 
-import struct
-
 SO_TIMESTAMPNS = 35  # Linux, asm-generic/socket.h; Python names it only from 3.14 on
-TIMESPEC = struct.Struct("@qq")
-CONTROL_BYTES = 64
 _STRAY_SECONDS = 1.0
 
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from video_server.relay.batch import pack_place
 from video_server.relay.ladder import Ladder, Sight
 from video_server.relay.limits import MAX_CREDIT
 from video_server.relay.meter import Meter
@@ -118,8 +119,9 @@ class Peer:
 
     def move(self) -> None:
         """Send everything to where the link goes now."""
+        place = pack_place(self.link.address)
         for output in self.outputs.values():
-            output.address, output.sendto = self.link.address, self.link.sendto
+            output.address, output.socket, output.place = self.link.address, self.link.socket, place
 
     def find_source(self, kind: str, *, screen: bool) -> Source | None:
         """Return the source of the microphone, the camera or the screen, once a packet of it came."""

@@ -136,7 +136,8 @@ class Source:
 class Output:
     """One SSRC we send to a receiver: a slot's audio or video.
 
-    session, address   SRTP session and where to; set when the link is up and when it moves
+    session            SRTP session; set when the link is up
+    address, place, socket   where to, for Python and for the kernel, and by which socket; set anew when the link moves
     first              extended number of the first packet of the present source that was forwarded; None: none yet
     payload_types      codec -> format of the receiver's m-line
     lean               the receiver's link is thin: sound goes to it without redundancy
@@ -159,15 +160,16 @@ class Output:
         "packets",
         "payload_type",
         "payload_types",
+        "place",
         "report_sent",
         "rtx_payload_type",
         "rtx_sequence",
         "rtx_ssrc",
         "send_time_head",
-        "sendto",
         "sequence_offset",
         "session",
         "slot",
+        "socket",
         "source",
         "ssrc",
         "timestamp_offset",
@@ -193,7 +195,8 @@ class Output:
         self.link: Any = None
         self.session: Any = None
         self.address: Any = None
-        self.sendto: Any = None
+        self.socket: Any = None
+        self.place = b""
         self.source: Source | None = None
         self.payload_type = 0
         self.rtx_payload_type: int | None = None

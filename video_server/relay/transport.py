@@ -50,6 +50,9 @@ EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 — media is public
 PACKET_BYTES: Final = 2048
 """The largest datagram taken; media stays under 1,300 and DTLS under 1,500."""
 
+SENT_BYTES: Final = PACKET_BYTES + 64
+"""Room for any of them with our header, the two bytes of a retransmission, and the tag that encryption adds."""
+
 _SOCKET_BUFFER_BYTES = 4 << 20
 _MAX_QUEUED_DTLS = 64
 _MAX_ADDRESSES = 64
@@ -60,7 +63,6 @@ _REQUEST = BINDING_REQUEST.to_bytes(2, "big")
 _PORT_TRIES = 20
 _log = get_logger(__name__)
 
-copy_memory: Callable[[Any, Any, int], None] = _binding.ffi.memmove
 srtp_protect: Callable[[Any, Any, Any], int] = _binding.lib.srtp_protect
 srtp_unprotect: Callable[[Any, Any, Any], int] = _binding.lib.srtp_unprotect
 """C functions over (session, buffer, length pointer), in place; 0 is success. Encryption grows a packet by 16 bytes."""
@@ -70,13 +72,14 @@ REPLAY_ERRORS = frozenset({9, 10})
 
 
 class PacketBuffer:
-    """A fixed piece of memory that C and Python see alike; `at(n)` is a C pointer into it."""
+    """A fixed piece of memory that C and Python see alike; `at(n)` is a C pointer into it, `address` its number."""
 
-    __slots__ = ("pointer", "view")
+    __slots__ = ("address", "pointer", "view")
 
-    def __init__(self) -> None:
-        """Twice a datagram: room for headers before it and the tag after it."""
-        self.pointer: Any = _binding.ffi.new("char[]", 2 * PACKET_BYTES)
+    def __init__(self, size: int = SENT_BYTES) -> None:
+        """Take `size` bytes."""
+        self.pointer: Any = _binding.ffi.new("char[]", size)
+        self.address = int(_binding.ffi.cast("uintptr_t", self.pointer))
         self.view = memoryview(_binding.ffi.buffer(self.pointer))
 
     def at(self, offset: int) -> Any:
@@ -145,13 +148,13 @@ class Link:
     """ICE, DTLS and SRTP of one peer.
 
     address        where media goes: the pair the browser nominated last; None before the first
-    sendto         the `sendto` of that one of our sockets which the browser nominated, to be called with `address`
+    socket         that one of our sockets which the browser nominated, to send to `address` by
     rx, tx         SRTP sessions for the C functions; None until DTLS is up
     heard_at       monotonic time of the last authenticated packet; 0.0 before the first
     media          whatever the owner hangs on the link; the hot path reaches it by address
     failed         the connection ended by itself; the owner should close it
     on_up          called once when DTLS is up; on_down when the peer closed or DTLS failed (reason); on_moved when
-                   address or sendto changed
+                   address or socket changed
     """
 
     def __init__(
@@ -167,7 +170,7 @@ class Link:
         """Register the link's username fragment with the port; `start` must follow."""
         self.port = port
         self.address: Address | None = None
-        self.sendto: Callable[[Any, Any], int] = port.sockets[0].sendto
+        self.socket = port.sockets[0]
         self.addresses: set[Address] = set()
         self._asked_at: dict[Any, socket.socket] = {}  # (host, port) of the browser -> where it last sent its check
         self._nominated_at: dict[Any, socket.socket] = {}  # the same of checks that nominated
@@ -263,8 +266,8 @@ class Link:
             return
         address = pair.remote_addr
         sock = self._nominated_at.get(address) or self._asked_at.get(address, self.port.sockets[0])
-        if address != self.address or sock.sendto != self.sendto:
-            self.address, self.sendto = address, sock.sendto
+        if address != self.address or sock is not self.socket:
+            self.address, self.socket = address, sock
             self._on_moved()
         self._nominated.set()
 
@@ -276,12 +279,12 @@ class Link:
 
     def send_to(self, data: bytes, address: Address) -> None:
         """Send a STUN or DTLS datagram by the socket that was asked from there."""
-        self.port.send(data, address, self._asked_at.get(address[:2], self.port.sockets[0]).sendto)
+        self.port.send(data, address, self._asked_at.get(address[:2], self.port.sockets[0]))
 
     def send(self, data: bytes) -> None:
         """Send to where media goes, or nowhere before there is such a place."""
         if self.address is not None:
-            self.port.send(data, self.address, self.sendto)
+            self.port.send(data, self.address, self.socket)
 
     def _follow_dtls(self) -> None:
         state = self._dtls.state
@@ -421,10 +424,10 @@ class Port:
                 del self.links[address]
         link.addresses.clear()
 
-    def send(self, data: bytes | memoryview, address: Address, sendto: Callable[[Any, Any], int]) -> bool:
-        """Send a datagram by a socket's `sendto`; a full or unreachable network drops it, as networks do."""
+    def send(self, data: bytes | memoryview, address: Address, by: socket.socket) -> bool:
+        """Send a datagram by one of the sockets; a full or unreachable network drops it, as networks do."""
         try:
-            sendto(data, address)
+            by.sendto(data, address)
         except BlockingIOError:
             self.counters.dropped["send_buffer_full"] += 1
             return False

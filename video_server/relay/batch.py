@@ -1,0 +1,211 @@
+"""Many datagrams with one system call: Linux's recvmmsg and sendmmsg over buffers that stay where they are.
+
+Python's own socket calls make an address tuple, a control list and often an exception for every datagram, and that cost
+more than the kernel's part and the encryption together. Here the kernel writes into arrays and reads from arrays, laid
+out as in <sys/socket.h>; `forward.py` reads and writes them through memoryviews.
+"""
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+from typing import Final
+
+from video_server.relay.arrival import SO_TIMESTAMPNS
+from video_server.relay.counters import Counters
+from video_server.relay.transport import PACKET_BYTES, SENT_BYTES, Address, PacketBuffer
+
+RECEIVE_SLOTS: Final = 64
+SEND_SLOTS: Final = 32
+"""Fewer than are received at once: who waits until all of a batch is encrypted waits too long."""
+
+HEADROOM: Final = 32
+"""Spare bytes before a datagram: more than the 24 - 12 by which our header may exceed the one received."""
+
+STRIDE: Final = HEADROOM + PACKET_BYTES
+PLACE_BYTES: Final = 32
+_CONTROL_BYTES = 32  # a header of 16 and a timespec
+_MAX_KNOWN = 4096
+_FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})
+
+
+class _Part(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_bytes", ctypes.c_uint32),
+        ("parts", ctypes.c_void_p),
+        ("part_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_bytes", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Message(ctypes.Structure):
+    _fields_ = (("header", _Header), ("received_bytes", ctypes.c_uint32))
+
+
+_MESSAGE_WORDS = ctypes.sizeof(_Message) // 4
+_RECEIVED_WORD = _Message.received_bytes.offset // 4
+_CONTROL_WORD = _Header.control_bytes.offset // 4
+_libc = ctypes.CDLL(None, use_errno=True)
+_receive_many = _libc.recvmmsg
+_receive_many.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+_send_many = _libc.sendmmsg
+_send_many.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+
+_SOCKADDR = struct.Struct("=H2s4s8x")
+_SOCKADDR6 = struct.Struct("=H2s4s16sL")
+
+
+def pack_place(address: Address) -> bytes:
+    """Return an address as the kernel has it: sockaddr_in or sockaddr_in6."""
+    port = address[1].to_bytes(2, "big")
+    if len(address) == 2:
+        return _SOCKADDR.pack(socket.AF_INET, port, socket.inet_pton(socket.AF_INET, address[0]))
+    flow = address[2].to_bytes(4, "big")
+    return _SOCKADDR6.pack(socket.AF_INET6, port, flow, socket.inet_pton(socket.AF_INET6, address[0]), address[3])
+
+
+def unpack_place(place: bytes) -> Address:
+    """Undo `pack_place`."""
+    port = int.from_bytes(place[2:4], "big")
+    if len(place) == _SOCKADDR.size:
+        return socket.inet_ntop(socket.AF_INET, place[4:8]), port
+    _, _, flow, host, scope = _SOCKADDR6.unpack(place)
+    return socket.inet_ntop(socket.AF_INET6, host), port, int.from_bytes(flow, "big"), scope
+
+
+class _Slots:
+    """Messages of one part each, with a name of this family and, if wanted, control data."""
+
+    def __init__(self, count: int, stride: int, name_bytes: int, control_bytes: int) -> None:
+        self.buffer = PacketBuffer(count * stride)
+        self.view = self.buffer.view
+        self.pointers = [self.buffer.at(slot * stride) for slot in range(count)]
+        self._names = ctypes.create_string_buffer(count * PLACE_BYTES)
+        self._control = ctypes.create_string_buffer(count * _CONTROL_BYTES)
+        self.names = memoryview(self._names).cast("B")
+        self.control = memoryview(self._control).cast("B")
+        self._parts = (_Part * count)()
+        self.lengths = memoryview(self._parts).cast("B").cast("Q")  # of each part: every second word
+        self.messages = (_Message * count)()
+        for slot, (part, message) in enumerate(zip(self._parts, self.messages, strict=True)):
+            part.base, part.length = self.buffer.address + slot * stride, 0
+            header = message.header
+            header.name = ctypes.addressof(self._names) + slot * PLACE_BYTES
+            header.name_bytes = name_bytes
+            header.parts, header.part_count = ctypes.addressof(part), 1
+            if control_bytes:
+                header.control = ctypes.addressof(self._control) + slot * _CONTROL_BYTES
+                header.control_bytes = control_bytes
+
+
+def _name_bytes(sock: socket.socket) -> int:
+    return _SOCKADDR6.size if sock.family == socket.AF_INET6 else _SOCKADDR.size
+
+
+class Inbox:
+    """What one socket receives at once.
+
+    view       all slots; slot n's datagram begins at n * STRIDE + HEADROOM
+    pointers   the same for the C functions
+    sizes, senders, stamps   of each datagram received last; a stamp is wall-clock seconds, None without one
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Ask the kernel to stamp each datagram."""
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self._number = sock.fileno()
+        self._name_bytes = _name_bytes(sock)
+        self._slots = _Slots(RECEIVE_SLOTS, STRIDE, self._name_bytes, _CONTROL_BYTES)
+        for slot in range(RECEIVE_SLOTS):
+            self._slots._parts[slot].base = self._slots.buffer.address + slot * STRIDE + HEADROOM
+            self._slots._parts[slot].length = PACKET_BYTES
+        self.view = self._slots.view
+        self.pointers = [self._slots.buffer.at(slot * STRIDE + HEADROOM) for slot in range(RECEIVE_SLOTS)]
+        self._raw = memoryview(self._slots.messages).cast("B")
+        self._fresh = bytes(self._raw)  # the kernel writes over what it is told of room
+        self._words = self._raw.cast("I")
+        self._control = self._slots.control.cast("q")
+        self._known: dict[bytes, Address] = {}
+        self.sizes: list[int] = []
+        self.senders: list[Address] = []
+        self.stamps: list[float | None] = []
+
+    def receive(self) -> int:
+        """Take what has come, at most RECEIVE_SLOTS; return how many. Raises OSError."""
+        self._raw[:] = self._fresh
+        count = _receive_many(self._number, self._slots.messages, RECEIVE_SLOTS, socket.MSG_DONTWAIT, None)
+        if count <= 0:
+            number = ctypes.get_errno()
+            if count and number not in (errno.EAGAIN, errno.EINTR):
+                raise OSError(number, os.strerror(number))
+            return 0
+        words, control, known = self._words, self._control, self._known
+        names, length = self._slots.names, self._name_bytes
+        self.sizes = words[_RECEIVED_WORD : _MESSAGE_WORDS * count : _MESSAGE_WORDS].tolist()
+        stamped = words[_CONTROL_WORD : _MESSAGE_WORDS * count : _MESSAGE_WORDS].tolist()
+        self.senders, self.stamps = senders, stamps = [], []
+        for slot, control_bytes in enumerate(stamped):
+            place = bytes(names[slot * PLACE_BYTES : slot * PLACE_BYTES + length])
+            senders.append(known.get(place) or self._learn(place))
+            at = 4 * slot
+            stamps.append(control[at + 2] + control[at + 3] * 1e-9 if control_bytes else None)
+        return int(count)
+
+    def _learn(self, place: bytes) -> Address:
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()  # strangers' addresses; those of our own come again with their next packet
+        address = self._known[place] = unpack_place(place)
+        return address
+
+
+class Outbox:
+    """What leaves by one socket at once. The hot path fills slot `count` inline, as `put` does, and counts it up.
+
+    view       all slots; slot n begins at n * SENT_BYTES
+    pointers   the same for the C functions
+    lengths    bytes of slot n, at 2 * n + 1
+    names      where slot n goes (pack_place), at n * PLACE_BYTES
+    """
+
+    __slots__ = ("_counters", "_number", "_slots", "count", "lengths", "names", "pointers", "view")
+
+    def __init__(self, sock: socket.socket, counters: Counters) -> None:
+        """Begin empty."""
+        self._number = sock.fileno()
+        self._counters = counters
+        self._slots = _Slots(SEND_SLOTS, SENT_BYTES, _name_bytes(sock), 0)
+        self.view, self.pointers = self._slots.view, self._slots.pointers
+        self.lengths, self.names = self._slots.lengths, self._slots.names
+        self.count = 0
+
+    def put(self, length: int, place: bytes) -> None:
+        """Let the packet in slot `count` go; send all when there is no room for another."""
+        slot = self.count
+        self.lengths[2 * slot + 1] = length
+        self.names[PLACE_BYTES * slot : PLACE_BYTES * slot + len(place)] = place
+        self.count = slot + 1
+        if self.count == SEND_SLOTS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send all; what a full or unreachable network does not take is dropped, as networks do, and counted."""
+        count, self.count = self.count, 0
+        messages = ctypes.addressof(self._slots.messages)
+        at = 0
+        while at < count:
+            sent = _send_many(self._number, messages + 4 * _MESSAGE_WORDS * at, count - at, socket.MSG_DONTWAIT)
+            if sent > 0:
+                self._counters.forwarded += sent
+                at += sent
+                continue
+            full = ctypes.get_errno() in _FULL
+            self._counters.dropped["send_buffer_full" if full else "send_failed"] += 1
+            at += 1
