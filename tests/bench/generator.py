@@ -215,7 +215,7 @@ def _now() -> int:
 def take_precedence(process: int, *, above: int = 0) -> bool:
     """Let a process or thread (0: this one) run before all that is not part of the bench, where we may."""
     try:
-        os.sched_setscheduler(process, os.SCHED_RR, os.sched_param(1 + above))
+        os.sched_setscheduler(process, os.SCHED_RR, os.sched_param(2 + above))
     except PermissionError:
         return False
     return True

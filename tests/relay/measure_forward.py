@@ -11,8 +11,10 @@ from types import SimpleNamespace
 
 import pylibsrtp
 
+from video_server.relay.batch import RECEIVE_SLOTS as BATCH
+from video_server.relay.batch import pack_place
 from video_server.relay.counters import Counters
-from video_server.relay.forward import BATCH, Forwarder
+from video_server.relay.forward import Forwarder
 from video_server.relay.rtp import HEADER
 from video_server.relay.sdp import Format
 from video_server.relay.streams import Output, Source
@@ -35,7 +37,7 @@ class Stage:
         self.publisher, self.sink = self._open(), self._open()
         address = self.publisher.getsockname()
         self.link = SimpleNamespace(heard_at=0.0, address=address, media=None, closed=False)
-        port = SimpleNamespace(sockets=[self.port_socket], links={address: self.link}, send=None)
+        port = SimpleNamespace(sockets=[self.port_socket], links={address: self.link}, changes=0, send=None)
         self.counters = Counters()
         self.forwarder = Forwarder(
             port,
@@ -54,8 +56,9 @@ class Stage:
                 "video", 0, 1000 + 2 * number, 1001 + 2 * number, {"vp8": Format("vp8", 96, 97, "")}, 1 << 28, 2 << 28
             )
             self._tx.append(session(ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
-            output.session, output.address = self._tx[-1]._srtp[0], self.sink.getsockname()
-            output.sendto = self.port_socket.sendto
+            output.session, output.socket = self._tx[-1]._srtp[0], self.port_socket
+            output.address = self.sink.getsockname()
+            output.place = pack_place(output.address)
             output.attach(source)
             source.outputs.append(output)
         make_peer(self.link, self._rx._srtp[0], source)

@@ -19,9 +19,12 @@ class ArrivalClock:
         """Know nothing yet."""
         self._offset: float | None = None
 
-    def at(self, stamp_seconds: float, *, now: float) -> float:
-        """Return the monotonic time of arrival, never after `now`."""
+    def shift(self, stamp_seconds: float, *, now: float) -> float:
+        """Return what to add to a stamp to have the monotonic time of arrival.
+
+        stamp_seconds   the newest there is; those before it are then never after `now`
+        """
         offset = now - stamp_seconds
         if self._offset is None or offset < self._offset or offset - self._offset > _STRAY_SECONDS:
             self._offset = offset
-        return stamp_seconds + self._offset
+        return self._offset

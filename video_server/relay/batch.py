@@ -26,7 +26,7 @@ HEADROOM: Final = 32
 STRIDE: Final = HEADROOM + PACKET_BYTES
 PLACE_BYTES: Final = 32
 _CONTROL_BYTES = 32  # a header of 16 and a timespec
-_MAX_KNOWN = 4096
+_STAMPED = [_CONTROL_BYTES] * RECEIVE_SLOTS
 _FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})
 
 
@@ -64,12 +64,15 @@ _SOCKADDR6 = struct.Struct("=H2s4s16sL")
 
 
 def pack_place(address: Address) -> bytes:
-    """Return an address as the kernel has it: sockaddr_in or sockaddr_in6."""
-    port = address[1].to_bytes(2, "big")
-    if len(address) == 2:
-        return _SOCKADDR.pack(socket.AF_INET, port, socket.inet_pton(socket.AF_INET, address[0]))
-    flow = address[2].to_bytes(4, "big")
-    return _SOCKADDR6.pack(socket.AF_INET6, port, flow, socket.inet_pton(socket.AF_INET6, address[0]), address[3])
+    """Return an address as the kernel has it: sockaddr_in or sockaddr_in6. Flow and scope may be left out."""
+    host, number, *rest = address
+    port = number.to_bytes(2, "big")
+    if ":" not in host:
+        return _SOCKADDR.pack(socket.AF_INET, port, socket.inet_pton(socket.AF_INET, host))
+    flow, scope = rest or (0, 0)
+    return _SOCKADDR6.pack(
+        socket.AF_INET6, port, flow.to_bytes(4, "big"), socket.inet_pton(socket.AF_INET6, host), scope
+    )
 
 
 def unpack_place(place: bytes) -> Address:
@@ -84,10 +87,10 @@ def unpack_place(place: bytes) -> Address:
 class _Slots:
     """Messages of one part each, with a name of this family and, if wanted, control data."""
 
-    def __init__(self, count: int, stride: int, name_bytes: int, control_bytes: int) -> None:
+    def __init__(self, count: int, stride: int, headroom: int, name_bytes: int, control_bytes: int) -> None:
         self.buffer = PacketBuffer(count * stride)
         self.view = self.buffer.view
-        self.pointers = [self.buffer.at(slot * stride) for slot in range(count)]
+        self.pointers = [self.buffer.at(slot * stride + headroom) for slot in range(count)]
         self._names = ctypes.create_string_buffer(count * PLACE_BYTES)
         self._control = ctypes.create_string_buffer(count * _CONTROL_BYTES)
         self.names = memoryview(self._names).cast("B")
@@ -96,7 +99,7 @@ class _Slots:
         self.lengths = memoryview(self._parts).cast("B").cast("Q")  # of each part: every second word
         self.messages = (_Message * count)()
         for slot, (part, message) in enumerate(zip(self._parts, self.messages, strict=True)):
-            part.base, part.length = self.buffer.address + slot * stride, 0
+            part.base, part.length = self.buffer.address + slot * stride + headroom, stride - headroom
             header = message.header
             header.name = ctypes.addressof(self._names) + slot * PLACE_BYTES
             header.name_bytes = name_bytes
@@ -106,7 +109,7 @@ class _Slots:
                 header.control_bytes = control_bytes
 
 
-def _name_bytes(sock: socket.socket) -> int:
+def _count_place_bytes(sock: socket.socket) -> int:
     return _SOCKADDR6.size if sock.family == socket.AF_INET6 else _SOCKADDR.size
 
 
@@ -115,55 +118,55 @@ class Inbox:
 
     view       all slots; slot n's datagram begins at n * STRIDE + HEADROOM
     pointers   the same for the C functions
-    sizes, senders, stamps   of each datagram received last; a stamp is wall-clock seconds, None without one
+    sizes      bytes of each datagram received last
+    senders    where each came from, as something to look up by; `get_address` says it in words
+    stamps     wall-clock seconds at which each came; empty where the kernel did not say
     """
 
     def __init__(self, sock: socket.socket) -> None:
         """Ask the kernel to stamp each datagram."""
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._number = sock.fileno()
-        self._name_bytes = _name_bytes(sock)
-        self._slots = _Slots(RECEIVE_SLOTS, STRIDE, self._name_bytes, _CONTROL_BYTES)
-        for slot in range(RECEIVE_SLOTS):
-            self._slots._parts[slot].base = self._slots.buffer.address + slot * STRIDE + HEADROOM
-            self._slots._parts[slot].length = PACKET_BYTES
-        self.view = self._slots.view
-        self.pointers = [self._slots.buffer.at(slot * STRIDE + HEADROOM) for slot in range(RECEIVE_SLOTS)]
-        self._raw = memoryview(self._slots.messages).cast("B")
-        self._fresh = bytes(self._raw)  # the kernel writes over what it is told of room
-        self._words = self._raw.cast("I")
-        self._control = self._slots.control.cast("q")
-        self._known: dict[bytes, Address] = {}
+        self._place_bytes = _count_place_bytes(sock)
+        self._slots = slots = _Slots(RECEIVE_SLOTS, STRIDE, HEADROOM, self._place_bytes, _CONTROL_BYTES)
+        self.view, self.pointers = slots.view, slots.pointers
+        raw = memoryview(slots.messages).cast("B")
+        self._words = raw.cast("I")
+        self._raw, self._fresh = raw, bytes(raw)
+        self._seconds = slots.control.cast("q")
+        self._hosts = slots.names.cast("Q")  # the first word of a sockaddr_in: family, port and address
         self.sizes: list[int] = []
-        self.senders: list[Address] = []
-        self.stamps: list[float | None] = []
+        self.senders: list[int] | list[bytes] = []
+        self.stamps: list[float] = []
 
     def receive(self) -> int:
         """Take what has come, at most RECEIVE_SLOTS; return how many. Raises OSError."""
-        self._raw[:] = self._fresh
-        count = _receive_many(self._number, self._slots.messages, RECEIVE_SLOTS, socket.MSG_DONTWAIT, None)
+        count: int = _receive_many(self._number, self._slots.messages, RECEIVE_SLOTS, socket.MSG_DONTWAIT, None)
         if count <= 0:
             number = ctypes.get_errno()
             if count and number not in (errno.EAGAIN, errno.EINTR):
                 raise OSError(number, os.strerror(number))
             return 0
-        words, control, known = self._words, self._control, self._known
-        names, length = self._slots.names, self._name_bytes
-        self.sizes = words[_RECEIVED_WORD : _MESSAGE_WORDS * count : _MESSAGE_WORDS].tolist()
-        stamped = words[_CONTROL_WORD : _MESSAGE_WORDS * count : _MESSAGE_WORDS].tolist()
-        self.senders, self.stamps = senders, stamps = [], []
-        for slot, control_bytes in enumerate(stamped):
-            place = bytes(names[slot * PLACE_BYTES : slot * PLACE_BYTES + length])
-            senders.append(known.get(place) or self._learn(place))
-            at = 4 * slot
-            stamps.append(control[at + 2] + control[at + 3] * 1e-9 if control_bytes else None)
-        return int(count)
+        words, end = self._words, _MESSAGE_WORDS * count
+        self.sizes = words[_RECEIVED_WORD:end:_MESSAGE_WORDS].tolist()
+        if self._place_bytes == _SOCKADDR.size:
+            self.senders = self._hosts[: 4 * count : 4].tolist()
+        else:
+            self.senders = [self._get_place(slot) for slot in range(count)]
+        if words[_CONTROL_WORD:end:_MESSAGE_WORDS].tolist() == _STAMPED[:count]:
+            whole, nano = self._seconds[2 : 4 * count : 4].tolist(), self._seconds[3 : 4 * count : 4].tolist()
+            self.stamps = [seconds + 1e-9 * rest for seconds, rest in zip(whole, nano, strict=True)]
+        else:
+            self.stamps = []
+            self._raw[:] = self._fresh  # the kernel has written over what it was told of room for a stamp
+        return count
 
-    def _learn(self, place: bytes) -> Address:
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()  # strangers' addresses; those of our own come again with their next packet
-        address = self._known[place] = unpack_place(place)
-        return address
+    def _get_place(self, slot: int) -> bytes:
+        return bytes(self._slots.names[slot * PLACE_BYTES : slot * PLACE_BYTES + self._place_bytes])
+
+    def get_address(self, slot: int) -> Address:
+        """Return where the datagram in a slot came from."""
+        return unpack_place(self._get_place(slot))
 
 
 class Outbox:
@@ -181,7 +184,7 @@ class Outbox:
         """Begin empty."""
         self._number = sock.fileno()
         self._counters = counters
-        self._slots = _Slots(SEND_SLOTS, SENT_BYTES, _name_bytes(sock), 0)
+        self._slots = _Slots(SEND_SLOTS, SENT_BYTES, 0, _count_place_bytes(sock), 0)
         self.view, self.pointers = self._slots.view, self._slots.pointers
         self.lengths, self.names = self._slots.lengths, self._slots.names
         self.count = 0

@@ -16,7 +16,7 @@ from video_server.relay import transport
 from video_server.relay.arrival import ArrivalClock
 from video_server.relay.batch import HEADROOM, PLACE_BYTES, SEND_SLOTS, STRIDE, Inbox, Outbox
 from video_server.relay.counters import Counters
-from video_server.relay.history import MASK
+from video_server.relay.history import KEPT_MASK, MASK
 from video_server.relay.limits import PACKET_COST
 from video_server.relay.peers import Peer
 from video_server.relay.rtp import (
@@ -68,6 +68,9 @@ class Forwarder:
         self._length = transport.new_length()
         self._arrivals = ArrivalClock()
         self._inboxes = {each: Inbox(each) for each in port.sockets}
+        self._known: dict[Any, Any] = {}  # what an inbox calls a sender -> its link
+        self._changes = -1
+        self._send_time = 0
         self._outboxes = {each: Outbox(each, counters) for each in port.sockets}
 
     def drain(self, sock: socket.socket) -> None:
@@ -78,23 +81,38 @@ class Forwarder:
         except OSError:
             self._counters.dropped["receive_failed"] += 1
             return
+        if not count:
+            return
         now = monotonic()
-        view, links, at = inbox.view, self._links, self._arrivals.at
+        self._send_time = send_time(now)
+        if self._changes != self._port.changes:
+            self._changes = self._port.changes
+            self._known.clear()
+        view, known = inbox.view, self._known
+        arrivals = [now] * count
+        if stamps := inbox.stamps:
+            shift = self._arrivals.shift(stamps[-1], now=now)
+            arrivals = [stamp + shift for stamp in stamps]
         begin = HEADROOM
-        for slot in range(count):
-            size, address, stamp = inbox.sizes[slot], inbox.senders[slot], inbox.stamps[slot]
-            link = links.get(address)
-            if link is None or link.media is None or not 127 < view[begin] < 192 or size < 12:
-                if size:
-                    self._on_other(bytes(view[begin : begin + size]), address, sock)
-                else:
-                    self._counters.dropped["empty"] += 1
+        for slot, (size, sender, arrived) in enumerate(zip(inbox.sizes, inbox.senders, arrivals, strict=True)):
+            link = known.get(sender) or self._find_link(inbox, slot)
+            if not size:
+                self._counters.dropped["empty"] += 1
+            elif link is None or link.media is None or not 127 < view[begin] < 192 or size < 12:
+                self._on_other(bytes(view[begin : begin + size]), inbox.get_address(slot), sock)
             elif 191 < view[begin + 1] < 224:
                 self._on_rtcp(link.media, bytes(view[begin : begin + size]))
             else:
-                self.take(link.media, inbox, slot, size, now, now if stamp is None else at(stamp, now=now))
+                self.take(link.media, inbox, slot, size, now, arrived)
             begin += STRIDE
         self.flush()
+
+    def _find_link(self, inbox: Inbox, slot: int) -> Any:
+        """Return the link to which the sender's address belongs, and remember it until such things change."""
+        link = self._links.get(inbox.get_address(slot))
+        if link is not None:
+            self._known[inbox.senders[slot]] = link
+        return link
 
     def flush(self) -> None:
         """Send what is still in the outboxes."""
@@ -134,7 +152,7 @@ class Forwarder:
                     head = view[at]
                     if head == wanted:
                         if at + 2 < start:
-                            peer.arrivals.note(view[at + 1] << 8 | view[at + 2], arrived)
+                            peer.arrivals.pending.append((view[at + 1] << 8 | view[at + 2], arrived))
                         break
                     at += 1 if head == 0 else 2 + (head & 15)
         if first & 32:
@@ -196,7 +214,8 @@ class Forwarder:
         packet = bytes(view[here:end])
         history = source.history
         history.sequences[sequence & MASK] = sequence
-        history.packets[sequence & MASK] = packet
+        if source.kept:
+            history.packets[sequence & KEPT_MASK] = packet
 
         outputs = source.outputs
         if not outputs:
@@ -204,7 +223,7 @@ class Forwarder:
         late = sequence != source.highest
         extended = source.extend(sequence)
         protect, length, outboxes = self._protect, self._length, self._outboxes
-        stamp = send_time(now)
+        stamp = self._send_time
         for output in outputs:
             if output.first is None:
                 if late:

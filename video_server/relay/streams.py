@@ -22,20 +22,23 @@ class Source:
 
     codec            what the payload type means on this m-line
     highest, cycles  the newest sequence number, and how often it wrapped (times 65536)
+    kept             whether packets are kept to be sent again: sound does without
     outputs          where its packets go; the room decides, the hot path reads
     lately           packets expected and lost between the last two reports about it
     """
 
     __slots__ = (
         "_arrived_ticks", "_awaited", "base", "clock_rate", "codec", "cycles", "expected_before", "highest", "history",
-        "jitter_ticks", "kind", "last_report_at", "last_report_ntp", "last_timestamp", "lately", "missing", "octets",
-        "outputs", "owner", "payload_type", "received", "received_before", "screen", "seen_at", "ssrc", "started",
+        "jitter_ticks", "kept", "kind", "last_report_at", "last_report_ntp", "last_timestamp", "lately", "missing",
+        "octets", "outputs", "owner", "payload_type", "received", "received_before", "screen", "seen_at", "ssrc",
+        "started",
     )  # fmt: skip
 
     def __init__(self, ssrc: int, kind: Kind, codec: Codec, payload_type: int, *, screen: bool, owner: Any) -> None:
         """Know nothing of its numbers until the first packet."""
         self.ssrc, self.kind, self.codec, self.payload_type = ssrc, kind, codec, payload_type
         self.screen = screen
+        self.kept = kind == "video"
         self.owner = owner
         self.clock_rate = CLOCK_RATE[kind]
         self.outputs: list[Output] = []
@@ -59,16 +62,19 @@ class Source:
 
         Dropped are duplicates, which the history knows, and what is too late to tell.
         """
-        if not self.started:
-            self.started = True
-            self.highest = self.base = sequence
-            self._count(timestamp, now)
-            return 0
         ahead = (sequence - self.highest) & 0xFFFF
-        if ahead == 1:
+        if ahead == 1 and self.started:
             self.highest = sequence
             if sequence == 0:
                 self.cycles += 0x10000
+            if timestamp == self.last_timestamp:
+                self.received += 1
+            else:
+                self._count(timestamp, now)
+            return 0
+        if not self.started:
+            self.started = True
+            self.highest = self.base = sequence
             self._count(timestamp, now)
             return 0
         if 0 < ahead < _MAX_DROPOUT:
@@ -89,7 +95,7 @@ class Source:
     def _take_late(self, sequence: int) -> int:
         self.missing.fill(sequence)
         extended = self.extend(sequence)
-        if extended < self.base or self.history.find(sequence) is not None:
+        if extended < self.base or self.history.knows(sequence):
             return DROP
         self.received += 1
         return 0

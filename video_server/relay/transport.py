@@ -390,6 +390,7 @@ class Port:
     """The shared UDP port. `links` maps an address to the link it has proved to belong to; the hot path reads it.
 
     number    the port's number, the same on every socket
+    changes   counts changes of `links`
     sockets   one for each host that is bound; IPv4 and IPv6 stay apart, so that neither pays for the other
     """
 
@@ -400,6 +401,7 @@ class Port:
         self.address: Address = self.sockets[0].getsockname()
         self.number = self.address[1]
         self.links: dict[Address, Link] = {}
+        self.changes = 0
         self._by_ufrag: dict[str, Link] = {}
         self._gate = FloodGate()
 
@@ -419,6 +421,7 @@ class Port:
     def forget(self, link: Link) -> None:
         """Let nothing find the link any more."""
         self.unregister(link)
+        self.changes += 1
         for address in link.addresses:
             if self.links.get(address) is link:
                 del self.links[address]
@@ -502,6 +505,7 @@ class Port:
         if owner is not None:
             owner.addresses.discard(address)
         self.links[address] = link
+        self.changes += 1
         link.addresses.add(address)
         return True
 

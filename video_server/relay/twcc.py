@@ -20,7 +20,7 @@ class ArrivalLog:
     __slots__ = ("_arrivals", "_feedback_count", "_highest", "_next", "_summed", "arrived", "pending")
 
     def __init__(self) -> None:
-        """Start with nothing seen; the hot path appends (number, time) to `pending`."""
+        """Start with nothing seen; the hot path appends each (number, time of arrival) to `pending`."""
         self.pending: list[tuple[int, float]] = []
         self._arrivals: dict[int, float] = {}  # by unwrapped number
         self._highest: int | None = None
@@ -30,9 +30,8 @@ class ArrivalLog:
         self._summed = (0, 0)  # highest and arrived at the last sum
 
     def note(self, number: int, at: float) -> None:
-        """Note an arrival."""
-        if len(self.pending) < _MAX_PENDING:
-            self.pending.append((number, at))
+        """Note an arrival, as the hot path does inline."""
+        self.pending.append((number, at))
 
     def build(self) -> list[bytes]:
         """Return the bodies of the feedback messages due; empty when nothing arrived since the last call."""
@@ -40,7 +39,7 @@ class ArrivalLog:
         if not pending:
             return []
         first_new: int | None = None
-        for number, at in pending:
+        for number, at in pending[-_MAX_PENDING:]:
             if self._highest is None:
                 self._highest = number
                 self._summed = (number - 1, 0)
