@@ -14,12 +14,15 @@ import typer
 
 from evidence_store import clock, log
 from evidence_store.app import make_app, open_store, prepare, running
+from evidence_store.backup import backup, restore
 from evidence_store.checkpoints import ask_mirrors
 from evidence_store.config import Settings, load
+from evidence_store.doctor import Finding, Grade, examine
 from evidence_store.errors import BadRequest, CannotStart
 from evidence_store.model import parse_incident
 from evidence_store.progress import Progress
 from evidence_store.rotate import forget_old_keys, rotate
+from evidence_store.scrub import Pace, scrub
 from evidence_store.sealing.hsm import Hsm
 from evidence_store.sealing.keys import load_keys, make_keys, share_token
 from evidence_store.store import Store
@@ -159,6 +162,13 @@ def verify_command(
     given = load(settings, data=data, keys=keys)
     witnesses = [_read_witness(path) for path in checkpoint or []]
     report = _with_store(given, lambda store: _verify(store, contents, witnesses))
+    _tell(report)
+    if report.holds and not report.checkpoints:
+        typer.echo("Without a checkpoint from elsewhere a store put back whole to an older copy cannot be noticed.")
+    raise typer.Exit(0 if report.holds else 1)
+
+
+def _tell(report: Report) -> None:
     for fault in report.faults:
         typer.echo(f"✗ {fault}")
     typer.echo(
@@ -166,9 +176,6 @@ def verify_command(
         f"{report.checkpoints} checkpoints from elsewhere were checked: "
         + ("everything holds." if report.holds else f"{len(report.faults)} faults.")
     )
-    if report.holds and not report.checkpoints:
-        typer.echo("Without a checkpoint from elsewhere a store put back whole to an older copy cannot be noticed.")
-    raise typer.Exit(0 if report.holds else 1)
 
 
 def _read_witness(path: Path) -> Witness:
@@ -210,13 +217,80 @@ def rotate_command(
         raise typer.Exit(1)
 
 
-def _with_store(settings: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
-    """Open the store, do one thing with it and close it."""
+@cli.command(name="scrub")
+def scrub_command(
+    settings: File = None,
+    data: Data = None,
+    keys: KeysFolder = None,
+    rate: Annotated[float, typer.Option(min=0, help="Megabytes a second at most; 0: as fast as it goes")] = 50,
+) -> None:
+    """Read every object again at a set pace and note in the ledger what came of it; interrupted, it goes on."""
+    given = load(settings, data=data, keys=keys)
+    pace = Pace(rate * 1e6) if rate else None
+    run, faults = _with_store(given, lambda store: scrub(store, pace=pace, progress=Progress()))
+    for fault in faults:
+        typer.echo(f"✗ {fault}")
+    typer.echo(f"{run.objects} objects ({run.bytes} bytes) were read again: {_faults(run.faults)}.")
+    raise typer.Exit(1 if run.faults else 0)
+
+
+@cli.command(name="backup")
+def backup_command(
+    target: Annotated[Path, typer.Argument(help="Folder on another disk; given again, it is brought up to date")],
+    settings: File = None,
+    data: Data = None,
+    keys: KeysFolder = None,
+) -> None:
+    """Copy database and objects, consistent while the store runs. Keys are not in it: keep those apart."""
+    given = load(settings, data=data, keys=keys)
+    run, faults = _with_store(given, lambda store: backup(store, target, progress=Progress()))
+    for fault in faults:
+        typer.echo(f"✗ {fault}")
+    typer.echo(f"{run.objects} objects ({run.bytes} bytes) are in {target}: {_faults(run.faults)}. Keys are not.")
+    raise typer.Exit(1 if run.faults else 0)
+
+
+@cli.command(name="restore")
+def restore_command(
+    source: Annotated[Path, typer.Argument(help="Folder of a backup")],
+    settings: File = None,
+    data: Data = None,
+    keys: KeysFolder = None,
+) -> None:
+    """Bring a backup back into an empty database, and verify all of it. Exit code 1 when something does not hold."""
+    given = load(settings, data=data, keys=keys)
+    report = _with_store(given, lambda store: restore(store, source, progress=Progress()), prepared=False)
+    _tell(report)
+    typer.echo("Mirrors may know of lines written after the backup: 'evidence-store verify' says so, from now on.")
+    raise typer.Exit(0 if report.holds else 1)
+
+
+@cli.command(name="doctor")
+def doctor_command(settings: File = None, data: Data = None, keys: KeysFolder = None) -> None:
+    """Say what is well, what is not and how to mend it; exit code 1 when something is not."""
+    given = load(settings, data=data, keys=keys)
+    findings = _with_store(given, _examine, prepared=False)
+    for finding in findings:
+        typer.echo(f"{finding.grade.value} {finding.says}")
+    raise typer.Exit(1 if any(finding.grade is Grade.BAD for finding in findings) else 0)
+
+
+async def _examine(store: Store) -> list[Finding]:
+    return [finding async for finding in examine(store)]
+
+
+def _faults(count: int) -> str:
+    return "nothing is wrong" if not count else f"{count} faults"
+
+
+def _with_store(settings: Settings, act: Callable[[Store], Awaitable[T]], *, prepared: bool = True) -> T:
+    """Open the store, do one thing with it and close it; `prepared` brings its tables to this version before."""
 
     async def run() -> T:
         store = open_store(settings, load_keys(settings.keys, hsm_of(settings)))
         try:
-            await prepare(store)
+            if prepared:
+                await prepare(store)
             return await act(store)
         finally:
             await store.close()

@@ -7,7 +7,7 @@ never fails half-way for having read too early.
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -17,13 +17,13 @@ import pysqlite3
 # The system's SQLite may hold the WAL-reset corruption bug (fixed in 3.51.3); aiosqlite imports the module by name.
 sys.modules["sqlite3"] = pysqlite3
 
-from sqlalchemy import DateTime, Dialect, MetaData, event  # noqa: E402
+from sqlalchemy import DateTime, Dialect, MetaData, event, func, insert, select  # noqa: E402
 from sqlalchemy.engine import ExceptionContext, make_url  # noqa: E402
 from sqlalchemy.exc import IntegrityError  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine  # noqa: E402
 from sqlalchemy.types import TypeDecorator  # noqa: E402
 
-__all__ = ["METADATA", "Connection", "Database", "IntegrityError", "UtcDateTime"]
+__all__ = ["METADATA", "Connection", "Database", "IntegrityError", "UtcDateTime", "copy_rows", "is_empty"]
 
 Connection = AsyncConnection
 METADATA = MetaData(
@@ -35,6 +35,7 @@ METADATA = MetaData(
     }
 )
 _BUSY_SECONDS = 10
+_COPY_ROWS = 1000
 _VALUES = re.compile(r"\nDETAIL:|(?<=invalid input for query argument) \$\d+")
 
 
@@ -95,6 +96,30 @@ class Database:
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
+
+
+async def copy_rows(source: Connection, target: Connection, told: Callable[[int, int], None]) -> None:
+    """Copy every row of every table, from one kind of database to the same or the other; the target's tables are empty.
+
+    told  given how many rows were copied, and how many there are
+    """
+    tables = METADATA.sorted_tables
+    counts = [(await source.execute(select(func.count()).select_from(table))).scalar_one() for table in tables]
+    done, total = 0, sum(counts)
+    for table in tables:
+        rows = await source.stream(select(table))
+        async for page in rows.mappings().partitions(_COPY_ROWS):
+            await target.execute(insert(table), [dict(row) for row in page])
+            done += len(page)
+            told(done, total)
+
+
+async def is_empty(db: Connection) -> bool:
+    """Say whether no table holds a row."""
+    for table in METADATA.sorted_tables:
+        if (await db.execute(select(table).limit(1))).first() is not None:
+            return False
+    return True
 
 
 def _forget_values(context: ExceptionContext) -> None:

@@ -150,6 +150,15 @@ async def list_due_uploads(db: Connection, *, complete_before: datetime, idle_be
     return [_upload(row) for row in await db.execute(due)]
 
 
+async def expire_open_uploads(db: Connection, *, now: datetime) -> Sequence[Upload]:
+    """Close every open upload as expired, and return them as they were."""
+    rows = await db.execute(select(_UPLOADS).where(_UPLOADS.c.state == UploadState.OPEN.value))
+    found = [_upload(row) for row in rows]
+    is_open = _UPLOADS.c.state == UploadState.OPEN.value
+    await db.execute(update(_UPLOADS).where(is_open).values(state=UploadState.EXPIRED.value, touched_at=now))
+    return found
+
+
 async def list_uploads_in(db: Connection, ids: Collection[str]) -> dict[str, UploadState]:
     """Return the states of those of these uploads that exist."""
     rows = await db.execute(select(_UPLOADS.c.id, _UPLOADS.c.state).where(_UPLOADS.c.id.in_(ids)))
@@ -275,6 +284,13 @@ async def count_waiting_events(db: Connection) -> int:
     """Return how many events are not delivered."""
     waiting = select(func.count()).select_from(_EVENTS).where(_EVENTS.c.delivered_at.is_(None))
     return int((await db.execute(waiting)).scalar_one())
+
+
+async def find_oldest_waiting_event(db: Connection) -> datetime | None:
+    """Return when the news was made that waits longest for the web server, None when none waits."""
+    waiting = select(func.min(_EVENTS.c.made_at)).where(_EVENTS.c.delivered_at.is_(None))
+    found: datetime | None = (await db.execute(waiting)).scalar_one()
+    return found
 
 
 # --- mirrors of the ledger's checkpoints

@@ -6,6 +6,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from evidence_store import access, app_keys, checkpoints, ledger, storage
+from evidence_store.model import RunKind
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
 
@@ -20,6 +21,13 @@ _KEPT_AT = Gauge(
     "evidence_mirrored_lines", "Ledger lines that a mirror's checkpoint covers", ["mirror"], registry=REGISTRY
 )
 _MIRROR_FAILS = Gauge("evidence_mirror_failing", "1 while a mirror takes no checkpoint", ["mirror"], registry=REGISTRY)
+_RUN_AT = Gauge(
+    "evidence_run_finished_seconds", "When the last run of a kind ended (Unix)", ["kind"], registry=REGISTRY
+)
+_RUN_FAULTS = Gauge("evidence_run_faults", "Faults that the last run of a kind found", ["kind"], registry=REGISTRY)
+_RUN_OPEN = Gauge(
+    "evidence_run_unfinished", "1 while a run is under way, or was interrupted", ["kind"], registry=REGISTRY
+)
 _MIN_FREE_BYTES = 1 << 30
 
 
@@ -59,6 +67,12 @@ async def metrics(request: web.Request) -> web.Response:
         _KEPT_AT.labels(number).set(state.size if state else 0)
         _MIRROR_FAILS.labels(number).set(bool(state and state.problem))
     async with store.database.read() as db:
+        for kind in RunKind:
+            last = await storage.find_newest_run(db, kind, finished=True)
+            if last is not None and last.finished_at is not None:
+                _RUN_AT.labels(kind.value).set(last.finished_at.timestamp())
+                _RUN_FAULTS.labels(kind.value).set(last.faults)
+            _RUN_OPEN.labels(kind.value).set(await storage.find_newest_run(db, kind, finished=False) is not None)
         _OPEN.set(await storage.count_open_uploads(db))
         _WAITING.set(await storage.count_waiting_events(db))
         _LEDGER.set((await ledger.read_head(db)).size)

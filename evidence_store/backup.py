@@ -1,0 +1,216 @@
+"""`evidence-store backup` and `restore`: a copy, consistent though the store runs, and proved when it is back.
+
+    <target>/evidence.sqlite          every table as it was at one instant, whichever database the store has
+    <target>/objects/ab/<id>/…        the sealed files of every object in it
+    <target>/backup.json              {"format": 1, "made_at", "objects", "bytes", "checkpoint"}
+
+The database is taken first, in one transaction. What is sealed never changes, so its files may be copied afterwards,
+and need not be again the next time; only keys are, since rotation may have wrapped them anew. The store's own keys are
+not in a backup: what is in it opens with them alone. Uploads under way are not in it: after a restore they are expired.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from evidence_store import ledger, migrations, storage
+from evidence_store.backend import DATA, KEY, flush_folder, write_whole
+from evidence_store.database import Database, copy_rows, is_empty
+from evidence_store.errors import CannotStart
+from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
+from evidence_store.sealing import signing
+from evidence_store.store import Store
+from evidence_store.verify import Report, verify
+from evidence_store.verify_ledger import Progress
+
+FORMAT = 1
+_ROWS = "evidence.sqlite"
+_ABOUT = "backup.json"
+_BATCH = 200
+
+
+@dataclass(frozen=True)
+class About:
+    """What a backup says of itself."""
+
+    made_at: datetime
+    objects: int
+    bytes: int
+    checkpoint: str
+
+
+async def backup(store: Store, target: Path, *, progress: Progress) -> tuple[Run, list[str]]:
+    """Bring the backup in the folder `target` up to this instant; return the run, and what could not be copied."""
+    target = _check_target(store, target)
+    run = Run(id=signing.new_id(), kind=RunKind.BACKUP, started_at=store.clock())
+    part = target / f".{_ROWS}.part"
+    try:
+        await store.run(_prepare, target, part)
+        note = await _copy_database(store, part, progress)
+        run, faults = await _copy_objects(store, run, part, target, progress)
+        await store.run(_put_in_place, part, target / _ROWS)
+        about = {
+            "format": FORMAT, "made_at": run.started_at.isoformat(), "objects": run.objects, "bytes": run.bytes,
+            "checkpoint": note,
+        }  # fmt: skip
+        await store.run(write_whole, target / _ABOUT, json.dumps(about, indent=1).encode() + b"\n")
+    except OSError as problem:
+        raise CannotStart(f"The backup {target} cannot be written ({problem.strerror}).") from None
+    run = replace(run, finished_at=store.clock(), faults=len(faults))
+    async with store.database.begin() as db:
+        await storage.insert_run(db, run)
+        await store.record(
+            db, actor="system:backup", action=Action.BACKED_UP, object_id="", objects=run.objects, bytes=run.bytes,
+            faults=run.faults,
+        )  # fmt: skip
+    return run, faults
+
+
+def _check_target(store: Store, target: Path) -> Path:
+    target = target.absolute()
+    if target.is_relative_to(store.backend.root.absolute()):
+        raise CannotStart("A backup inside the data folder would be lost with it: name another place.")
+    return target
+
+
+def _prepare(target: Path, part: Path) -> None:
+    (target / "objects").mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in target.glob(f"{part.name}*"):
+        left.unlink()
+
+
+async def _copy_database(store: Store, part: Path, progress: Progress) -> str:
+    """Copy all rows of one instant; return the ledger's checkpoint of that instant."""
+    copy = Database(f"sqlite+aiosqlite:///{part}")
+    try:
+        await migrations.upgrade(copy)
+        async with store.database.read() as source, copy.begin() as target:
+            await copy_rows(source, target, lambda done, total: progress("rows", done, total))
+            return (await ledger.read_head(target)).note
+    finally:
+        await copy.dispose()
+
+
+async def _copy_objects(store: Store, run: Run, part: Path, target: Path, progress: Progress) -> tuple[Run, list[str]]:
+    """Copy the files of every object that the copied database knows."""
+    faults: list[str] = []
+    copy = Database(f"sqlite+aiosqlite:///{part}")
+    try:
+        async with copy.read() as db:
+            total, after = await storage.count_objects(db), ""
+        while True:
+            async with copy.read() as db:
+                page = await storage.list_objects_by_id(db, after=after, limit=_BATCH)
+            if not page:
+                return run, faults
+            for stored in page:
+                fault = await store.run(_copy_object, store, stored, target)
+                if fault and await _is_still_there(store, stored):
+                    faults.append(fault)
+                elif not fault:
+                    run = replace(run, objects=run.objects + 1, bytes=run.bytes + stored.size_bytes)
+            after = page[-1].id
+            progress("objects", min(run.objects, total), total)
+    finally:
+        await copy.dispose()
+
+
+async def _is_still_there(store: Store, stored: StoredObject) -> bool:
+    """Say whether an object should have files: it may have been disposed of since the rows were copied."""
+    async with store.database.read() as db:
+        now = await storage.find_object(db, stored.id)
+    return now is not None and now.state in {ObjectState.SEALING, ObjectState.RECEIVED, ObjectState.QUARANTINED}
+
+
+def _copy_object(store: Store, stored: StoredObject, target: Path) -> str | None:
+    source, folder = store.backend.object_folder(stored.id), target / "objects" / stored.id[:2] / stored.id
+    if stored.state is ObjectState.SEALING and not source.exists():
+        source = store.backend.incoming(stored.staging) / "object"
+    try:
+        _copy_files(source, folder)
+    except FileNotFoundError:
+        return f"Object {stored.id}: its files are gone."
+    return None
+
+
+def _copy_files(source: Path, folder: Path) -> None:
+    """Copy one object's two files, flushed; the large one only when it is not there already."""
+    key, size = (source / KEY).read_bytes(), (source / DATA).stat().st_size
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (folder / DATA).exists() or (folder / DATA).stat().st_size != size:
+        part = folder / f".{DATA}.part"
+        shutil.copyfile(source / DATA, part)
+        _put_in_place(part, folder / DATA)
+    if not (folder / KEY).exists() or (folder / KEY).read_bytes() != key:
+        write_whole(folder / KEY, key)
+    for place in (folder.parent, folder.parent.parent):
+        flush_folder(place)
+
+
+def _put_in_place(part: Path, final: Path) -> None:
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.rename(final)
+    flush_folder(final.parent)
+
+
+def read_about(source: Path) -> About:
+    """Return what a backup says of itself. Raises CannotStart when it is none, or not complete."""
+    try:
+        said = json.loads((source / _ABOUT).read_bytes())
+        if said["format"] != FORMAT or not (source / _ROWS).is_file():
+            raise ValueError("another format")
+        return About(datetime.fromisoformat(said["made_at"]), said["objects"], said["bytes"], said["checkpoint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CannotStart(f"{source} holds no complete backup.") from None
+
+
+async def restore(store: Store, source: Path, *, progress: Progress) -> Report:
+    """Bring a backup back into an empty database and a data folder, then verify all of it and return the report.
+
+    Objects first, rows last and in one transaction: what is interrupted has restored nothing, and can be begun again.
+    Raises CannotStart when there is no backup, or the database is not empty.
+    """
+    source, about = await store.run(source.resolve), read_about(source)
+    await migrations.upgrade(store.database)
+    async with store.database.read() as db:
+        if not await is_empty(db):
+            raise CannotStart("The database is not empty. Restore into a new one: nothing is ever written over.")
+    try:
+        await store.run(_copy_back, source, store.backend.root, about.objects, progress)
+    except OSError as problem:
+        raise CannotStart(f"The data folder cannot be written ({problem.strerror}).") from None
+    await _restore_rows(store, source, about, progress)
+    return await verify(store, progress=progress)
+
+
+def _copy_back(source: Path, root: Path, total: int, progress: Callable[[str, int, int], None]) -> None:
+    for done, folder in enumerate(sorted((source / "objects").glob("*/*")), start=1):
+        _copy_files(folder, root / "objects" / folder.parent.name / folder.name)
+        progress("objects", min(done, total), total)
+
+
+async def _restore_rows(store: Store, source: Path, about: About, progress: Progress) -> None:
+    copy = Database(f"sqlite+aiosqlite:///{source / _ROWS}")
+    now = store.clock()
+    try:
+        async with copy.read() as rows, store.database.begin() as db:
+            await copy_rows(rows, db, lambda done, total: progress("rows", done, total))
+            head = await ledger.read_head(db)
+            expired = await storage.expire_open_uploads(db, now=now)
+            drafts = [
+                ledger.Draft(
+                    now, "system:restore", Action.UPLOAD_EXPIRED, upload.id,
+                    details={"incident": upload.incident, "received_bytes": upload.offset, "length": upload.length},
+                )
+                for upload in expired
+            ]  # fmt: skip
+            said = {"lines": head.size, "made_at": about.made_at.isoformat()}
+            drafts.append(ledger.Draft(now, "system:restore", Action.RESTORED, details=said))
+            await ledger.append(db, store.keys.ledger, drafts)
+    finally:
+        await copy.dispose()

@@ -1,0 +1,168 @@
+"""`evidence-store doctor`: look at everything an operator can get wrong, and say how to mend it. Changes nothing."""
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from evidence_store import checkpoints, ledger, migrations, storage
+from evidence_store.ledger import HeadForged
+from evidence_store.mirrors import MirrorFailed, open_mirror
+from evidence_store.model import Run, RunKind
+from evidence_store.sealing.signing import NotGenuine
+from evidence_store.store import Store
+
+_MIN_FREE_BYTES = 10 << 30
+_OLDEST_NEWS = timedelta(minutes=10)
+_OLDEST = {RunKind.SCRUB: timedelta(days=35), RunKind.BACKUP: timedelta(days=2)}
+_FAST_CLOCK = timedelta(minutes=2)
+
+
+class Grade(StrEnum):
+    """How a check came out."""
+
+    GOOD = "✓"
+    NOTE = "!"
+    BAD = "✗"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what is so, and what to do about it where something should be done."""
+
+    grade: Grade
+    says: str
+
+
+def good(says: str) -> Finding:
+    """Return what is as it should be."""
+    return Finding(Grade.GOOD, says)
+
+
+def note(says: str) -> Finding:
+    """Return what works and could be better."""
+    return Finding(Grade.NOTE, says)
+
+
+def bad(says: str) -> Finding:
+    """Return what does not work."""
+    return Finding(Grade.BAD, says)
+
+
+async def examine(store: Store) -> AsyncIterator[Finding]:
+    """Yield findings, most fundamental first. The store's keys and data folder were opened already."""
+    yield _keys(store)
+    for finding in _old_keys(store):
+        yield finding
+    yield _disk(store)
+    try:
+        async with store.database.read() as db:
+            is_newest = await db.run_sync(migrations.is_newest)
+    except Exception as problem:  # noqa: BLE001 — whatever it is, the operator is to read it
+        yield bad(f"The database does not answer ({type(problem).__name__}): see EVIDENCE_DATABASE, and that it runs.")
+        return
+    if not is_newest:
+        yield note("The database has not this version's tables yet: the next 'evidence-store serve' makes them.")
+        return
+    yield good("The database answers and has this version's tables.")
+    async for finding in _ledger(store):
+        yield finding
+    async for finding in _mirrors(store):
+        yield finding
+    yield await _news(store)
+    async for finding in _runs(store):
+        yield finding
+
+
+def _keys(store: Store) -> Finding:
+    if store.keys.opening is None:
+        return note("The keys are complete for a node that only receives: it holds no opening key and cannot read.")
+    return good("The keys are complete and belong together; this node can read what is sealed.")
+
+
+def _old_keys(store: Store) -> list[Finding]:
+    old = len(store.keys.ring.opening_ids) - 1 if store.keys.opening is not None else 0
+    if old < 1:
+        return []
+    return [note(f"{old} old opening keys are kept: 'evidence-store rotate --forget-old' once no backup needs them.")]
+
+
+def _disk(store: Store) -> Finding:
+    disk = os.statvfs(store.backend.root)
+    free = disk.f_bavail * disk.f_frsize
+    words = f"{free / 1e9:,.0f} GB are free in {store.backend.root}"
+    if free < _MIN_FREE_BYTES:
+        return bad(f"Only {words}: make room, or move EVIDENCE_DATA.")
+    return good(f"{words}, which keeps what is flushed and never replaces what is there.")
+
+
+async def _ledger(store: Store) -> AsyncIterator[Finding]:
+    async with store.database.read() as db:
+        try:
+            head = await ledger.read_head(db)
+            ledger.open_head(store.keys.ledger, head)
+        except HeadForged as problem:
+            yield bad(f"{str(problem)[:1].upper()}{str(problem)[1:]}: run 'evidence-store verify' and keep everything.")
+            return
+        last = await ledger.list_entries(db, after=head.size - 1, limit=1) if head.size else []
+    yield good(f"The ledger's {head.size:,} lines are signed as {store.keys.ledger.name}.")
+    if last and last[0].at - store.clock() > _FAST_CLOCK:
+        yield bad(
+            f"The clock is behind the ledger's last line ({last[0].at:%d %B %Y %H:%M} UTC): set this machine's time."
+        )
+
+
+async def _mirrors(store: Store) -> AsyncIterator[Finding]:
+    places = store.settings.mirror_places
+    if not places:
+        yield note("No mirror keeps checkpoints: set EVIDENCE_MIRRORS, or a store put back whole cannot be noticed.")
+    states = await checkpoints.states_of(store)
+    for mirror in map(open_mirror, places):
+        state = states.get(checkpoints.name_of(mirror))
+        if state is not None and state.problem:
+            yield bad(f"The mirror {mirror.where} takes no checkpoints: {state.problem}.")
+            continue
+        try:
+            kept = await mirror.newest()
+            size = store.keys.ledger.public.open(kept).size if kept else 0
+            yield good(f"The mirror {mirror.where} answers and covers {size:,} lines.")
+        except MirrorFailed as failed:
+            yield bad(f"The mirror {mirror.where} cannot be asked: {failed}.")
+        except NotGenuine:
+            yield bad(f"The mirror {mirror.where} holds a checkpoint that this ledger's key did not sign.")
+
+
+async def _news(store: Store) -> Finding:
+    async with store.database.read() as db:
+        oldest = await storage.find_oldest_waiting_event(db)
+        waiting = await storage.count_waiting_events(db)
+    if oldest is None or not store.settings.notify_url:
+        return good(
+            "No news waits for the web server." if not waiting else "News is kept; no EVIDENCE_NOTIFY_URL is set."
+        )
+    if store.clock() - oldest > _OLDEST_NEWS:
+        return bad(f"{waiting} events wait since {oldest:%d %B %H:%M} UTC: see that EVIDENCE_NOTIFY_URL answers.")
+    return good(f"{waiting} events are on their way to the web server.")
+
+
+async def _runs(store: Store) -> AsyncIterator[Finding]:
+    async with store.database.read() as db:
+        rotation = await storage.find_newest_run(db, RunKind.ROTATE, finished=False)
+        finished = {kind: await storage.find_newest_run(db, kind, finished=True) for kind in _OLDEST}
+    if rotation is not None:
+        yield bad("A key rotation was interrupted: run 'evidence-store rotate' and it goes on.")
+    for kind, run in finished.items():
+        yield _age(kind, run, store.clock())
+
+
+def _age(kind: RunKind, run: Run | None, now: datetime) -> Finding:
+    command = f"evidence-store {kind.value}"
+    if run is None or run.finished_at is None:
+        return note(f"There was no {kind.value} yet: let a timer run '{command}'.")
+    words = f"The last {kind.value} was on {run.finished_at:%d %B %Y}: {run.objects:,} objects, {run.faults} faults"
+    if run.faults:
+        return bad(f"{words}. Run 'evidence-store verify': it names them.")
+    if now - run.finished_at > _OLDEST[kind]:
+        return note(f"{words}. That is long ago: let a timer run '{command}'.")
+    return good(f"{words}.")

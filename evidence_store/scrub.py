@@ -1,0 +1,100 @@
+"""`evidence-store scrub`: read everything again, no faster than asked, and write into the ledger what came of it.
+
+Disks lose bits without saying so; what is read now and then is found damaged while a good backup still exists. A scrub
+that was interrupted goes on where it was.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from evidence_store import clock, ledger, storage
+from evidence_store.errors import CannotStart
+from evidence_store.log import get_logger
+from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
+from evidence_store.sealing import signing
+from evidence_store.store import Store
+from evidence_store.verify import reread
+from evidence_store.verify_ledger import Progress
+
+log = get_logger(__name__)
+_BATCH = 20
+_ACTOR = "system:scrub"
+_READABLE = {ObjectState.RECEIVED, ObjectState.QUARANTINED}
+
+
+class Pace:
+    """Sleeps so that no more than so many bytes a second are read, on the average since it was made."""
+
+    def __init__(
+        self, bytes_per_second: float, *, now: Callable[[], float] = clock.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        self._rate, self._now, self._sleep = bytes_per_second, now, sleep
+        self._began, self._bytes = now(), 0
+
+    def __call__(self, read_bytes: int) -> None:
+        """Take note of bytes that were read; blocking."""
+        self._bytes += read_bytes
+        ahead = self._bytes / self._rate - (self._now() - self._began)
+        if ahead > 0:
+            self._sleep(ahead)
+
+
+async def scrub(store: Store, *, pace: Callable[[int], None] | None, progress: Progress) -> tuple[Run, list[str]]:
+    """Read every object; return the finished run and the faults found since it was last begun.
+
+    Raises CannotStart on a node without the opening key.
+    """
+    if store.keys.opening is None:
+        raise CannotStart("This node holds no opening key, so it cannot read what is sealed: scrub on one that does.")
+    async with store.database.read() as db:
+        run = await storage.find_newest_run(db, RunKind.SCRUB, finished=False)
+        total = await storage.count_objects(db)
+    if run is None:
+        run = Run(id=signing.new_id(), kind=RunKind.SCRUB, started_at=store.clock())
+        async with store.database.begin() as db:
+            await storage.insert_run(db, run)
+    faults: list[str] = []
+    while True:
+        async with store.database.read() as db:
+            page = await storage.list_objects_by_id(db, after=run.after, limit=_BATCH)
+        if not page:
+            return await _finish(store, run), faults
+        damaged: list[tuple[StoredObject, str]] = []
+        for stored in page:
+            if stored.state not in _READABLE:
+                continue
+            fault = await reread(store, stored, pace=pace)
+            if fault:
+                damaged.append((stored, fault))
+            run = replace(run, objects=run.objects + 1, bytes=run.bytes + stored.size_bytes)
+            progress("objects", min(run.objects, total), total)
+        run = replace(run, after=page[-1].id, faults=run.faults + len(damaged))
+        await _note(store, run, damaged)
+        faults += [fault for _, fault in damaged]
+
+
+async def _note(store: Store, run: Run, damaged: list[tuple[StoredObject, str]]) -> None:
+    now = store.clock()
+    drafts = [
+        ledger.Draft(now, _ACTOR, Action.DAMAGED, stored.id, stored.sha256, details={"what": fault})
+        for stored, fault in damaged
+    ]
+    async with store.database.begin() as db:
+        await storage.update_run(db, run)
+        if drafts:
+            await ledger.append(db, store.keys.ledger, drafts)
+    for stored, _ in damaged:
+        log.error("object_damaged", object=stored.id)
+
+
+async def _finish(store: Store, run: Run) -> Run:
+    run = replace(run, finished_at=store.clock(), after="")
+    async with store.database.begin() as db:
+        await storage.update_run(db, run)
+        await store.record(
+            db, actor=_ACTOR, action=Action.VERIFIED, object_id="", objects=run.objects, bytes=run.bytes,
+            faults=run.faults, started_at=run.started_at.isoformat(),
+        )  # fmt: skip
+    return run
