@@ -230,11 +230,13 @@ async def test_the_end_of_the_call_is_the_end_of_a_guests_link_and_session(
     assert all(one.state in FINAL for one in (await look()).participants)
 
 
+@pytest.mark.parametrize("is_there", [pytest.param(True, id="person there"), pytest.param(False, id="place kept")])
 async def test_five_people_fit_into_a_call_and_not_one_more(
-    database, appointment, clock, invite, guest_waits, admitted, sit
+    database, appointment, clock, invite, guest_waits, admitted, sit, is_there
 ):
     await sit("jones")
-    await admitted()
+    if is_there:
+        await admitted()
     await sit("boss", listens=True)
     invited = [await invite(name=f"Guest {n}") for n in range(4)]
     people = [await guest_waits(guest) for guest in invited]

@@ -262,12 +262,12 @@ async def admit(
 
 
 async def _check_place(db: Connection, person: Participant, *, now: datetime) -> None:
-    """Raise RoomFull when MOST_IN_CALL people are in the call without the other sessions of this link."""
+    """Raise RoomFull when a guest would be one too many; the place of the person whose call it is stays theirs."""
     if person.role is Role.VICTIM:
-        return  # whose call it is
+        return
     people = await storage.list_participants(db, [person.appointment_id])
-    here = [p for p in people if p.is_in_call(now) and p.role is not Role.SUPERVISOR]
-    if len([p for p in here if p.guest_id != person.guest_id]) >= MOST_IN_CALL:
+    here = [p for p in people if p.is_in_call(now) and p.role not in {Role.VICTIM, Role.SUPERVISOR}]
+    if len([p for p in here if p.guest_id != person.guest_id]) >= MOST_IN_CALL - 1:
         raise RoomFull
 
 
