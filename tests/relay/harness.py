@@ -1,6 +1,7 @@
 """A relay in a process of its own, and a page server that joins browsers to it."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -10,22 +11,29 @@ from pathlib import Path
 
 from aiohttp import web
 
-from video_server.relay.client import RelayClient, RelayEvent, RelayLost, RelayRefused
+from video_server.relay.client import Control, RelayClient, RelayEvent, RelayLost, RelayRefused
 
 HERE = Path(__file__).parent
 PROGRAM = """
-import sys
+import json, os, sys
 from pathlib import Path
+from video_server.relay.remote import Listening
 from video_server.relay.server import RelaySettings, main
-main(RelaySettings(control=Path(sys.argv[1]), addresses=tuple(sys.argv[3:]), parent_pipe=sys.argv[2] == "pipe"))
+control = Path(sys.argv[1])
+if "LISTENING" in os.environ:
+    host, port, secret, folder = json.loads(os.environ["LISTENING"])
+    control = Listening(host, port, secret, Path(folder))
+main(RelaySettings(control=control, addresses=tuple(sys.argv[3:]), parent_pipe=sys.argv[2] == "pipe"))
 """
 PATIENCE_SECONDS = 120.0  # for what takes a second on an idle machine: failing late is better than failing wrongly
 
 
 class RelayProcess:
-    """A relay process on a socket in `folder`."""
+    """A relay process on a socket in `folder`, or `listening` at (host, port, secret, folder of its certificate)."""
 
-    def __init__(self, folder: Path, *, parent_pipe: bool = False, addresses: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, parent_pipe: bool = False, addresses: tuple[str, ...] = (), listening: tuple = ()
+    ) -> None:
         self.control = folder / "relay.sock"
         self.log = (folder / f"relay-{time.monotonic_ns()}.log").open("wb")
         self.process = subprocess.Popen(
@@ -33,7 +41,11 @@ class RelayProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
-            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(HERE.parents[1]),
+                **({"LISTENING": json.dumps(listening, default=str)} if listening else {}),
+            },
         )
 
     def log_text(self) -> str:
@@ -55,7 +67,7 @@ class RelayProcess:
             stream.close()
 
 
-async def connect(control: Path, events: list[RelayEvent], lost: list[bool] | None = None) -> RelayClient:
+async def connect(control: Control, events: list[RelayEvent], lost: list[bool] | None = None) -> RelayClient:
     """Connect as soon as the relay listens."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
