@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What the suite needs of the system: Debian's chromium, PostgreSQL's server, nginx and SoftHSM, installed if we are root.
+# What the suite needs of the system: Debian's chromium, PostgreSQL's server, coturn, nginx and SoftHSM, installed if we are root.
 # As root also Firefox and what makes a thin link; without them the tests that use them are skipped, and say so.
 set -euo pipefail
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+command -v turnserver >/dev/null || missing+=(coturn)
 PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx-light)
 command -v softhsm2-util >/dev/null || missing+=(softhsm2)
 if [ "$(id -u)" = 0 ]; then
@@ -15,7 +16,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "The suite drives a real browser, a real database server, a real proxy and a PKCS#11 module. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
+    echo "The suite drives a real browser, a real database server, a real proxy, a TURN server and a PKCS#11 module. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
     exit 1
 fi
 echo "Installing Debian's ${missing[*]} …"

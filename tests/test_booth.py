@@ -180,6 +180,33 @@ async def test_the_socket_follows_the_same_rule_as_the_page(add_staff, sign_in, 
         assert state["state"]["appointment"]["id"] == appointment.id
 
 
+@pytest.fixture
+def turn_servers(monkeypatch):
+    monkeypatch.setenv("VIDEO_TURN_URLS", '["turn:turn.example:3478?transport=udp"]')
+    monkeypatch.setenv("VIDEO_TURN_SECRET", "7a" * 32)
+    monkeypatch.setattr("video_server.calls.seats.TURN_RENEW_SECONDS", 0.0)
+
+
+async def test_a_page_of_a_room_is_told_a_way_through_turn_that_soon_ends_and_is_renewed_while_it_stands(
+    turn_servers, add_staff, sign_in, book, clock
+):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    client = await sign_in("smith")
+    assert "turn.example" not in await (await client.get("/booth")).text(), "only where there is a room"
+    assert "turn:turn.example:3478?transport=udp" in await (await client.get(path_of(appointment))).text()
+    ends = []
+    async with client.ws_connect(path_of(appointment, "socket")) as socket:
+        while len(ends) < 2:
+            message = await socket.receive_json()
+            if message["type"] == "ice_servers":
+                [server] = message["iceServers"]
+                assert server["urls"] == ["turn:turn.example:3478?transport=udp"]
+                ends.append(int(server["username"].partition(":")[0]))
+                clock.move(minutes=5)
+    assert ends[0] <= clock.now.timestamp() - 300 + 600, "never more than ten minutes ahead"
+    assert ends[1] > ends[0]
+
+
 # --- taking over ---
 
 

@@ -1,5 +1,6 @@
 """Settings come from the environment, a file and the command line; what is unknown or wrong stops the start."""
 
+import os
 from datetime import time, timedelta
 from pathlib import Path
 
@@ -85,6 +86,32 @@ def test_a_wrong_secret_is_not_repeated_in_the_message(tmp_path):
     with pytest.raises(CannotStart) as told:
         load(tmp_path / "settings")
     assert "verysecret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"turn_urls": ["turn:a.example"]}, "VIDEO_TURN_SECRET"),
+        ({"turn_urls": ["turn:a.example"], "turn_secret": "short-secret"}, "VIDEO_TURN_SECRET"),
+        ({"turn_urls": ["https://a.example"], "turn_secret": "x" * 32}, "VIDEO_TURN_URLS"),
+        ({"relays_elsewhere": {"north": "a.example:5"}}, "VIDEO_RELAY_SECRET"),
+        ({"relays_elsewhere": {"north": "a.example:5"}, "relay_secret": "short-secret"}, "VIDEO_RELAY_SECRET"),
+        ({"relays_elsewhere": {"1": "a.example:5"}, "relay_secret": "5e" * 32}, "VIDEO_RELAYS_ELSEWHERE"),
+        ({"relays_elsewhere": {"north": "a.example"}, "relay_secret": "5e" * 32}, "VIDEO_RELAYS_ELSEWHERE"),
+        ({"relay_listen": "0.0.0.0:5", "relay_secret": "5e" * 32}, "VIDEO_RELAY_TLS"),
+        ({"relay_listen": "5", "relay_secret": "5e" * 32}, "VIDEO_RELAY_LISTEN"),
+    ],
+)
+def test_control_from_elsewhere_and_turn_need_their_secrets(given, told):
+    with pytest.raises(CannotStart, match=told) as refusal:
+        load(**given)
+    assert "short-secret" not in str(refusal.value)
+
+
+def test_relays_are_one_for_each_core_and_those_elsewhere():
+    settings = load(relays_elsewhere={"north": "[2001:db8::1]:5"}, relay_secret="5e" * 32)
+    assert list(settings.relay_controls) == [*map(str, range(1, len(os.sched_getaffinity(0)) + 1)), "north"]
+    assert settings.relay_controls["north"].host == "2001:db8::1"
 
 
 def test_a_secret_does_not_show_when_settings_are_printed():

@@ -18,6 +18,7 @@ from video_server.booth import ws as booth_ws
 from video_server.calls.relay_metrics import RelayCollector
 from video_server.calls.relays import RELAYS, Relays
 from video_server.calls.seats import SEATS, Seats
+from video_server.calls.turn import TURN, Turn
 from video_server.config import Settings
 from video_server.core import clock as wall
 from video_server.core.clock import Clock
@@ -87,6 +88,7 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[health.REGISTRY] = CollectorRegistry()
     app[health.REGISTRY].register(RelayCollector(app[RELAYS].links))
     app[SEATS] = Seats(database, clock)
+    app[TURN] = Turn(settings.turn_urls, settings.turn_secret.get_secret_value())
     for table in ROUTES:
         app.add_routes(table)
     app.on_response_prepare.append(middleware.remove_server_header)

@@ -16,9 +16,11 @@ from video_server.core.force import Force
 from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
 from video_server.relay.client import Control
 from video_server.relay.remote import Remote, is_secret, parse_where
+from video_server.relay.turn import parse_turn_url
 from video_server.web import origins
 
 PREFIX = "VIDEO_"
+SHORTEST_TURN_SECRET = 32
 
 
 class Settings(BaseSettings):
@@ -62,6 +64,12 @@ class Settings(BaseSettings):
         "", description="host:port where a relay that is started singly takes control from other machines, by TLS"
     )
     relay_tls: Path | None = Field(None, description="Folder with cert.pem and key.pem of a relay with relay_listen")
+    turn_urls: tuple[str, ...] = Field(
+        (), description='JSON list of TURN servers, ["turn:turn.example.police.uk:3478?transport=udp", …]'
+    )
+    turn_secret: SecretStr = Field(
+        SecretStr(""), description="Secret shared with the TURN servers (static-auth-secret)"
+    )
     texts: Literal["screen", "twilio"] = Field("twilio", description="Where texts go: twilio, or screen (demo only)")
     twilio_account: str = Field("", description="Twilio account SID")
     twilio_token: SecretStr = Field(SecretStr(""), description="Twilio auth token")
@@ -110,6 +118,13 @@ class Settings(BaseSettings):
             parse_where(where)
         return relays
 
+    @field_validator("turn_urls")
+    @classmethod
+    def _turn_urls_are_such(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            parse_turn_url(url)
+        return urls
+
     @field_validator("relay_listen")
     @classmethod
     def _listens_somewhere(cls, where: str) -> str:
@@ -121,10 +136,14 @@ class Settings(BaseSettings):
     def _secret_is_long(self) -> Self:
         if (self.relays_elsewhere or self.relay_listen) and not is_secret(self.relay_secret.get_secret_value()):
             raise ValueError(
-                "relay_secret must be 64 hexadecimal digits where relays are on other machines: 'openssl rand -hex 32'"
+                "VIDEO_RELAY_SECRET must be 64 hexadecimal digits for relays on other machines: 'openssl rand -hex 32'"
             )
         if self.relay_listen and self.relay_tls is None:
-            raise ValueError("relay_listen needs relay_tls, a folder with cert.pem and key.pem")
+            raise ValueError("VIDEO_RELAY_LISTEN needs VIDEO_RELAY_TLS, a folder with cert.pem and key.pem")
+        if self.turn_urls and len(self.turn_secret.get_secret_value()) < SHORTEST_TURN_SECRET:
+            raise ValueError(
+                f"VIDEO_TURN_SECRET must have {SHORTEST_TURN_SECRET} characters or more: 'openssl rand -hex 32'"
+            )
         return self
 
     @field_validator("public_url")

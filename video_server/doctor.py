@@ -6,17 +6,20 @@ Each check stands alone and changes nothing; one that fails does not keep the ot
 import asyncio
 import ctypes
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from video_server import checks, migrations
+from video_server.calls.turn import Turn
 from video_server.config import Settings
 from video_server.core.clock import utc_now
 from video_server.core.database import Database, DatabaseFault
 from video_server.core.errors import CannotStart, Unavailable
 from video_server.core.keys import load_keys, load_signing_identity
+from video_server.relay import turn
 from video_server.relay.client import Control, RelayClient, RelayLost
 
 CLOCK_MAY_DIFFER = timedelta(seconds=5)
@@ -116,6 +119,41 @@ async def _ask_relay(control: Control) -> Mapping[str, Any]:
         await relay.close()
 
 
+async def check_turn(settings: Settings) -> str:
+    """Ask for a way through each TURN server as a page would, and then for ways that it must not open."""
+    if not settings.turn_urls:
+        return "none; people whose network lets no UDP pass cannot call (VIDEO_TURN_URLS)"
+    from video_server.relay.transport import find_own_addresses  # late: aiortc is heavy
+
+    own = [each for each in settings.media_addresses or find_own_addresses() if not ip_address(each).is_loopback]
+    spared = [each for each in turn.INTERNAL_PEERS if each not in own]
+    asked = [_look_through(settings, url, own=own, spared=spared) for url in settings.turn_urls]
+    if ill := [problem for problem in await asyncio.gather(*asked) if problem]:
+        raise Ill(" ".join(ill))
+    return f"{len(settings.turn_urls)} ways, to the relays and to no internal address"
+
+
+async def _look_through(settings: Settings, url: str, *, own: Sequence[str], spared: Sequence[str]) -> str:
+    """Return what is wrong, nothing when all is well."""
+    [server] = Turn((url,), settings.turn_secret.get_secret_value()).ice_servers(user="doctor", now=utc_now())
+    where = turn.parse_turn_url(url)
+    try:
+        async with turn.allocate(where, username=server["username"], password=server["credential"]) as allocation:
+            if open_ways := await turn.find_reachable(allocation, spared):
+                return f"{url} relays to {', '.join(open_ways)}: set denied-peer-ip as in deploy/turnserver.conf."
+            four = [each for each in own if ":" not in each]
+            if four and not await turn.find_reachable(allocation, four):
+                return f"{url} does not relay to {', '.join(four)}: set allowed-peer-ip to the relays' addresses."
+    except turn.TurnRefused as refusal:
+        if refusal.code == 401:
+            return f"{url} does not take our credential: VIDEO_TURN_SECRET and static-auth-secret differ, or a clock."
+        return f"{url} refuses with STUN error {refusal.code}: look at its log."
+    except (OSError, TimeoutError) as problem:
+        said = str(problem) or type(problem).__name__
+        return f"{url} does not answer ({said}): is coturn running, and the port open?"
+    return ""
+
+
 async def check_store(settings: Settings) -> str:
     """Ask the evidence store how it does."""
     from video_server.evidence.link import StoreLink
@@ -181,6 +219,7 @@ CHECKS: dict[str, Check] = {
     "keys": check_keys,
     "database": check_database,
     "relays": check_relays,
+    "TURN": check_turn,
     "evidence store": check_store,
     "clock": check_clock,
     "texts": check_texts,

@@ -144,10 +144,15 @@ export class Call extends EventTarget {
     this.connection = null;
   }
 
+  /** Through which servers the relay may be reached: those told last, for their credentials expire. */
+  get servers() {
+    return this.socket.iceServers ?? this.iceServers;
+  }
+
   /** Make a fresh connection: one offer, one answer. */
   async connect() {
     this.hangUp();
-    const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: this.iceServers });
+    const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: this.servers });
     this.connection = connection;
     connection.onconnectionstatechange = () => this.hearConnection(connection);
     const audio = connection.addTransceiver(this.stream.getAudioTracks()[0] ?? "audio", { direction: "sendonly" });
@@ -177,6 +182,7 @@ export class Call extends EventTarget {
    * @param {boolean} restart
    */
   async negotiate(connection, restart) {
+    if (restart) connection.setConfiguration({ ...connection.getConfiguration(), iceServers: this.servers });
     await connection.setLocalDescription(await connection.createOffer({ iceRestart: restart }));
     const sdp = connection.localDescription?.sdp ?? "";
     const answer = await this.socket.request({ type: "offer", sdp, echo: this.isEcho, restart });

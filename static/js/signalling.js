@@ -24,6 +24,8 @@ export class RoomSocket extends EventTarget {
     this.socket = null;
     /** @type {Map<number, {resolve: (answer: any) => void, reject: (refusal: Refusal) => void, timer: number}>} */
     this.waiting = new Map();
+    /** @type {RTCIceServer[] | null} */
+    this.iceServers = null;
     this.lastId = 0;
     this.heardAt = 0;
     this.downSince = 0;
@@ -104,6 +106,7 @@ export class RoomSocket extends EventTarget {
     else if (message.type === "state") this.tell("state", message.state);
     else if (message.type === "slots") this.tell("slots", message.slots);
     else if (message.type === "relay") this.tell("relay", message.state);
+    else if (message.type === "ice_servers") this.iceServers = message.iceServers;
     else if (message.type === "connected" || message.type === "media") this.tell(message.type, message);
   }
 

@@ -15,6 +15,7 @@ from video_server.booth import access, deeds, diary, reading
 from video_server.calls import model as calls_model
 from video_server.calls import roles
 from video_server.calls import service as calls
+from video_server.calls.turn import TURN
 from video_server.core import keys
 from video_server.core.database import Connection
 from video_server.core.errors import N_, Refusal
@@ -233,7 +234,7 @@ def _config(
         "language": i18n.current(),
         "timezone": str(force.timezone),
         "now": now.isoformat(),
-        "iceServers": [],
+        "iceServers": request.app[TURN].ice_servers(user=keys.new_id(), now=now),
         "slots": SLOTS,
         "note": {"version": note.version, "mostCharacters": calls.NOTE_CHARACTERS},
     }

@@ -17,6 +17,8 @@ from video_server.calls import asking, listening, metrics, page_news, pauses, ro
 from video_server.calls.model import FINAL, Participant, Role, RoomView, State
 from video_server.calls.quality import Meter, Stretch, parse_link, parse_page
 from video_server.calls.relays import RELAYS, NoRelay, Relays
+from video_server.calls.turn import RENEW_SECONDS as TURN_RENEW_SECONDS
+from video_server.calls.turn import TURN, Turn
 from video_server.core import keys
 from video_server.core.clock import Clock, monotonic
 from video_server.core.database import Connection, Database
@@ -148,6 +150,8 @@ class Seat:
         self._is_new = True  # has not looked at the room yet
         self._checking = False  # an echo is running
         self._offers = Allowance(MOST_OFFERS, OFFERS_PER_SECOND)
+        self._turn_servers: Turn = app[TURN]
+        self._turn_renewed_at: float | None = None
         self._turn = asyncio.Lock()  # one thing at a time is asked of the relay
 
     async def run(self, person: Participant) -> None:
@@ -304,6 +308,8 @@ class Seat:
         for lost in listening.lost(view, self._clock()):
             if lost.id != self._person.id:
                 await self._put_out(lost, view)
+        if still and person.state not in FINAL:
+            self._renew_turn(person)
         shown = {**self._draw(view, person), "sending": _tell_sending(view, person), **more}
         if shown != self._shown:
             self._shown = shown
@@ -327,6 +333,16 @@ class Seat:
             )
         async with self._database.begin() as db:
             await listening.stop(db, listener, now=self._clock())
+
+    def _renew_turn(self, person: Participant) -> None:
+        """Give the page a fresh credential while it stands in its room, and never after."""
+        now = monotonic()
+        if self._turn_renewed_at is not None and now - self._turn_renewed_at < TURN_RENEW_SECONDS:
+            return
+        self._turn_renewed_at = now
+        servers = self._turn_servers.ice_servers(user=person.id, now=self._clock())
+        if servers:
+            self._send({"type": "ice_servers", "iceServers": servers})
 
     async def _follow_room(self, view: RoomView) -> None:
         """The room has been moved to another relay: leave where we are, and have the page come there."""

@@ -154,6 +154,14 @@ def new_password() -> str:
     return "-".join(new_code(5).lower() for _ in range(4))
 
 
+def turn_password(secret: str, username: str) -> str:
+    """Return the password of a time-limited TURN user name, base64 of HMAC-SHA1 (coturn's use-auth-secret).
+
+    A TURN server knows this one form (draft-uberti-behave-turn-rest-00 section 2.2); SHA-1 is fit for HMAC.
+    """
+    return base64.b64encode(hmac.new(secret.encode(), username.encode(), hashlib.sha1).digest()).decode()
+
+
 def digest(secret: str) -> str:
     """Return the SHA-256 of a secret as hex; tables keep this, never the secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

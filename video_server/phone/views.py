@@ -9,6 +9,8 @@ from video_server.accounts import service as accounts
 from video_server.appointments.model import room_closes_at, room_opens_at
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, Role, State, Watched
+from video_server.calls.turn import TURN
+from video_server.core import keys
 from video_server.core.database import Connection
 from video_server.core.errors import N_
 from video_server.incidents import service as incidents
@@ -148,7 +150,7 @@ async def show_call(request: web.Request) -> web.Response:
     data = {
         "socket": str(request.app.router["phone.socket"].url_for()),
         "home": str(request.app.router["phone.show"].url_for()),
-        "iceServers": [],
+        "iceServers": request.app[TURN].ice_servers(user=keys.new_id(), now=request.app[app_keys.CLOCK]()),
         "slots": SLOTS,
         "words": page_words,
         "after": words.after(values["officer"]["name"]),
