@@ -242,6 +242,7 @@ async def test_figures_of_every_relay_are_collected_by_name(fleet, room):
     ):
         assert line in told()
     assert f'relay_loop_stall_seconds{{relay="{name}"}}' in told()
+    assert f'relay_loop_stalls_total{{over_ms="1000",relay="{name}"}}' in told()
     fleet.processes[other].kill()
     await until(lambda: f'relay_up{{relay="{other}"}} 0.0' in told(), "the dead one is told")
     assert f'relay_rooms{{relay="{other}"}}' not in told()

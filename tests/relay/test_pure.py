@@ -14,6 +14,7 @@ from video_server.relay.liveness import Change, Liveness
 from video_server.relay.nack import MAX_MISSING, TRIES, Missing
 from video_server.relay.reports import report_reception
 from video_server.relay.rtp import HEADER, find_extension, find_red_primary, mid_word, sequence_delta
+from video_server.relay.stalls import Stalls
 from video_server.relay.streams import Source
 from video_server.relay.stun import peek_ufrag
 from video_server.relay.twcc import ArrivalLog
@@ -286,3 +287,14 @@ def test_however_many_addresses_are_forged_memory_stays_and_newcomers_pass():
     assert len(gate) <= 8192
     assert gate.passes("newcomer", 1, now=1.0)
     assert not gate.passes(5, 1, now=1.0), "who was counted stays counted"
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.floats(0, 3)), max_size=60))
+def test_the_longest_stall_is_that_of_the_last_minute(steps):
+    stalls, seen, now = Stalls(), [], 0.0
+    for wait, stall in steps:
+        now += wait
+        stalls.note(stall, now=now)
+        seen.append((now, stall))
+        assert stalls.find_recent_ms() == round(1000 * max(s for at, s in seen if now - at <= 60), 1)
+    assert stalls.count() == {str(limit): sum(s * 1000 > limit for _, s in seen) for limit in (5, 20, 100, 1000)}

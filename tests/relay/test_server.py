@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import stat
+import time
 
 import pytest
 
@@ -216,3 +217,14 @@ async def test_the_log_holds_no_offer_and_no_address(relay, monkeypatch):
     assert "relay_ready" in text
     for secret in ("ice-pwd", "127.0.0.1", "a=", "fingerprint"):
         assert secret not in text
+
+
+async def test_a_loop_that_was_held_up_shows_in_the_status(tmp_path):
+    server = server_module._Server(RelaySettings(tmp_path / "s"), ("127.0.0.1",))
+    ticking = asyncio.create_task(server.tick_for_ever())
+    await asyncio.sleep(0.1)
+    time.sleep(0.3)  # noqa: ASYNC251 — this is the stall
+    await until(lambda: server.engine.status()["loop_stalls"]["100"] >= 1, "counted")
+    assert server.engine.status()["loop_stall_max_ms"] > 200
+    ticking.cancel()
+    await server.engine.close()

@@ -33,11 +33,18 @@ class RelayCollector:
                 gauge.add_metric([link.name], float(link.status[name]))
             yield gauge
         stall = GaugeMetricFamily(
-            "relay_loop_stall_seconds", "Longest time a relay's loop was held up", labels=["relay"]
+            "relay_loop_stall_seconds", "Longest time a relay's loop was held up in the last minute", labels=["relay"]
         )
         for link in living:
             stall.add_metric([link.name], link.status["loop_stall_max_ms"] / 1000)
         yield stall
+        stalls = CounterMetricFamily(
+            "relay_loop_stalls", "How often it was held up for more than so long", labels=["relay", "over_ms"]
+        )
+        for link in living:
+            for over_ms, count in link.status["loop_stalls"].items():
+                stalls.add_metric([link.name, over_ms], count)
+        yield stalls
         yield from _collect_counters(living)
 
 

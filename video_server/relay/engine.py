@@ -31,6 +31,7 @@ from video_server.relay.protocol import (
 )
 from video_server.relay.rooms import Participant, Room, Rooms, Seat
 from video_server.relay.sdp import BadOffer, Endpoint, Offer, parse_offer, render_answer
+from video_server.relay.stalls import Stalls
 from video_server.relay.streams import Output, Source
 
 SCREEN_IDLE_SECONDS = 5.0
@@ -54,7 +55,7 @@ class Engine:
         self.instance = secrets.token_hex(16)
         self.counters = Counters()
         self.rooms = Rooms()
-        self.stall_max_seconds = 0.0
+        self.stalls = Stalls()
         self.draining = False
         self.packets_per_second = 0
         self._emit = emit
@@ -420,7 +421,8 @@ class Engine:
             "draining": self.draining,
             "udp_port": self.port.number,
             "packets_per_second": self.packets_per_second,
-            "loop_stall_max_ms": round(self.stall_max_seconds * 1000, 1),
+            "loop_stall_max_ms": self.stalls.find_recent_ms(),
+            "loop_stalls": self.stalls.count(),
             "counters": self.counters.snapshot(),
         }
 

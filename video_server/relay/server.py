@@ -174,7 +174,7 @@ class _Server:
             due += TICK_SECONDS
             await asyncio.sleep(max(0.0, due - monotonic()))
             now = monotonic()
-            self.engine.stall_max_seconds = max(self.engine.stall_max_seconds, now - due)
+            self.engine.stalls.note(now - due, now=now)
             due = max(due, now - TICK_SECONDS)
             try:
                 self.engine.tick(now=now)
