@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.relay.harness import until
-from tests.relay.raw_peer import OPUS, RED, VP8_RTX, RawPeer
+from tests.relay.raw_peer import OPUS, RED, VP8, VP8_RTX, RawPeer
 from video_server.core.clock import monotonic
 from video_server.relay import rtcp
 from video_server.relay.engine import Engine
@@ -32,6 +32,7 @@ from video_server.relay.protocol import (
     RestartIce,
     Status,
 )
+from video_server.relay.sdp import parse_offer
 
 
 class Relay:
@@ -468,6 +469,56 @@ async def test_a_receiver_that_asks_gets_a_key_frame_asked_for_and_a_packet_sent
     await until(lambda: relay.engine.counters.key_frames_asked > asked, "asked again")
     await until(lambda: any(data[1] == 206 and data[8:12] == wanted for data in a.rtcp), "the publisher is asked")
     assert relay.engine.counters.key_frames_asked <= asked + 2, "twenty requests at once are one or two"
+
+
+async def test_twenty_firs_at_once_are_one_or_two_requests(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"frame")
+    asked = relay.engine.counters.key_frames_asked
+    ssrc = b.slot_ssrc(0, "video")
+    for number in range(20):
+        await b.send_rtcp(struct.pack("!BBHLLLL", 0x84, 206, 4, 1, 0, ssrc, number << 24))
+    await until(lambda: relay.engine.counters.key_frames_asked > asked, "asked")
+    await a.send_until("video", b, 0, b"flush")
+    assert relay.engine.counters.key_frames_asked <= asked + 2
+
+
+async def test_each_codec_passes_as_it_is_and_a_camera_may_change_it(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"vp8")
+    camera = parse_offer(await RawPeer(relay.monkeypatch).offer()).lines[1]
+    (h264,) = [each.payload_type for each in camera.formats if each.codec == "h264"]
+    await a.send("video", b"h264", payload_type=h264)
+    await until(lambda: b"h264" in b.got(0, "video"), "H264 passes")
+    await b.send_until("video", a, 0, b"vp8")
+    types = [number for ssrc, number, *_ in b.packets if ssrc == b.slot_ssrc(0, "video")]
+    assert (types[0], types[-1]) == (VP8, h264)
+
+
+async def test_what_belongs_to_another_room_passes_nowhere_whoever_repeats_it(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    c, d = await relay.join("c", room="other"), await relay.join("d", room="other")
+    await a.send_until("audio", b, 0, b"first")
+    await c.send_until("audio", d, 0, b"first")
+    stolen = []
+    transport = a.gatherer._connection._protocols[0].transport
+    sendto = transport.sendto
+    relay.monkeypatch.setattr(
+        transport, "sendto", lambda data, where: (stolen.append(bytes(data)), sendto(data, where))
+    )
+    await a.send_until("audio", b, 0, b"private")
+    media = [data for data in stolen if data[0] == 0x80]
+    refused = relay.dropped("not_authentic")
+    for data in media:
+        c.send_raw(data)
+    await until(lambda: relay.dropped("not_authentic") == refused + len(media), "refused from another room's address")
+    replayed = relay.dropped("replayed")
+    for data in media:
+        a.send_raw(data)
+    await until(lambda: relay.dropped("replayed") == replayed + len(media), "refused a second time from its own")
+    heard = len(b.packets)
+    await a.send_until("audio", b, 0, b"flush")
+    assert all(b"private" not in payload for *_, payload in (*c.packets, *d.packets, *b.packets[heard:]))
 
 
 async def test_a_gap_is_reported_upstream_and_reports_come(relay):
