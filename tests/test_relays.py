@@ -53,7 +53,11 @@ class Fleet:
         self.peers.append(peer)
         offer = await peer.offer()
         answer, epoch = await relays.join(
-            appointment_id=appointment_id, participant_id=participant, offer=offer, admitted=True
+            appointment_id=appointment_id,
+            participant_id=participant,
+            offer=offer,
+            admitted=True,
+            publish=("audio", "video", "screen"),
         )
         await peer.accept(answer)
         return peer, self.name_of(relays, relays.find_place(appointment_id, epoch)), epoch
