@@ -36,7 +36,7 @@ def identity(session, pointer, length):
 class Wire:
     """A forwarder whose packets go in by `arrive`; what is sent over a real socket is collected in `sent`."""
 
-    def __init__(self, outputs=1):
+    def __init__(self, outputs=1, *, protect=identity, unprotect=identity):
         self.sent = []
         self.receiver, self.socket = open_socket(), open_socket()
         self.port = SimpleNamespace(
@@ -51,8 +51,8 @@ class Wire:
             on_rtcp=lambda peer, data: None,
             on_other=lambda data, address, by: None,
             on_gap=lambda source, first, count: self.gaps.append((first, count)),
-            protect=identity,
-            unprotect=identity,
+            protect=protect,
+            unprotect=unprotect,
         )
         self.outputs = [make_output(ssrc=1000 + 2 * n) for n in range(outputs)]
         for output in self.outputs:
