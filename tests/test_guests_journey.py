@@ -97,6 +97,7 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
     for page in (phone, interpreter):
         expect(page.locator("[data-others-held]")).to_contain_text("The call is paused.")
         decodes(page, going_on=False)
+    expect(booth.locator("#remotes video").first).to_be_hidden()
     booth.get_by_role("button", name="Go on with the call").click()
     for page in (phone, interpreter):
         expect(page.locator("[data-others-held]")).to_be_hidden()

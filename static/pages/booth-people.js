@@ -20,7 +20,7 @@ export function lines(room, words) {
   /** @type {Line[]} */
   const found = room.people.map((one) => {
     const guest = room.guest_sessions.find((session) => session.id === one.id)?.guest ?? "";
-    const name = one.is_self ? words.say("self") : words.say("named", { name: one.name_to_show, role: one.role_words });
+    const name = words.say("named", { name: one.is_self ? words.say("self") : one.name_to_show, role: one.role_words });
     const inCall = !one.is_self && !["officer", "supervisor"].includes(one.role);
     return { key: one.id, name, state: words.say("admitted"), participant: one.id, guest, waits: false, inCall, isSelf: one.is_self };
   });
@@ -66,6 +66,7 @@ export class People {
     const say = this.words.say.bind(this.words);
     write(get("people-listening", HTMLElement), room.listeners.join(" "));
     write(get("people-pause", HTMLElement), room.held ? say("held") : room.pause_asked ? say("pause_asked", { name: this.name }) : "");
+    document.body.dataset.held = room.held ? "yes" : "no"; // a face must not stand still on a screen meanwhile
     write(get("people-hold", HTMLButtonElement), say(room.held ? "go_on" : "pause"));
     get("people-hold", HTMLButtonElement).hidden = room.ended !== null;
     get("people-decline", HTMLButtonElement).hidden = !room.pause_asked;

@@ -27,6 +27,7 @@ export class Others {
   follow(room) {
     this.asked = room.asked;
     this.#say("held", room.held_words || (room.pause_asked ? this.words.pause_asked : ""));
+    document.body.dataset.held = room.held ? "yes" : "no"; // a face must not stand still on a screen meanwhile
     this.#say("listening", room.listeners.join(" "));
     const names = room.people.map((person) => (person.is_self ? this.words.self : `${person.name_to_show} (${person.role_words})`));
     this.#say("people", room.people.length > 1 ? this.words.people.replace("{names}", names.join(", ")) : "");
