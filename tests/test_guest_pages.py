@@ -255,6 +255,7 @@ async def test_a_supervisor_opens_a_page_that_only_listens_and_the_officer_is_to
     page = await (await boss.get(booth(appointment, "?listen"))).text()
     assert '"listens": true' in page
     assert "Take part" in page
+    assert "Everybody is told that you listen." in page
     async with officer.ws_connect(booth(appointment, "/socket")) as desk:
         async with boss.ws_connect(booth(appointment, "/socket?listen")) as ear:
             await hear(ear, lambda state: state["listeners"])
