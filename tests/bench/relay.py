@@ -5,8 +5,10 @@ core while the generator has the first. Every round starts fresh processes.
 """
 
 import asyncio
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,6 +42,8 @@ SATURATED_MS = 50.0
 FLOOR_FIVES = 36
 JOINS_PER_SECOND = 4
 FILL_SECONDS = 8.0  # until the relay keeps as much of each stream as it ever will
+NOT_INSTALLED = 2
+BROWSER_FIGURES = ("join_ms", "fifth_join_ms", "ramp_ms", "kill_recover_ms", "ice_restart_ms")
 GOLDEN = 0.6180339887  # spreads phases evenly however many there are
 
 
@@ -269,12 +273,23 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def measure_browsers() -> dict[str, list[float]]:
+    """Return what real browsers see; nothing, said on the way, where there is none. It has both cores."""
+    say("browsers")
+    found = subprocess.run([sys.executable, "-m", "tests.bench.browser"], stdout=subprocess.PIPE, text=True)
+    if found.returncode == NOT_INSTALLED:
+        return {}
+    found.check_returncode()
+    return dict(json.loads(found.stdout.splitlines()[-1]))
+
+
 def main() -> int:
     """Run the bench; the exit status says whether it could be run, not what it found."""
     shape = QUICK if os.environ.get("QUICK") else FULL
     if len(os.sched_getaffinity(0)) < 2:
         print("Two cores are needed: one for the servers, one for the load.", file=sys.stderr)
-        return 2
+        return NOT_INSTALLED
+    seen = measure_browsers()
     os.sched_setaffinity(0, {GENERATOR_CORE})
     if not take_precedence(0):
         say("Not allowed to put the bench before other programs: what else runs here is measured too (run as root).")
@@ -283,9 +298,10 @@ def main() -> int:
         measured = asyncio.run(run(shape, find_host()))
     except MissingTool as missing:
         print(missing, file=sys.stderr)
-        return 2
+        return NOT_INSTALLED
+    measured |= seen
     say("")
-    say(render_table(measured, {}))
+    say(render_table(measured, {} if seen else dict.fromkeys(BROWSER_FIGURES, "no Chromium")))
     say(render_json(measured))
     return 0
 
