@@ -1,5 +1,7 @@
 """The last packets of a source, to answer NACKs and to know a duplicate."""
 
+from array import array
+
 SIZE = 512
 """Numbers kept, of which duplicates are known: 3 to 6 seconds of one video. A power of two."""
 
@@ -39,5 +41,5 @@ class History:
 
     def clear(self) -> None:
         """Forget all, when the source began anew."""
-        self.sequences: list[int] = [-1] * SIZE
+        self.sequences = array("i", [-1]) * SIZE
         self.packets: list[bytes] = [b""] * KEPT

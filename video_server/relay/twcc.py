@@ -10,7 +10,9 @@ import struct
 _TICK_SECONDS = 0.00025
 _REFERENCE_TICKS = 256  # 64 ms in ticks of 250 microseconds
 _MAX_STATUSES = 350  # keeps a message under 1,000 bytes
-_MEMORY = 1000
+_MEMORY = 300
+"""Numbers whose arrival is remembered, for packets that come late: a second or more, at 150 bytes each."""
+
 _MAX_PENDING = 4096
 
 
@@ -58,7 +60,7 @@ class ArrivalLog:
             body, start = self._build_one(start, self._highest)
             bodies.append(body)
         self._next = self._highest + 1
-        if len(self._arrivals) > 2 * _MEMORY:
+        if len(self._arrivals) > _MEMORY + _MEMORY // 4:
             oldest = self._highest - _MEMORY
             self._arrivals = {full: at for full, at in self._arrivals.items() if full >= oldest}
         return bodies
