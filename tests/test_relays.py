@@ -224,6 +224,47 @@ async def _is_connected(client) -> bool:
     return (await client.status())["connected"] == 1
 
 
+@pytest.fixture
+def two_relays(monkeypatch, tmp_path) -> None:
+    """Have the application look for the fleet's relays as its own."""
+    monkeypatch.setenv("VIDEO_RELAYS", "2")
+    (tmp_path / "run").mkdir(mode=0o700)
+    for number, name in enumerate("ab", start=1):
+        (tmp_path / "run" / f"relay-{number}.sock").symlink_to(tmp_path / name / "relay.sock")
+
+
+@on_sqlite
+async def test_a_page_follows_its_room_when_another_process_has_moved_it(two_relays, fleet, appointment, sign_in):
+    client = await sign_in("smith")
+    async with client.ws_connect(f"/booth/appointments/{appointment.id}/socket") as socket:
+
+        async def hear(*kinds: str) -> dict:
+            while (message := await socket.receive_json())["type"] not in kinds:
+                pass
+            return message
+
+        async def offer(number: int) -> None:
+            peer = RawPeer(fleet.monkeypatch)
+            fleet.peers.append(peer)
+            answer: dict = {"type": "refused"}
+            while answer["type"] == "refused":  # until the application has found its relays
+                await socket.send_json({"type": "offer", "id": number, "sdp": await peer.offer()})
+                answer = await hear("answer", "refused")
+            await peer.accept(answer["sdp"])
+
+        await offer(1)
+        first = (await find_room(fleet, appointment.id)).relay
+        other = await fleet.see()  # a process that does not see the relay which holds the room
+        living = {link.instance for link in other.links} - {first}
+        async with fleet.database.begin() as db:
+            await service.place(db, appointment.id, living=living, best=next(iter(living)), now=fleet.clock())
+        assert [(await hear("relay"))["state"] for _ in range(2)] == ["lost", "back"]
+        await offer(2)
+        people = {link.instance: link.client for link in other.links}
+        assert (await people[first].status())["participants"] == 0, "it has left where it was"
+        assert (await people[next(iter(living))].status())["participants"] == 1
+
+
 @on_sqlite
 async def test_figures_of_every_relay_are_collected_by_name(fleet, room):
     relays = await fleet.see()

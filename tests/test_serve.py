@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import stat
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import Serving, free_port, is_alive, run, wait_for
-from video_server.checks import is_loopback
+from tests.serving import COMMAND, Serving, environment, free_port, is_alive, run, wait_for
+from video_server.checks import ROOT, is_loopback
 from video_server.core.clock import utc_now
 from video_server.core.keys import load_keys, make_certificate
 
@@ -288,6 +289,44 @@ def test_an_operator_drains_a_relay_looks_at_all_and_lets_it_go_on(tmp_path):
         assert "There are: 1, 2." in run("drain", "3", env=two).stderr
     finally:
         server.stop()
+
+
+def test_a_relay_on_another_machine_is_controlled_by_tls_drained_and_taken_back_when_it_died(tmp_path):
+    tls, port, secret = tmp_path / "tls", free_port(), "5e" * 32
+    make_certificate(tls, hosts=["localhost"], now=utc_now())
+    alone = {"VIDEO_RELAY_LISTEN": f"127.0.0.1:{port}", "VIDEO_RELAY_TLS": str(tls), "VIDEO_RELAY_SECRET": secret}
+    web = {
+        "VIDEO_RELAYS": "0",
+        "VIDEO_RELAYS_ELSEWHERE": json.dumps({"north": f"localhost:{port}"}),
+        "VIDEO_RELAY_SECRET": secret,
+        "VIDEO_RELAY_TRUST": str(tls / "cert.pem"),
+        "VIDEO_DATA": str(tmp_path / "data"),
+    }
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*COMMAND, "relay"], stdin=subprocess.DEVNULL, cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT), **alone)
+        )
+
+    relay = start()
+    try:
+        server = Serving(tmp_path / "data", env=web).wait_until_ready()
+        try:
+            assert "relay" not in server.children()
+            assert "north takes no new calls" in run("drain", "north", env=web).stdout
+            wait_for("no relay to take a call", lambda: server.get("/readyz")[0] == 503)
+            relay.kill()
+            relay.wait()
+            relay = start()  # it forgets that it was draining
+            wait_for("readiness", lambda: server.get("/readyz")[0] == 200)
+            assert "WRONG  relays" in run("doctor", "--demo", env=web | {"VIDEO_RELAY_SECRET": "5f" * 32}).stdout
+            assert "well   relays" in run("doctor", "--demo", env=web).stdout
+        finally:
+            server.stop()
+    finally:
+        relay.terminate()
+        assert relay.wait(30) == 0
+    assert not (tmp_path / "data" / "run" / "relay-1.sock").exists()
 
 
 REAL = {

@@ -100,7 +100,7 @@ class RelayClient:
                 client.instance = await client._hello
         except (OSError, TimeoutError) as error:  # RelayLost comes through from _read
             await client.close()
-            raise RelayLost(f"the relay does not answer: {str(error) or type(error).__name__}") from error
+            raise RelayLost(str(error) or type(error).__name__) from error
         except RelayLost:
             await client.close()
             raise
