@@ -50,16 +50,7 @@ class PublicKey:
         public = MLKEM768X25519PublicKey(
             MLKEM768PublicKey.from_public_bytes(self.raw[:1184]), X25519PublicKey.from_public_bytes(self.raw[1184:])
         )
-        wrapped = _SUITE.encrypt(key, public, info=_info(object_id, purpose))
-        document = {
-            "format": FORMAT,
-            "object": object_id,
-            "purpose": purpose,
-            "suite": SUITE_NAME,
-            "sealing_key": self.id,
-            "wrapped_key": base64.b64encode(wrapped).decode(),
-        }
-        return json.dumps(document, indent=1).encode() + b"\n"
+        return _render(object_id, purpose, self.id, _SUITE.encrypt(key, public, info=_info(object_id, purpose)))
 
 
 class Opener(Protocol):
@@ -91,22 +82,33 @@ class PrivateKey:
         return PublicKey(lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw())
 
     def unwrap(self, object_id: str, purpose: str, key_file: bytes) -> bytes:
-        """Return the object's key. Raises Forged when the file is damaged or belongs to another object or key."""
+        """Return the object's key. Raises Forged unless the file is, to the byte, one wrapped to this key for this."""
         try:
-            document = json.loads(key_file)
-            if document["format"] != FORMAT or document["suite"] != SUITE_NAME:
-                raise Forged("the key file has an unknown format")
-            wrapped = base64.b64decode(document["wrapped_key"], validate=True)
+            wrapped = base64.b64decode(json.loads(key_file)["wrapped_key"], validate=True)
+            if key_file != _render(object_id, purpose, self.public.id, wrapped):
+                raise ValueError("written in another way, or about something else")
             return _SUITE.decrypt(wrapped, MLKEM768X25519PrivateKey(*self._halves()), info=_info(object_id, purpose))
-        except (InvalidTag, KeyError, TypeError, ValueError, binascii.Error):
+        except (InvalidTag, KeyError, TypeError, ValueError, binascii.Error, RecursionError):
             raise Forged("the key file does not belong to this object and sealing key, or was changed") from None
+
+
+def _render(object_id: str, purpose: str, sealing_key: str, wrapped: bytes) -> bytes:
+    document = {
+        "format": FORMAT,
+        "object": object_id,
+        "purpose": purpose,
+        "suite": SUITE_NAME,
+        "sealing_key": sealing_key,
+        "wrapped_key": base64.b64encode(wrapped).decode(),
+    }
+    return json.dumps(document, indent=1).encode() + b"\n"
 
 
 def sealing_key_of(key_file: bytes) -> str:
     """Return the id of the key that a key file says it is wrapped to. Raises Forged."""
     try:
         found = json.loads(key_file)["sealing_key"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Forged("the key file is damaged") from None
     if not isinstance(found, str):
         raise Forged("the key file is damaged")

@@ -103,16 +103,3 @@ def test_a_wrapped_key_opens_for_its_own_object_purpose_and_private_key_only():
     ]:
         with pytest.raises(floe.Forged):
             holder.unwrap(object_id, purpose, wrapped)
-
-
-@settings(max_examples=50)
-@given(st.data())
-def test_a_changed_wrapped_key_never_opens_as_another_key(data):
-    private = PrivateKey.generate()
-    wrapped = bytearray(private.public.wrap("a" * 32, "sealed", _KEY))
-    wrapped[data.draw(st.integers(0, len(wrapped) - 1))] ^= data.draw(st.integers(1, 255))
-    try:
-        opened = private.unwrap("a" * 32, "sealed", bytes(wrapped))
-    except floe.Forged:
-        return
-    assert opened == _KEY  # a field that only informs, such as the sealing key's id, may change
