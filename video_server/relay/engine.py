@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from video_server.core.clock import monotonic
@@ -29,10 +29,11 @@ from video_server.relay.protocol import (
     Request,
     RestartIce,
 )
-from video_server.relay.rooms import Participant, Room, Rooms, Seat
+from video_server.relay.rooms import Participant, Room, Rooms
 from video_server.relay.sdp import BadOffer, Endpoint, Offer, parse_offer, render_answer
 from video_server.relay.stalls import Stalls
-from video_server.relay.streams import Output, Source
+from video_server.relay.streams import Source
+from video_server.relay.wiring import Wiring
 
 SCREEN_IDLE_SECONDS = 5.0
 """A screen that sent nothing for so long is no longer shared; a still one sends about once a second."""
@@ -68,6 +69,9 @@ class Engine:
         self._ticked_at = 0.0
         self._packets_counted = (0, monotonic())
         self._closing: set[Any] = set()
+        self._wiring = Wiring(
+            self._peers, self.counters, lambda source, now: self.feedback.ask_key_frame(source, now=now), emit
+        )
         self.forwarder = Forwarder(
             self.port,
             self.counters,
@@ -97,7 +101,7 @@ class Engine:
                 self._enter(request.room, request.epoch)
                 held = self.rooms.hold(request.room, held=request.held)
                 if held is not None:
-                    self._rewire(held)
+                    self._wiring.rewire(held)
             case CloseRoom():
                 self._enter(request.room, request.epoch)
                 self._empty(self.rooms.get(request.room), "closed")
@@ -129,7 +133,7 @@ class Engine:
         peer = self._connect(request, offer, ladder)
         self._peers[key] = peer
         self._liveness[key] = Liveness(now=monotonic())
-        self._rewire(room)
+        self._wiring.rewire(room)
         peer.link.start()
         return self._answer(peer)
 
@@ -187,7 +191,7 @@ class Engine:
         else:
             participant.publish = frozenset(request.publish)
             self._peers[(room.id, participant.id)].permit(participant.publish)
-        self._rewire(room)
+        self._wiring.rewire(room)
 
     def _empty(self, room: Room, reason: str) -> None:
         for participant in list(room.participants):
@@ -199,7 +203,7 @@ class Engine:
         del self._liveness[key]
         self.rooms.remove(room, participant)
         self._disconnect(peer)
-        self._rewire(room)
+        self._wiring.rewire(room)
         self._emit(Event(event, room.id, participant, data))
 
     def close_all(self, reason: str) -> None:
@@ -214,12 +218,12 @@ class Engine:
         peer.link.media = peer
         self._liveness[(peer.room, peer.participant)].connected = True
         self._emit(Event("connected", peer.room, peer.participant, {"cipher": peer.link.profile}))
-        self._rewire(self.rooms.rooms[peer.room])
+        self._wiring.rewire(self.rooms.rooms[peer.room])
 
     def _go_down(self, peer: Peer, reason: str) -> None:
         peer.rx = None
         peer.link.media = None
-        self._rewire(self.rooms.rooms[peer.room])  # nothing more is sent to where nobody listens
+        self._wiring.rewire(self.rooms.rooms[peer.room])  # nothing more is sent to where nobody listens
         liveness = self._liveness[(peer.room, peer.participant)]
         if liveness.hang_up(now=monotonic()) is Change.SILENT:
             self._emit(Event("silent", peer.room, peer.participant, {"reason": reason}))
@@ -228,84 +232,10 @@ class Engine:
 
     def _disconnect(self, peer: Peer) -> None:
         """Let not one packet more flow from or to this connection."""
-        now = monotonic()
-        for source in peer.sources.values():
-            for output in source.outputs:
-                output.detach(now=now)
-            source.outputs = []
-        for output in peer.outputs.values():
-            if output.source is not None:
-                output.source.outputs = [each for each in output.source.outputs if each is not output]
-                output.detach(now=now)
+        self._wiring.cut(peer)
         task = peer.link.close()
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-    # -- wiring
-
-    def _wanted(self, room: Room) -> Iterator[tuple[Output, Source]]:
-        """Yield which output shall carry which source, by seats, connections and codecs."""
-        for receiver in room.participants.values():
-            peer = self._peers[(room.id, receiver.id)]
-            if not peer.up:
-                continue
-            for seat, slot in receiver.seats.items():
-                if room.is_stopped(receiver, seat):
-                    continue
-                sender = self._peers[(room.id, seat.participant)]
-                for kind in room.find_kinds(receiver, seat):
-                    source = sender.find_source(kind, screen=seat.screen)
-                    output = peer.outputs.get((slot, kind))
-                    if source is None or output is None:
-                        continue
-                    if output.accepts(source.codec):
-                        yield output, source
-                    else:
-                        self.counters.dropped["codec_mismatch"] += 1
-
-    def _rewire(self, room: Room) -> None:
-        """Connect sources and outputs as the room has it now, and tell receivers whose slots look different."""
-        room.reseat()
-        now = monotonic()
-        wanted = {id(output): (output, source) for output, source in self._wanted(room)}
-        fed: dict[int, list[Output]] = {}
-        for participant in room.participants.values():
-            for output in self._peers[(room.id, participant.id)].outputs.values():
-                _, source = wanted.get(id(output), (output, None))
-                if output.source is not source:
-                    if output.source is not None:
-                        output.detach(now=now)
-                    if source is not None:
-                        output.attach(source)
-                        if source.kind == "video":
-                            self.feedback.ask_key_frame(source, now=now)
-                if source is not None:
-                    fed.setdefault(id(source), []).append(output)
-        for participant in room.participants.values():
-            for each in self._peers[(room.id, participant.id)].by_mid.values():
-                each.outputs = fed.get(id(each), [])
-        for receiver in room.participants.values():
-            self._tell_slots(room, receiver)
-
-    def _tell_slots(self, room: Room, receiver: Participant) -> None:
-        slots = [
-            {
-                "slot": slot,
-                "participant": seat.participant,
-                "audio": "audio" in (kinds := self._find_kinds(room, receiver, seat)),
-                "video": "video" in kinds,
-                "screen": seat.screen,
-            }
-            for seat, slot in sorted(receiver.seats.items(), key=lambda pair: pair[1])
-        ]
-        if slots != receiver.told:
-            receiver.told = slots
-            self._emit(Event("slots", room.id, receiver.id, {"slots": slots}))
-
-    def _find_kinds(self, room: Room, receiver: Participant, seat: Seat) -> set[str]:
-        sender = self._peers[(room.id, seat.participant)]
-        kinds = room.find_kinds(receiver, seat)
-        return {kind for kind in kinds if sender.find_source(kind, screen=seat.screen) is not None}
 
     # -- media
 
@@ -322,7 +252,7 @@ class Engine:
             source.outputs = []
         elif source.screen:
             self._share_screen(room, peer, shared=True)
-        self._rewire(room)
+        self._wiring.rewire(room)
         if source.kind not in peer.kinds_seen:
             peer.kinds_seen.append(source.kind)
             self._emit(Event("media", peer.room, peer.participant, {"kinds": list(peer.kinds_seen)}))
@@ -340,7 +270,7 @@ class Engine:
         if peer.ladder.rung is not former.rung:
             room = self.rooms.rooms[peer.room]
             room.participants[peer.participant].rung = peer.ladder.rung
-            self._rewire(room)
+            self._wiring.rewire(room)
             self._emit(Event("rung", peer.room, peer.participant, {"rung": peer.ladder.rung}))
         quality = peer.meter.sum_up(peer.sources.values(), peer.ladder.rung, now=now)
         if quality is not None:
@@ -408,7 +338,7 @@ class Engine:
         shared = now - source.seen_at < SCREEN_IDLE_SECONDS
         if room.participants[peer.participant].screen != shared:
             self._share_screen(room, peer, shared=shared)
-            self._rewire(room)
+            self._wiring.rewire(room)
 
     def status(self) -> dict[str, Any]:
         """Return figures: no names, no addresses."""
