@@ -5,14 +5,15 @@ from functools import wraps
 
 from aiohttp import web
 
-from evidence_store import app_keys, grants, tokens
-from evidence_store.errors import Unauthorized
+from evidence_store import app_keys, grants, storage, tokens
+from evidence_store.errors import NotFound, Unauthorized
 from evidence_store.grants import Grant
-from evidence_store.model import parse_id
+from evidence_store.model import ObjectState, StoredObject, parse_id
 from evidence_store.tokens import Scope
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MARK = "evidence_guard"
+_MAX_PURPOSE_CHARS = 120
 
 
 def public(handler: Handler) -> Handler:
@@ -63,6 +64,28 @@ def open_grant(request: web.Request) -> Grant:
     """Return the grant the request carries. Raises Unauthorized or GrantRefused."""
     store = request.app[app_keys.STORE]
     return grants.open_grant(store.keys.grant, _credential(request, "Grant"), now=store.clock())
+
+
+async def get_visible(request: web.Request) -> StoredObject:
+    """Return the object in the address, if the token's holder may know of it. Raises NotFound."""
+    async with request.app[app_keys.STORE].database.read() as db:
+        stored = await storage.find_object(db, parse_id(request.match_info["id"]))
+    if stored is None or not request[app_keys.TOKEN].sees(stored.incident):
+        raise NotFound
+    return stored
+
+
+async def get_sealed(request: web.Request) -> StoredObject:
+    """Return the object in the address once it is in its place. Raises NotFound."""
+    stored = await get_visible(request)
+    if stored.state is ObjectState.SEALING:
+        raise NotFound("The object is being sealed. Try again in a moment.")
+    return stored
+
+
+def purpose_of(request: web.Request) -> str:
+    """Return why the caller asks, as it stands in the ledger; may be empty."""
+    return request.headers.get("Evidence-Purpose", "")[:_MAX_PURPOSE_CHARS]
 
 
 def guard_of(handler: object) -> str | None:

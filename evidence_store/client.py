@@ -52,6 +52,7 @@ class StoredObject:
     media_type: str
     filename: str
     reference: str
+    officer: str
     size_bytes: int
     sha256: str
     client_digest: str
@@ -136,6 +137,7 @@ class StoreClient:
         kind: str,
         media_type: str,
         filename: str = "",
+        officer: str = "",
     ) -> StoredObject:
         """Seal an object; durable when this returns. Again with the same bytes is the same object.
 
@@ -147,6 +149,8 @@ class StoreClient:
             "Evidence-Sha256": signing.sha256_hex(data),
             "Content-Type": media_type,
         }
+        if officer:
+            headers["Evidence-Officer"] = quote(officer, safe="")
         if filename:
             headers["Evidence-Filename"] = quote(filename, safe="")
         async with self._request("PUT", f"/evidence/v1/objects/{object_id}", headers=headers, data=data) as answer:
@@ -157,9 +161,9 @@ class StoreClient:
         async with self._request("GET", f"/evidence/v1/objects/{object_id}") as answer:
             return _stored(await answer.json())
 
-    async def list_objects(self, incident: str, *, after: str = "0") -> ObjectPage:
+    async def list_objects(self, incident: str, *, after: str = "") -> ObjectPage:
         """Return an incident's objects in the order they were sealed, at most a hundred."""
-        query = {"incident": incident, "after": after}
+        query = {"incident": incident} | ({"after": after} if after else {})
         async with self._request("GET", "/evidence/v1/objects", params=query) as answer:
             page = await answer.json()
         return ObjectPage(tuple(map(_stored, page["objects"])), page["next"])
@@ -219,4 +223,5 @@ async def _refusal(answer: aiohttp.ClientResponse) -> Refusal:
 def _stored(said: dict[str, Any]) -> StoredObject:
     times = {"received_at": datetime.fromisoformat(said["received_at"])}
     sealed_at = datetime.fromisoformat(said["sealed_at"]) if said["sealed_at"] else None
-    return StoredObject(**said | times | {"sealed_at": sealed_at})
+    known = {name: said[name] for name in StoredObject.__dataclass_fields__}  # a newer store says more
+    return StoredObject(**known | times | {"sealed_at": sealed_at})

@@ -76,6 +76,24 @@ class Conflict(Refusal):
     title = "This id already stands for something else."
 
 
+class MarkTaken(Refusal):
+    code = "mark_taken"
+    status = 409
+    title = "Another exhibit of this incident has this mark. Choose the next number."
+
+
+class LabelSigned(Refusal):
+    code = "label_signed"
+    status = 409
+    title = "The label was signed and never changes. Say what is to be said in a note."
+
+
+class KeyReused(Refusal):
+    code = "key_reused"
+    status = 422
+    title = "This Idempotency-Key was used for something else. Use a new one."
+
+
 class WrongOffset(Refusal):
     code = "wrong_offset"
     status = 409

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from evidence_store import kinds
 from evidence_store.errors import BearerExpired, GrantRefused, Unauthorized
-from evidence_store.model import parse_id, parse_incident
+from evidence_store.model import clean_officer, parse_id, parse_incident
 from evidence_store.sealing import signing
 
 GRANT_LASTS = timedelta(minutes=10)
@@ -27,6 +27,7 @@ class Grant:
     upload: str
     incident: str
     reference: str
+    officer: str
     max_bytes: int
     kinds: tuple[str, ...]
     expires_at: datetime
@@ -41,6 +42,7 @@ def make_grant(
     kinds: Iterable[str],
     expires_at: datetime,
     upload: str | None = None,
+    officer: str = "",
 ) -> str:
     """Return a signed grant for one upload.
 
@@ -50,6 +52,7 @@ def make_grant(
     kinds       codes (jpeg, mp4 …), groups (photo, video, sound, document) or media types
     expires_at  aware; the store takes nothing longer than 15 minutes ahead; `grants.GRANT_LASTS` is usual
     upload      the id the object will have; a new one when absent
+    officer     who asked for it, such as a collar number; evidence is found by it
     Raises      ValueError, or errors.BadRequest for an incident of the wrong form
     """
     if len(reference) > _MAX_REFERENCE_CHARS or max_bytes < 1 or expires_at.tzinfo is None:
@@ -59,6 +62,7 @@ def make_grant(
         "upload": parse_id(upload) if upload else signing.new_id(),
         "incident": parse_incident(incident),
         "reference": reference,
+        "officer": clean_officer(officer),
         "max_bytes": max_bytes,
         "kinds": list(codes),
         "expires": int(expires_at.timestamp()),
@@ -84,6 +88,7 @@ def open_grant(key: bytes, value: str, *, now: datetime) -> Grant:
         upload=parse_id(said["upload"]),
         incident=parse_incident(said["incident"]),
         reference=str(said["reference"])[:_MAX_REFERENCE_CHARS],
+        officer=clean_officer(str(said.get("officer", ""))),
         max_bytes=int(said["max_bytes"]),
         kinds=kinds.expand(said["kinds"]),
         expires_at=expires_at,

@@ -77,6 +77,7 @@ class Upload:
     id: str
     incident: str
     reference: str
+    officer: str
     filename: str
     media_type: str
     kinds: tuple[str, ...]
@@ -99,6 +100,7 @@ class StoredObject:
     media_type: str
     filename: str
     reference: str
+    officer: str
     size_bytes: int
     sha256: str
     client_digest: ClientDigest
@@ -189,6 +191,13 @@ def parse_kind(text: str) -> str:
 def parse_sha256(text: str) -> str:
     """Return a SHA-256 in lower-case hex. Raises BadRequest."""
     return _parse(_SHA256, text.lower(), "A SHA-256 is 64 hex digits.")
+
+
+def clean_officer(text: str) -> str:
+    """Return who asked for or took evidence, such as a collar number. Raises BadRequest."""
+    if len(text) > 64 or not text.isprintable():
+        raise BadRequest("An officer is at most 64 characters, such as a collar number.")
+    return text.strip()
 
 
 def clean_filename(text: str) -> str:

@@ -40,6 +40,7 @@ class Offer:
     sha256: str
     actor: str
     size_bytes: int | None
+    officer: str = ""
 
 
 async def put(store: Store, offer: Offer, stream: StreamReader) -> tuple[StoredObject, bool]:
@@ -82,7 +83,8 @@ async def put(store: Store, offer: Offer, stream: StreamReader) -> tuple[StoredO
         now = store.clock()
         stored = StoredObject(
             id=offer.id, incident=offer.incident, kind=offer.kind, media_type=media_type, filename=offer.filename,
-            reference=offer.actor[:64], size_bytes=size_bytes, sha256=sha256, client_digest=ClientDigest.EQUAL,
+            reference=offer.actor[:64], officer=offer.officer, size_bytes=size_bytes,
+            sha256=sha256, client_digest=ClientDigest.EQUAL,
             state=ObjectState.SEALING, verdict=ObjectState.RECEIVED, source="put", staging=name, sequence=None,
             received_at=now, sealed_at=None,
         )  # fmt: skip

@@ -7,10 +7,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from evidence_store import schemas
+from evidence_store.custody import openapi as custody
+from evidence_store.openapi_parts import OBJECT_ID as _ID
+from evidence_store.openapi_parts import in_header as _in_header
+from evidence_store.openapi_parts import in_query as _in_query
+from evidence_store.openapi_parts import json_body as _json
+from evidence_store.openapi_parts import operation as _operation
+from evidence_store.openapi_parts import says as _says
 
 _MODELS: list[type[BaseModel]] = [
     schemas.Metadata,
-    schemas.ObjectList,
     schemas.LedgerPage,
     schemas.InclusionProof,
     schemas.ConsistencyProof,
@@ -22,30 +28,8 @@ _MODELS: list[type[BaseModel]] = [
     schemas.Problem,
     schemas.Health,
 ]
-_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}
-_AFTER = {"name": "after", "in": "query", "schema": {"type": "string"}, "description": "`next` of an earlier answer"}
-_INCIDENT = {"name": "incident", "in": "query", "schema": {"type": "string"}}
-
-
-def _in_header(name: str, *, required: bool = True, description: str = "") -> dict[str, Any]:
-    found = {"name": name, "in": "header", "required": required, "schema": {"type": "string"}}
-    return found | ({"description": description} if description else {})
-
-
-def _in_query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
-    schema = {"type": "string"}
-    return {"name": name, "in": "query", "required": required, "schema": schema, "description": description}
-
-
+_AFTER = _in_query("after", "`next` of an earlier answer")
 _TUS = _in_header("Tus-Resumable", description="1.0.0")
-
-
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
-
-
-def _says(text: str, model: type[BaseModel] | None = None) -> dict[str, Any]:
-    return {"description": text} | ({"content": _json(model)} if model else {})
 
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -55,29 +39,8 @@ _PUT_HEADERS = [
     _in_header("Evidence-Kind", description="such as statement"),
     _in_header("Evidence-Sha256", description="64 hex digits"),
     _in_header("Evidence-Filename", required=False, description="percent-encoded UTF-8"),
+    _in_header("Evidence-Officer", required=False, description="percent-encoded UTF-8; found by search"),
 ]
-
-
-def _operation(
-    summary: str,
-    guard: str,
-    answers: dict[str, Any],
-    *,
-    parameters: list[dict[str, Any]] | None = None,
-    body: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    problem = {
-        "description": "A refusal",
-        "content": {"application/problem+json": _json(schemas.Problem)["application/json"]},
-    }
-    found: dict[str, Any] = {"summary": summary, "responses": answers | {"default": problem}}
-    kind, _, scope = guard.partition(":")
-    found["security"] = [] if kind == "public" else [{kind: [scope] if scope else []}]
-    if parameters:
-        found["parameters"] = parameters
-    if body:
-        found["requestBody"] = {"required": True, "content": body}
-    return found
 
 
 _OPTIONS = _operation("Say what is spoken", "public", {"204": _says("tus version, extensions, limit")})
@@ -114,13 +77,7 @@ _PATHS: dict[str, dict[str, Any]] = {
             body=_json(schemas.DigestRequest),
         )
     },
-    "/evidence/v1/objects": {
-        "get": _operation(
-            "List objects", "token:read", {"200": _says("Some", schemas.ObjectList)}, parameters=[_INCIDENT, _AFTER]
-        )
-    },
     "/evidence/v1/objects/{id}": {
-        "get": _operation("Metadata", "token:read", {"200": _says("It", schemas.Metadata)}, parameters=[_ID]),
         "put": _operation(
             "Seal an object in one piece",
             "token:seal",
@@ -201,7 +158,7 @@ _PATHS: dict[str, dict[str, Any]] = {
 def document() -> dict[str, Any]:
     """Return the whole document."""
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in _MODELS], ref_template="#/components/schemas/{model}"
+        [(model, "serialization") for model in [*_MODELS, *custody.MODELS]], ref_template="#/components/schemas/{model}"
     )
     schemes = {
         "token": {"type": "http", "scheme": "bearer", "description": "made by `evidence-store token`"},
@@ -211,6 +168,6 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Evidence store", "version": "1"},
-        "paths": _PATHS,
+        "paths": {path: _PATHS.get(path, {}) | custody.PATHS.get(path, {}) for path in (*_PATHS, *custody.PATHS)},
         "components": {"schemas": definitions["$defs"], "securitySchemes": schemes},
     }

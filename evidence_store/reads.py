@@ -1,11 +1,14 @@
-"""Who read what, into the ledger.
+"""Who looked at what, into the ledger, before it is shown.
 
-One line per reader, object and purpose in ten minutes: a film watched in five hundred ranges is one consultation.
+One line per reader, object, action and purpose in ten minutes: a film watched in five hundred ranges is one
+consultation. A search is one line, which says what was asked for and which objects came of it.
 """
 
 from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from evidence_store import ledger
 from evidence_store.model import Action, StoredObject
 from evidence_store.store import Store
 
@@ -18,19 +21,29 @@ class ReadLog:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._recent: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
+        self._recent: OrderedDict[Hashable, datetime] = OrderedDict()
 
-    async def record(self, stored: StoredObject, *, actor: str, purpose: str) -> None:
-        """Record that content is given out; durable before the first byte is."""
-        now, key = self._store.clock(), (actor, stored.id, purpose)
+    async def record(self, stored: StoredObject, *, action: Action, actor: str, purpose: str) -> None:
+        """Record that one object is looked at or given out; durable when this returns."""
+        draft = ledger.Draft(self._store.clock(), actor, action, stored.id, stored.sha256, purpose)
+        await self._record((action, actor, stored.id, purpose), draft)
+
+    async def record_search(
+        self, conditions: Mapping[str, str], found: Sequence[StoredObject], *, actor: str, purpose: str
+    ) -> None:
+        """Record a search and the objects it showed; durable when this returns."""
+        objects = [stored.id for stored in found]
+        details = {"search": dict(conditions), "objects": objects}
+        draft = ledger.Draft(self._store.clock(), actor, Action.VIEWED, purpose=purpose, details=details)
+        await self._record((actor, tuple(conditions.items()), tuple(objects), purpose), draft)
+
+    async def _record(self, key: Hashable, draft: ledger.Draft) -> None:
         last = self._recent.get(key)
-        if last is not None and now - last < _SAME_READ:
+        if last is not None and draft.at - last < _SAME_READ:
             return
         async with self._store.database.begin() as db:
-            await self._store.record(
-                db, actor=actor, action=Action.DOWNLOADED, object_id=stored.id, digest=stored.sha256, purpose=purpose
-            )
-        self._recent[key] = now
+            await ledger.append(db, self._store.keys.ledger, [draft])
+        self._recent[key] = draft.at
         self._recent.move_to_end(key)
         while len(self._recent) > _MAX_KEPT:
             self._recent.popitem(last=False)

@@ -20,6 +20,7 @@ class Metadata(BaseModel):
     media_type: str
     filename: str = Field(description="As the sender named it, cleaned; never trust its ending")
     reference: str = Field(description="Who it came from, in the web server's own words")
+    officer: str = Field(description="Who asked for it or took it; may be empty")
     size_bytes: int
     sha256: str
     client_digest: Literal["equal", "different", "not given"]
@@ -32,13 +33,6 @@ class Metadata(BaseModel):
     def of(cls, stored: StoredObject) -> "Metadata":
         """Return what may be told of an object."""
         return cls.model_validate({name: getattr(stored, name) for name in cls.model_fields})
-
-
-class ObjectList(BaseModel):
-    """Some objects, in the order they were sealed."""
-
-    objects: list[Metadata]
-    next: str | None = Field(description="Pass as `after` for those that follow; null when these were the last")
 
 
 class LedgerEntry(BaseModel):
@@ -96,6 +90,7 @@ class GrantRequest(BaseModel):
 
     incident: str = Field(max_length=64)
     reference: str = Field("", max_length=64)
+    officer: str = Field("", max_length=64)
     max_bytes: int = Field(ge=1)
     kinds: list[str] = Field(min_length=1, max_length=40, description="Codes, groups or media types")
     seconds: int = Field(int(GRANT_LASTS.total_seconds()), ge=1, le=900)

@@ -27,6 +27,7 @@ _UPLOADS = Table(
     Column("id", String(32), primary_key=True),
     Column("incident", String(64), nullable=False),
     Column("reference", String(64), nullable=False),
+    Column("officer", String(64), nullable=False, server_default=""),
     Column("filename", String(200), nullable=False),
     Column("media_type", String(60), nullable=False),
     Column("kinds", Text, nullable=False),
@@ -47,6 +48,7 @@ _OBJECTS = Table(
     Column("media_type", String(60), nullable=False),
     Column("filename", String(200), nullable=False),
     Column("reference", String(64), nullable=False),
+    Column("officer", String(64), nullable=False, server_default="", index=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("client_digest", String(12), nullable=False),
@@ -58,7 +60,9 @@ _OBJECTS = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("sealed_at", UtcDateTime),
     Index("ix_objects_incident_sequence", "incident", "sequence"),
+    Index("ix_objects_incident_sha256", "incident", "sha256"),
 )
+OBJECTS = _OBJECTS  # custody asks about objects together with what it keeps of them
 _EVENTS = Table(
     "events",
     METADATA,
@@ -246,6 +250,9 @@ def _object(row: Row[Any]) -> StoredObject:
     values = row._asdict()
     states = {name: ObjectState(values[name]) for name in ("state", "verdict")}
     return StoredObject(**values | states | {"client_digest": ClientDigest(values["client_digest"])})
+
+
+object_of = _object
 
 
 # --- events

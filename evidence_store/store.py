@@ -72,7 +72,8 @@ def verdict_of(stored: StoredObject) -> Action:
 
 def description_of(stored: StoredObject) -> dict[str, Any]:
     """Return what the line that seals an object says of it."""
-    return {
+    officer = {"officer": stored.officer} if stored.officer else {}
+    return officer | {
         "incident": stored.incident,
         "size_bytes": stored.size_bytes,
         "media_type": stored.media_type,

@@ -17,6 +17,7 @@ class Scope(StrEnum):
     UPLOAD_GRANT = "upload-grant"
     LEDGER = "ledger"
     QUARANTINE = "quarantine"
+    ANNOTATE = "annotate"
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Uploads:
         given = metadata.get("filetype", "").partition(";")[0].strip().lower()
         now = store.clock()
         upload = Upload(
-            id=grant.upload, incident=grant.incident, reference=grant.reference,
+            id=grant.upload, incident=grant.incident, reference=grant.reference, officer=grant.officer,
             filename=clean_filename(filename), media_type=given if given in kind.media_types else kind.media_types[0],
             kinds=grant.kinds, length=length, offset=0, sha256=None, state=UploadState.OPEN,
             created_at=now, touched_at=now, completed_at=None,
@@ -420,6 +420,7 @@ def _sealing(upload: Upload, given: str | None, *, now: datetime) -> StoredObjec
         media_type=upload.media_type,
         filename=upload.filename,
         reference=upload.reference,
+        officer=upload.officer,
         size_bytes=upload.length,
         sha256=sha256,
         client_digest=client_digest,

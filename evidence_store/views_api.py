@@ -1,4 +1,4 @@
-"""The storage API: put, list, look, read, ledger, grants."""
+"""The storage API: put, read, grants."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -10,26 +10,26 @@ from urllib.parse import quote, unquote
 from aiohttp import web
 from pydantic import BaseModel
 
-from evidence_store import access, app_keys, grants, objects, storage
-from evidence_store.errors import BadRequest, Damaged, DamagedHere, Forbidden, NotFound, Quarantined
+from evidence_store import access, app_keys, grants, objects
+from evidence_store.errors import BadRequest, Damaged, DamagedHere, Forbidden, Quarantined
 from evidence_store.model import (
+    Action,
     ObjectState,
     StoredObject,
     clean_filename,
+    clean_officer,
     parse_id,
     parse_incident,
     parse_kind,
     parse_sha256,
 )
 from evidence_store.ranges import parse_range
-from evidence_store.schemas import GrantAnswer, GrantRequest, Metadata, ObjectList
+from evidence_store.schemas import GrantAnswer, GrantRequest, Metadata
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.tokens import Scope
 from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
-_PAGE = 100
-_MAX_PURPOSE_CHARS = 120
 CONTENT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -53,6 +53,7 @@ async def put(request: web.Request) -> web.Response:
         sha256=parse_sha256(_header(request, "Evidence-Sha256")),
         actor=token.actor,
         size_bytes=request.content_length,
+        officer=clean_officer(unquote(request.headers.get("Evidence-Officer", ""))),
     )
     if not token.sees(offer.incident):
         raise Forbidden("The token is for another incident.")
@@ -60,37 +61,12 @@ async def put(request: web.Request) -> web.Response:
     return _json(Metadata.of(stored), status=201 if is_new else 200)
 
 
-@routes.get("/evidence/v1/objects", name="objects.list")
-@access.token(Scope.READ)
-async def list_objects(request: web.Request) -> web.Response:
-    """List objects, oldest first; a token for one incident lists that one."""
-    token = request[app_keys.TOKEN]
-    incident = request.query.get("incident")
-    if incident is not None and not token.sees(parse_incident(incident)):
-        raise Forbidden("The token is for another incident.")
-    after = _cursor(request)
-    async with request.app[app_keys.STORE].database.read() as db:
-        found = await storage.list_objects(db, incident=incident or token.incident, after=after, limit=_PAGE + 1)
-    page = found[:_PAGE]
-    following = str(page[-1].sequence) if len(found) > _PAGE else None
-    return _json(ObjectList(objects=[Metadata.of(stored) for stored in page], next=following))
-
-
-@routes.get("/evidence/v1/objects/{id}", name="objects.show", allow_head=False)
-@access.token(Scope.READ)
-async def show(request: web.Request) -> web.Response:
-    """Return one object's metadata."""
-    return _json(Metadata.of(await _get_visible(request)))
-
-
 @routes.get("/evidence/v1/objects/{id}/content", name="objects.content", allow_head=False)
 @access.token(Scope.READ)
 async def content(request: web.Request) -> web.StreamResponse:
     """Give out the original bytes, whole or one range. Recorded in the ledger before the first byte leaves."""
     token = request[app_keys.TOKEN]
-    stored = await _get_visible(request)
-    if stored.state is ObjectState.SEALING:
-        raise NotFound("The object is being sealed. Try again in a moment.")
+    stored = await access.get_sealed(request)
     if stored.state is ObjectState.QUARANTINED and Scope.QUARANTINE not in token.scopes:
         raise Quarantined
     etag = f'"{stored.sha256}"'
@@ -98,9 +74,10 @@ async def content(request: web.Request) -> web.StreamResponse:
         return web.Response(status=304, headers={"ETag": etag})
     ranged = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
     span = parse_range(ranged, stored.size_bytes)
-    purpose = request.headers.get("Evidence-Purpose", "")[:_MAX_PURPOSE_CHARS]
     async with objects.opened(request.app[app_keys.STORE], stored, actor=token.actor) as sealed:
-        await request.app[app_keys.READS].record(stored, actor=token.actor, purpose=purpose)
+        await request.app[app_keys.READS].record(
+            stored, action=Action.DOWNLOADED, actor=token.actor, purpose=access.purpose_of(request)
+        )
         return await _send(_Sending(request, stored, sealed, token.actor), span, etag)
 
 
@@ -179,6 +156,7 @@ async def create_grant(request: web.Request) -> web.Response:
             store.keys.grant,
             incident=asked.incident,
             reference=asked.reference,
+            officer=asked.officer,
             max_bytes=asked.max_bytes,
             kinds=asked.kinds,
             expires_at=expires_at,
@@ -188,26 +166,11 @@ async def create_grant(request: web.Request) -> web.Response:
     return _json(GrantAnswer(grant=grant, expires_at=expires_at), status=201)
 
 
-async def _get_visible(request: web.Request) -> StoredObject:
-    async with request.app[app_keys.STORE].database.read() as db:
-        stored = await storage.find_object(db, parse_id(request.match_info["id"]))
-    if stored is None or not request[app_keys.TOKEN].sees(stored.incident):
-        raise NotFound
-    return stored
-
-
 def _header(request: web.Request, name: str) -> str:
     value = request.headers.get(name, "")
     if not value:
         raise BadRequest(f"The header {name} is required.")
     return value
-
-
-def _cursor(request: web.Request) -> int:
-    text = request.query.get("after", "0")
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise BadRequest("`after` is the `next` of an earlier answer.")
-    return int(text)
 
 
 def _json(model: BaseModel, *, status: int = 200) -> web.Response:

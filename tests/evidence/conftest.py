@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -139,6 +140,22 @@ class Wire:
         async with self.http.put(f"/evidence/v1/objects/{object_id}", headers=given | more, data=data) as answer:
             assert answer.status == status, await answer.text()
             return await answer.json()
+
+    async def ask(
+        self, method: str, path: str, body: object = None, *, status: int = 200, **headers: str
+    ) -> dict[str, Any]:
+        """Ask the storage API, with every scope unless the headers bring a token; return the JSON of the answer."""
+        given = self.token() | headers
+        async with self.http.request(method, f"/evidence/v1{path}", headers=given, json=body) as answer:
+            assert answer.status == status, await answer.text()
+            if status >= 400:
+                assert answer.content_type == "application/problem+json"
+            return dict(await answer.json())
+
+    async def lines(self, object_id: str = "") -> list[dict[str, Any]]:
+        """Return the newest ledger lines, perhaps of one object."""
+        about = f"&object={object_id}" if object_id else ""
+        return list((await self.ask("GET", f"/ledger?after=0{about}"))["entries"])
 
     async def metadata(self, object_id: str) -> dict[str, object]:
         async with self.http.get(f"/evidence/v1/objects/{object_id}", headers=self.token()) as answer:

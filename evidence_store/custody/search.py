@@ -1,0 +1,58 @@
+"""What can be searched for, and cursors: opaque, signed, and good only for the search that they came from."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from evidence_store import ledger
+from evidence_store.custody.model import MARK
+from evidence_store.errors import BadRequest
+from evidence_store.sealing import signing
+
+PAGE = 100
+State = Literal["received", "quarantined"]
+
+
+class Search(BaseModel):
+    """Every given condition must hold; texts are compared exactly."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    incident: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")
+    mark: str | None = Field(None, pattern=MARK, description="Exhibit mark, such as JS/1")
+    officer: str | None = Field(None, max_length=64, description="Who asked for it or took it, such as a collar number")
+    kind: str | None = Field(None, pattern=r"^[a-z][a-z0-9_-]{0,39}$")
+    state: State | None = None
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    received_from: AwareDatetime | None = Field(None, description="Received at this instant or later (RFC 3339)")
+    received_before: AwareDatetime | None = Field(None, description="Received before this instant (RFC 3339)")
+    limit: int = Field(PAGE, ge=1, le=PAGE, description="How many at most")
+    after: str = Field("", max_length=1000, description="`next` of an earlier answer to the same search")
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Return what was asked for, without how it is paged: what the ledger says of a search."""
+        said = self.model_dump(mode="json", exclude={"limit", "after"}, exclude_none=True)
+        return {name: str(value) for name, value in said.items()}
+
+
+def make_cursor(key: bytes, asked: Search, sequence: int) -> str:
+    """Return the cursor behind the object of this ledger line."""
+    return signing.sign(key, "cursor1", {"after": sequence, "of": _digest(asked)})
+
+
+def open_cursor(key: bytes, asked: Search) -> int:
+    """Return the ledger line that a search goes on behind. Raises BadRequest."""
+    if not asked.after:
+        return 0
+    try:
+        said = signing.open_signed(key, "cursor1", asked.after)
+    except signing.NotGenuine:
+        raise BadRequest("`after` is the `next` of an earlier answer.") from None
+    if said["of"] != _digest(asked):
+        raise BadRequest("`after` comes from another search: begin this one without it.")
+    return int(said["after"])
+
+
+def _digest(asked: Search) -> str:
+    return signing.sha256_hex(ledger.canonical_json(asked.conditions).encode())

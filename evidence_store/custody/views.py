@@ -1,0 +1,143 @@
+"""Custody by API: search, look, label, annotate, link."""
+
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from evidence_store import access, app_keys
+from evidence_store.custody import search, service, storage
+from evidence_store.custody.model import Label
+from evidence_store.custody.schemas import (
+    Found,
+    FoundObject,
+    LabelAnswer,
+    LabelRequest,
+    LinkAnswer,
+    LinkRequest,
+    NoteAnswer,
+    NoteRequest,
+    ObjectDetail,
+)
+from evidence_store.custody.service import Act
+from evidence_store.errors import BadRequest, Forbidden
+from evidence_store.model import Action
+from evidence_store.schemas import Metadata
+from evidence_store.sealing import signing
+from evidence_store.tokens import Scope
+from evidence_store.views_tus import read_json
+
+routes = web.RouteTableDef()
+M = TypeVar("M", bound=BaseModel)
+_MAX_KEY_CHARS = 120
+
+
+@routes.get("/evidence/v1/objects", name="objects.list", allow_head=False)
+@access.token(Scope.READ)
+async def list_objects(request: web.Request) -> web.Response:
+    """Search objects, oldest first; a token for one incident finds that one's. The search stands in the ledger."""
+    token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
+    asked = read_query(request, search.Search)
+    if asked.incident is not None and not token.sees(asked.incident):
+        raise Forbidden("The token is for another incident.")
+    asked = asked.model_copy(update={"incident": asked.incident or token.incident})
+    after = search.open_cursor(store.keys.token, asked)
+    async with store.database.read() as db:
+        found = await storage.search(db, asked, after=after, limit=asked.limit + 1)
+    page = found[: asked.limit]
+    following = None
+    if len(found) > asked.limit:
+        following = search.make_cursor(store.keys.token, asked, page[-1][0].sequence or 0)
+    await request.app[app_keys.READS].record_search(
+        asked.conditions, [stored for stored, _ in page], actor=token.actor, purpose=access.purpose_of(request)
+    )
+    return answer(Found(objects=[FoundObject.found(stored, label) for stored, label in page], next=following))
+
+
+@routes.get("/evidence/v1/objects/{id}", name="objects.show", allow_head=False)
+@access.token(Scope.READ)
+async def show(request: web.Request) -> web.Response:
+    """Return all that is known about one object. Recorded in the ledger before it is told."""
+    stored = await access.get_visible(request)
+    async with request.app[app_keys.STORE].database.read() as db:
+        label, notes = await storage.find_label(db, stored.id), await storage.list_notes(db, stored.id)
+        original, copies = await storage.find_link(db, stored.id), await storage.list_copies(db, stored.id)
+    await request.app[app_keys.READS].record(
+        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request)
+    )
+    return answer(
+        ObjectDetail(
+            **Metadata.of(stored).model_dump(),
+            label=LabelAnswer.of(label) if label else None,
+            notes=list(map(NoteAnswer.of, notes)),
+            original=LinkAnswer.of(original) if original else None,
+            copies=list(map(LinkAnswer.of, copies)),
+        )
+    )
+
+
+@routes.put("/evidence/v1/objects/{id}/label", name="objects.label")
+@access.token(Scope.ANNOTATE)
+async def set_label(request: web.Request) -> web.Response:
+    """Give an object its exhibit mark and label; a signed one never changes."""
+    store, stored = request.app[app_keys.STORE], await access.get_sealed(request)
+    asked = await read_json(request, LabelRequest)
+    label = Label(
+        object=stored.id, incident=stored.incident, mark=asked.mark, description=asked.description, maker=asked.maker,
+        signed_at=asked.signed.at if asked.signed else None, signed_how=asked.signed.how if asked.signed else "",
+        nonce=signing.new_id(), changed_by=request[app_keys.TOKEN].actor, changed_at=store.clock(),
+    )  # fmt: skip
+    return answer(LabelAnswer.of(await service.set_label(store, stored, label)))
+
+
+@routes.post("/evidence/v1/objects/{id}/notes", name="objects.annotate")
+@access.token(Scope.ANNOTATE)
+async def annotate(request: web.Request) -> web.Response:
+    """Add a note to an object."""
+    stored = await access.get_sealed(request)
+    asked = await read_json(request, NoteRequest)
+    made = await service.annotate(request.app[app_keys.STORE], stored, act_of(request), asked.text)
+    return answer(NoteAnswer.of(made), status=201)
+
+
+@routes.put("/evidence/v1/objects/{id}/original", name="objects.link")
+@access.token(Scope.ANNOTATE)
+async def link(request: web.Request) -> web.Response:
+    """Say which object this one was derived from."""
+    stored = await access.get_sealed(request)
+    asked = await read_json(request, LinkRequest)
+    made = await service.link(
+        request.app[app_keys.STORE], stored, sha256=asked.sha256.lower(), relation=asked.relation,
+        actor=request[app_keys.TOKEN].actor,
+    )  # fmt: skip
+    return answer(LinkAnswer.of(made))
+
+
+def act_of(request: web.Request) -> Act:
+    """Return who acts, and the id of what is made: with the header Idempotency-Key always the same for the same key.
+
+    A key counts for one token and one address; a request sent again finds what the first one made.
+    """
+    token, given = request[app_keys.TOKEN], request.headers.get("Idempotency-Key")
+    if given is None:
+        return Act(token.actor, signing.new_id())
+    if not 1 <= len(given) <= _MAX_KEY_CHARS or not given.isascii() or not given.isprintable():
+        raise BadRequest(f"An Idempotency-Key is 1 to {_MAX_KEY_CHARS} printable ASCII characters.")
+    return Act(token.actor, signing.sha256_hex(f"{token.id}\n{request.path}\n{given}".encode())[:32])
+
+
+def read_query(request: web.Request, model: type[M]) -> M:
+    """Return the query string as its model; each name once. Raises BadRequest."""
+    given = request.query
+    if len(set(given)) != len(given):
+        raise BadRequest("Each name may stand in the query once.")
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as problem:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in problem.errors())
+        raise BadRequest("; ".join(faults)) from None
+
+
+def answer(model: BaseModel, *, status: int = 200) -> web.Response:
+    """Return a model as JSON."""
+    return web.Response(text=model.model_dump_json(), status=status, content_type="application/json")
