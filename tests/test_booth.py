@@ -20,9 +20,11 @@ from video_server.appointments.model import Appointment
 from video_server.appointments.model import State as Booking
 from video_server.audit import service as audit
 from video_server.booth import deeds, diary
+from video_server.calls import page_news
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, State, Watched, Word
 from video_server.calls.model import Role as InRoom
+from video_server.calls.quality import LinkFigures, Meter, PageFigures, Way
 from video_server.config import Settings
 from video_server.core.database import Database
 from video_server.core.force import Force
@@ -626,6 +628,40 @@ def test_every_deed_on_evidence_and_statements_has_words(of, database_url):
     assert {f"{of}.{deed}" for deed in told} <= set(deeds.WORDS)
 
 
+async def test_the_summary_tells_how_the_connection_was_and_why_each_gap_came(
+    add_staff, sign_in, book, guest, clock, database
+):
+    smith = await add_staff("smith", Role.OFFICER)
+    appointment = await book(smith)
+    client = await sign_in("smith")
+    person = await guest(appointment)
+    await client.post(path_of(appointment, "admit"), json={"participant": person.id})
+    meter = Meter(person.id)
+    meter.add_page(PageFigures(2, 0.01, 1280, 720, 80.0))
+    link = LinkFigures(Way(900_000, 0.04, 5), Way(800_000, 0.01, 5), 100.0, "no_picture")
+    stretches = [meter.add_link(link, clock.move(seconds=5)) for _ in range(6)]
+    async with database.begin() as db:
+        await page_news.keep_stretch(db, appointment.id, stretches[-1])
+        await calls.note_silence(db, person.id, why="silent", now=clock())
+        await calls.note_sound(db, person.id, now=clock.move(seconds=12))
+        told = {"type": "broke", "why": "network_changed", "ago_ms": 12_000, "lasted_ms": 12_000}
+        await page_news.hear(db, await calls.get_participant(db, person.id), told, now=clock())
+    await client.post(path_of(appointment, "end"), json={"outcome": "seen"})
+    page = " ".join((await (await client.get(path_of(appointment, "summary"))).text()).split())
+    for words in (
+        "Fair",
+        "was sent no picture for 30 s",
+        "Over 30 s: lost 4.0 % of what was sent, 4.0 % at the worst.",
+        "There and back 97 ms.",
+        "The picture stood still 2 times.",
+        "1.0 % of the sound was made up.",
+        "Picture 1280 × 720.",
+        "Their device changed networks",
+        ", 12 s</td>",
+    ):
+        assert words in page, words
+
+
 # --- in a real browser ---
 
 
@@ -782,6 +818,32 @@ async def test_the_call_does_not_end_over_words_that_are_not_saved(booth, add_st
     await end.click()
     await page.get_by_role("dialog").get_by_role("button", name="End the call").click()
     await page.wait_for_url("**/summary")
+
+
+@pytest.mark.parametrize(("held", "words"), [(False, "07700 900123"), (True, "decide with your supervisor")])
+async def test_when_not_even_sound_gets_through_the_number_to_ring_is_shown_unless_contact_is_held(
+    booth, add_staff, book, guest, database, clock, held, words
+):
+    smith = await add_staff("smith", Role.OFFICER)
+    appointment = await book(smith)
+    person = await guest(appointment)
+    async with database.begin() as db:
+        await calls.admit(db, appointment, person.id, by=smith.id, now=clock())
+        if held:
+            await incidents.hold_contact(db, appointment.person_id, why="unsafe_answer", by="system", now=clock())
+        reference = (await incidents.get_incident(db, appointment.incident_id)).reference
+    page = await booth("smith")
+    await page.goto(path_of(appointment))
+    await expect(page.locator(".app-wait")).to_have_count(1)
+    await expect(page.locator("#ring")).to_be_hidden()
+    async with database.begin() as db:
+        await page_news.note_ring(db, person.id, on=True, now=clock.move(seconds=1))
+    await expect(page.locator("#ring")).to_contain_text(words)
+    assert (reference in await page.locator("#ring").inner_text()) is not held
+    await expect(page.locator(".app-wait__gap")).to_contain_text("the connection is too weak for sound")
+    async with database.begin() as db:
+        await page_news.note_ring(db, person.id, on=False, now=clock.move(seconds=1))
+    await expect(page.locator("#ring")).to_be_hidden()
 
 
 async def test_mute_camera_and_keys_work_and_a_reload_goes_back_on_camera(booth, add_staff, book, guest):

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from tests.conftest import HeldClock
-from tests.test_calls import appointment, look, waiting  # noqa: F401 — the same room
 from video_server.audit import service as audit
 from video_server.calls import page_news, service
 from video_server.calls.model import Sending, State
@@ -132,7 +131,7 @@ def test_a_call_is_graded_in_one_word(given, word):
 
 
 @pytest.fixture
-async def admitted(database, appointment, clock: HeldClock, waiting, look):  # noqa: F811
+async def admitted(database, appointment, clock: HeldClock, waiting, look):
     """A person in the call; returns a way to hear their page."""
     session = await waiting()
     person = (await look()).of_session(session)
@@ -148,11 +147,11 @@ async def admitted(database, appointment, clock: HeldClock, waiting, look):  # n
     return hear
 
 
-async def gaps_of(look):  # noqa: F811
+async def gaps_of(look):
     return [(gap.why, gap.ended_at and gap.ended_at - gap.began_at) for gap in (await look()).gaps]
 
 
-async def test_the_page_explains_the_gap_that_the_relay_noticed(database, clock, admitted, look):  # noqa: F811
+async def test_the_page_explains_the_gap_that_the_relay_noticed(database, clock, admitted, look):
     async with database.begin() as db:
         await service.note_silence(db, admitted.person.id, why="silent", now=clock())
         await service.note_sound(db, admitted.person.id, now=clock.move(seconds=6))
@@ -161,14 +160,14 @@ async def test_the_page_explains_the_gap_that_the_relay_noticed(database, clock,
     assert await gaps_of(look) == [("asleep", timedelta(seconds=6))]
 
 
-async def test_a_break_that_only_the_page_noticed_is_recorded_with_its_times(clock, admitted, look):  # noqa: F811
+async def test_a_break_that_only_the_page_noticed_is_recorded_with_its_times(clock, admitted, look):
     clock.move(seconds=30)
     await admitted(type="broke", why="network_changed", ago_ms=2500, lasted_ms=2000)
     await admitted(type="broke", why="silent", ago_ms=500, lasted_ms=400)
     assert await gaps_of(look) == [("network_changed", timedelta(seconds=2))]
 
 
-async def test_the_page_does_not_rewrite_that_the_relay_died(database, clock, admitted, look):  # noqa: F811
+async def test_the_page_does_not_rewrite_that_the_relay_died(database, clock, admitted, look):
     async with database.begin() as db:
         await service.note_silence(db, admitted.person.id, why="relay_lost", now=clock())
         await service.note_sound(db, admitted.person.id, now=clock.move(seconds=1))
@@ -180,7 +179,7 @@ async def test_a_telephone_call_in_between_overlaps_with_silence_and_each_ends_b
     database,
     clock,
     admitted,
-    look,  # noqa: F811
+    look,
 ):
     await admitted(type="pause", why="interrupted", on=True)
     await admitted(type="pause", why="interrupted", on=True)
@@ -207,20 +206,20 @@ async def test_a_telephone_call_in_between_overlaps_with_silence_and_each_ends_b
         {"type": "sending", "muted": 1, "camera_off": False, "audio_only": False},
     ],
 )
-async def test_what_is_not_understood_changes_nothing(clock, admitted, look, message):  # noqa: F811
+async def test_what_is_not_understood_changes_nothing(clock, admitted, look, message):
     clock.move(seconds=60)
     await admitted(**message)
     view = await look()
     assert (view.gaps, view.sending) == ([], [])
 
 
-async def test_what_a_page_sends_is_kept_and_only_news_wakes_the_room(admitted, look):  # noqa: F811
+async def test_what_a_page_sends_is_kept_and_only_news_wakes_the_room(admitted, look):
     for muted in (True, True, False):
         await admitted(type="sending", muted=muted, camera_off=True, audio_only=False)
     assert (await look()).sending == [Sending(admitted.person.id, False, True, False)]
 
 
-async def test_when_not_even_sound_gets_through_that_is_on_record_once(database, clock, admitted, look):  # noqa: F811
+async def test_when_not_even_sound_gets_through_that_is_on_record_once(database, clock, admitted, look):
     for on, seconds in ((True, 0), (True, 2), (False, 8), (False, 1)):
         async with database.begin() as db:
             await page_news.note_ring(db, admitted.person.id, on=on, now=clock.move(seconds=seconds))
@@ -243,7 +242,7 @@ async def test_figures_are_kept_with_the_appointment_and_once(database, clock, a
     assert summary.loss == pytest.approx(0.04)
 
 
-async def test_leaving_ends_every_gap(database, clock, admitted, look):  # noqa: F811
+async def test_leaving_ends_every_gap(database, clock, admitted, look):
     await admitted(type="pause", why="device_lost", on=True)
     async with database.begin() as db:
         await service.note_silence(db, admitted.person.id, why="silent", now=clock())

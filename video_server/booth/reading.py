@@ -16,6 +16,7 @@ from video_server.evidence import service as evidence
 from video_server.evidence.model import ItemState, Kind
 from video_server.incidents import offences
 from video_server.incidents import service as incidents
+from video_server.incidents.mobile import say_mobile
 from video_server.statements import service as statements
 from video_server.web import i18n
 
@@ -88,6 +89,7 @@ async def read_case(db: Connection, appointment: Appointment) -> dict[str, Any]:
             "name": person.name,
             "language": i18n.LANGUAGES.get(person.language, person.language),
             "may_text": person.may_be_texted,
+            "dial": "" if person.held_at else say_mobile(person.mobile),
             "neutral": person.safe_contact.wording.value == "neutral",
             "not_before": person.safe_contact.not_before,
             "not_after": person.safe_contact.not_after,

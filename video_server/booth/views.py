@@ -11,9 +11,9 @@ from video_server.accounts.model import Role, Staff
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment, GuestRole, State
 from video_server.audit import service as audit
-from video_server.booth import access, deeds, diary, reading
+from video_server.booth import access, connection, deeds, diary, reading
 from video_server.calls import model as calls_model
-from video_server.calls import roles
+from video_server.calls import page_news, roles
 from video_server.calls import service as calls
 from video_server.calls.turn import TURN
 from video_server.core import keys
@@ -103,7 +103,7 @@ async def render_call(request: web.Request, *, problem: str | None = None, statu
         request,
         "booth/call.html",
         **values,
-        config=_config(request, appointment, values["person"]["name"], note, now=now, force=force),
+        config=_config(request, appointment, values, note, now=now, force=force),
         note=note,
         outcomes=[{"value": code, "text": words} for code, words in reading.outcome_words()],
         statement_choices=back_page.choices(),
@@ -132,6 +132,7 @@ async def render_summary(request: web.Request, *, problem: str | None = None, st
         view = await calls.view(db, appointment.id)
         note = await calls.get_note(db, appointment.id)
         results = await reading.read_results(db, appointment.id)
+        quality = await page_news.quality_of(db, appointment.id)
         entries = await audit.list_for(db, f"appointment:{appointment.id}")
         names = await reading.read_names(db, {actor for entry in entries for actor in deeds.staff_in(entry)})
     persons = [one for one in view.participants if one.role is calls_model.Role.VICTIM]
@@ -151,7 +152,8 @@ async def render_summary(request: web.Request, *, problem: str | None = None, st
         },
         outcome=dict(reading.outcome_words()).get(appointment.outcome or "", appointment.outcome),
         pauses=[pause for pause in view.pauses if pause.began_at and pause.ended_at],
-        gaps=[gap for gap in view.gaps if gap.ended_at],
+        gaps=connection.tell_gaps(view.gaps, view.participants, victim=values["person"]["name"]),
+        quality=connection.tell_quality(quality, view.participants, victim=values["person"]["name"]),
         note=note,
         **results,
         deeds=deeds.tell(entries, names),
@@ -222,7 +224,13 @@ def _listening(request: web.Request, appointment: Appointment) -> dict[str, Any]
 
 
 def _config(
-    request: web.Request, appointment: Appointment, name: str, note: calls_model.Note, *, now: datetime, force: Force
+    request: web.Request,
+    appointment: Appointment,
+    case: dict[str, Any],
+    note: calls_model.Note,
+    *,
+    now: datetime,
+    force: Force,
 ) -> dict[str, Any]:
     """Return what the page's scripts need; addresses are made here, words stand in the template."""
     here = str(request.app.router["booth.call"].url_for(appointment=appointment.id))
@@ -230,15 +238,13 @@ def _config(
         "here": here,
         "socket": f"{here}/socket" + (f"?{LISTEN}" if _listening(request, appointment)["on"] else ""),
         "listens": _listening(request, appointment)["on"],
-        "name": name,
+        "name": case["person"]["name"],
+        "reference": case["reference"],
+        "dial": case["person"]["dial"],
         "language": i18n.current(),
         "timezone": str(force.timezone),
         "now": now.isoformat(),
         "iceServers": request.app[TURN].ice_servers(user=keys.new_id(), now=now),
-        "slots": SLOTS,
+        "slots": calls_model.SLOTS,
         "note": {"version": note.version, "mostCharacters": calls.NOTE_CHARACTERS},
     }
-
-
-SLOTS = 4
-"""Remote audio and video pairs negotiated up front, as the relay fixes them."""

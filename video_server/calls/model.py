@@ -12,6 +12,9 @@ LEASE = timedelta(seconds=10)
 COMES_BACK = timedelta(minutes=1)
 """For so long somebody who lost the connection still counts as being in the call: they may be heard any moment."""
 
+SLOTS = 5
+"""Receive pairs of sound and picture that a page negotiates up front: four others, and a shared screen."""
+
 
 class Role(StrEnum):
     """What somebody is in the room."""
