@@ -1,62 +1,29 @@
-// Camera, microphone and the one connection to the relay. It speaks; it draws nothing.
+// The one connection to the relay. It speaks; it draws nothing.
 //
-// A Call makes one RTCPeerConnection with every receive slot in its first offer: nothing is negotiated again when
-// people come and go. It watches what arrives, four times a second. Silence of the path for SILENT_MS starts the way
-// back: first a new path for the same connection (ICE restart), then a fresh connection, until it flows again.
+// A Call makes one RTCPeerConnection with every line in its first offer: microphone, camera, screen, and a pair for each
+// slot. Nothing is negotiated again when people come and go or share. It watches what arrives, four times a second.
+// Silence of the path for SILENT_MS, or news of another network, starts the way back: first a new path for the same
+// connection (ICE restart), then a fresh connection, until it flows again. What the break was is told to the server.
 //
-// Events: "connected", "flowing" {video}, "broken" {since}, "recovered", "level" {local, remote, sounds}, "slots", "failed" {code}
+// Events: "connected", "flowing" {video}, "broken" {since}, "recovered", "level" {local, remote, sounds}, "slots",
+// "quality" (the last five seconds, see figures.js), "failed" {code}
+
+import { Breaks } from "./breaks.js";
+import { read, sample } from "./figures.js";
+import { preferRedundancy, withQuietRooms } from "./opus.js";
 
 const LOOK_MS = 250;
+const ASLEEP_MS = 3000; // looks this far apart: the page was frozen, the phone locked
 const SILENT_MS = 1500;
 const RESTART_WAIT_MS = 1500;
 const FRESH_WAIT_MS = 4000;
 const FIRST_PAUSE_MS = 250;
 const LAST_PAUSE_MS = 2000;
+const FIGURES_MS = 5000;
 const MOST_BITS_PER_SECOND = 2_000_000;
+const MOST_SCREEN_BITS_PER_SECOND = 1_500_000;
 
-export class DeviceProblem extends Error {
-  /** @param {"denied" | "none" | "in_use" | "unsupported" | "insecure" | "other"} reason */
-  constructor(reason) {
-    super(reason);
-    this.reason = reason;
-  }
-}
-
-/** What browsers call their refusals, in our words. @type {Record<string, DeviceProblem["reason"]>} */
-const REASONS = {
-  NotAllowedError: "denied",
-  SecurityError: "denied",
-  NotFoundError: "none",
-  OverconstrainedError: "none",
-  DevicesNotFoundError: "none",
-  NotReadableError: "in_use",
-  AbortError: "in_use",
-  TrackStartError: "in_use",
-};
-
-/**
- * Ask for camera and microphone.
- * @param {{video?: boolean, audio?: boolean, facing?: "user" | "environment", deviceId?: string, microphoneId?: string}} wish
- * @returns {Promise<MediaStream>}
- */
-export async function openDevices({ video = true, audio = true, facing = "user", deviceId, microphoneId } = {}) {
-  if (!globalThis.isSecureContext) throw new DeviceProblem("insecure");
-  if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia || !globalThis.RTCPeerConnection) {
-    throw new DeviceProblem("unsupported");
-  }
-  /** @type {MediaTrackConstraints} */
-  const picture = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
-  if (deviceId) picture.deviceId = { exact: deviceId };
-  else picture.facingMode = facing;
-  /** @type {MediaTrackConstraints} */
-  const sound = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
-  if (microphoneId) sound.deviceId = { exact: microphoneId };
-  try {
-    return await navigator.mediaDevices.getUserMedia({ video: video && picture, audio: audio && sound });
-  } catch (problem) {
-    throw new DeviceProblem(problem instanceof Error ? (REASONS[problem.name] ?? "other") : "other");
-  }
-}
+/** @typedef {import("./breaks.js").Why} Why */
 
 /** @typedef {{audio: MediaStreamTrack, video: MediaStreamTrack, stream: MediaStream}} Slot */
 
@@ -70,16 +37,27 @@ export class Call extends EventTarget {
     this.slotCount = slots;
     this.isEcho = false;
     this.isOver = false;
-    this.isBroken = false;
+    this.breaks = new Breaks(socket);
     this.isMending = false;
     /** @type {RTCPeerConnection | null} */
     this.connection = null;
-    /** @type {{audio: RTCRtpSender, video: RTCRtpSender} | null} */
+    /** @type {{audio: RTCRtpSender, video: RTCRtpSender, screen: RTCRtpSender} | null} */
     this.senders = null;
+    /** @type {MediaStreamTrack | null} what is shown instead of the camera */
+    this.still = null;
+    /** @type {MediaStreamTrack | null} */
+    this.screen = null;
+    /** Why no picture of ours is sent at all: "wish", "link". @type {Set<string>} */
+    this.withoutPicture = new Set();
     /** @type {Slot[]} */
     this.slots = [];
-    /** @type {{slot: number, participant: string, audio: boolean, video: boolean}[]} */
+    /** @type {{slot: number, participant: string, audio: boolean, video: boolean, screen: boolean}[]} */
     this.people = [];
+    /** @type {import("./figures.js").Counts | null} */
+    this.counts = null;
+    this.countedAt = 0;
+    this.lookedAt = 0;
+    this.networkType = networkType();
     this.packets = 0;
     this.packetsAt = 0;
     this.hasFlowed = false;
@@ -87,8 +65,19 @@ export class Call extends EventTarget {
     this.endPause = () => {};
     this.onSlots = (/** @type {Event} */ event) => this.setPeople(/** @type {CustomEvent} */ (event).detail);
     this.onRelay = (/** @type {Event} */ event) => this.hearRelay(/** @type {CustomEvent} */ (event).detail);
+    this.onUp = () => {
+      this.breaks.say(Date.now());
+      this.endPause();
+    };
+    this.onOnline = () => this.hearNetwork();
+    this.onNetwork = () => networkType() !== this.networkType && this.hearNetwork(); // "change" also tells of mere speed
+    this.onOffline = () => this.setBroken("offline");
     socket.addEventListener("slots", this.onSlots);
     socket.addEventListener("relay", this.onRelay);
+    socket.addEventListener("up", this.onUp);
+    globalThis.addEventListener("online", this.onOnline);
+    globalThis.addEventListener("offline", this.onOffline);
+    connectionInfo()?.addEventListener?.("change", this.onNetwork);
   }
 
   /**
@@ -115,6 +104,40 @@ export class Call extends EventTarget {
     for (const track of this.stream.getTracks()) if (track.kind === kind) track.enabled = !muted;
   }
 
+  /** Send this picture instead of the camera's; null goes back to the camera. @param {MediaStreamTrack | null} track */
+  async showStill(track) {
+    this.still = track;
+    await this.putTracks();
+  }
+
+  /** Share a screen, or with null stop sharing. @param {MediaStreamTrack | null} track */
+  async shareScreen(track) {
+    this.screen = track;
+    await this.putTracks();
+  }
+
+  /**
+   * Send no picture of ours while any reason holds: the person's own wish, or a link that carries only sound.
+   * @param {"wish" | "link"} reason
+   * @param {boolean} without
+   */
+  async setWithoutPicture(reason, without) {
+    if (without) this.withoutPicture.add(reason);
+    else this.withoutPicture.delete(reason);
+    await this.putTracks();
+  }
+
+  /** Give each line what it is to carry now; nothing is negotiated. */
+  async putTracks() {
+    if (!this.senders) return;
+    const { audio, video, screen } = this.senders;
+    const picture = this.withoutPicture.size ? null : (this.still ?? this.stream.getVideoTracks()[0] ?? null);
+    const wanted = [[audio, this.stream.getAudioTracks()[0] ?? null], [video, picture], [screen, this.withoutPicture.size ? null : this.screen]];
+    for (const [sender, track] of /** @type {[RTCRtpSender, MediaStreamTrack | null][]} */ (wanted)) {
+      if (sender.track !== track) await sender.replaceTrack(track);
+    }
+  }
+
   /** Send another camera or microphone from now on. @param {MediaStream} stream */
   async replaceStream(stream) {
     const before = this.stream;
@@ -123,9 +146,12 @@ export class Call extends EventTarget {
       const old = before.getTracks().find((one) => one.kind === track.kind);
       if (old) track.enabled = old.enabled;
     }
-    if (!this.senders) return;
-    await this.senders.audio.replaceTrack(stream.getAudioTracks()[0] ?? null);
-    await this.senders.video.replaceTrack(stream.getVideoTracks()[0] ?? null);
+    await this.putTracks();
+  }
+
+  /** The page is in sight again, or a telephone call is over: find out now rather than at the next tick. */
+  wake() {
+    if (!this.isOver) void this.look();
   }
 
   /** End for good; the devices stay with who opened them. */
@@ -134,6 +160,11 @@ export class Call extends EventTarget {
     clearInterval(this.timer);
     this.socket.removeEventListener("slots", this.onSlots);
     this.socket.removeEventListener("relay", this.onRelay);
+    this.socket.removeEventListener("up", this.onUp);
+    globalThis.removeEventListener("online", this.onOnline);
+    globalThis.removeEventListener("offline", this.onOffline);
+    connectionInfo()?.removeEventListener?.("change", this.onNetwork);
+    this.endPause();
     this.hangUp();
   }
 
@@ -156,12 +187,15 @@ export class Call extends EventTarget {
     this.connection = connection;
     connection.onconnectionstatechange = () => this.hearConnection(connection);
     const audio = connection.addTransceiver(this.stream.getAudioTracks()[0] ?? "audio", { direction: "sendonly" });
-    const video = connection.addTransceiver(this.stream.getVideoTracks()[0] ?? "video", {
+    const video = connection.addTransceiver("video", { direction: "sendonly", sendEncodings: [{ maxBitrate: MOST_BITS_PER_SECOND }] });
+    const screen = connection.addTransceiver("video", {
       direction: "sendonly",
-      sendEncodings: [{ maxBitrate: MOST_BITS_PER_SECOND }],
+      sendEncodings: [{ maxBitrate: MOST_SCREEN_BITS_PER_SECOND }],
     });
     preferRedundancy(audio);
-    this.senders = { audio: audio.sender, video: video.sender };
+    this.senders = { audio: audio.sender, video: video.sender, screen: screen.sender };
+    await this.putTracks();
+    if (this.connection !== connection) return;
     this.slots = [];
     for (let n = 0; n < this.slotCount; n++) {
       const sound = connection.addTransceiver("audio", { direction: "recvonly" });
@@ -173,6 +207,7 @@ export class Call extends EventTarget {
     this.packets = 0;
     this.packetsAt = 0;
     this.hasFlowed = false;
+    this.counts = null;
     this.tell("slots", this.people);
     await this.negotiate(connection, false);
   }
@@ -187,10 +222,10 @@ export class Call extends EventTarget {
     const sdp = connection.localDescription?.sdp ?? "";
     const answer = await this.socket.request({ type: "offer", sdp, echo: this.isEcho, restart });
     if (this.connection !== connection) return;
-    await connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    await connection.setRemoteDescription({ type: "answer", sdp: withQuietRooms(answer.sdp) });
   }
 
-  /** @param {{slot: number, participant: string, audio: boolean, video: boolean}[]} people */
+  /** @param {typeof this.people} people */
   setPeople(people) {
     this.people = people;
     this.tell("slots", people);
@@ -206,19 +241,30 @@ export class Call extends EventTarget {
 
   /** @param {"lost" | "back"} state */
   hearRelay(state) {
-    if (state === "lost") this.setBroken();
+    if (state === "lost") this.setBroken("relay_lost");
     else if (this.isMending) this.endPause();
     else this.mend(true);
+  }
+
+  /** Another network, or the old one again: do not wait for silence. */
+  hearNetwork() {
+    this.networkType = networkType();
+    if (navigator.onLine === false || this.isOver || !this.connection) return;
+    this.setBroken("network_changed");
+    if (this.isMending) this.endPause();
+    else this.mend(false);
   }
 
   /** Look at what has arrived since the last look. */
   async look() {
     const connection = this.connection;
     if (!connection || this.isOver) return;
-    const seen = read(await connection.getStats(), connection);
+    const seen = await this.count(connection);
     if (this.connection !== connection) return;
-    this.tell("level", { local: seen.local, remote: seen.remote, sounds: seen.sounds });
     const now = Date.now();
+    const slept = this.lookedAt > 0 && now - this.lookedAt > ASLEEP_MS;
+    this.tell("level", { local: seen.local, remote: seen.remote, sounds: seen.sounds });
+    this.sayFigures(seen.counts, now);
     if (seen.packets !== this.packets) {
       this.packets = seen.packets;
       this.packetsAt = now;
@@ -227,9 +273,34 @@ export class Call extends EventTarget {
       this.hasFlowed = true;
       this.tell("flowing", { video: true });
     }
+    if (slept && !this.isEcho) this.breaks.note(this.lookedAt, now, "asleep");
+    this.lookedAt = now;
     const flows = this.packetsAt > 0 && now - this.packetsAt < SILENT_MS;
-    if (flows && this.isBroken && !this.isMending) this.setWhole();
+    if (flows && this.breaks.isOpen && !this.isMending) this.setWhole();
     if (!flows && this.packetsAt > 0 && !this.isMending) this.mend(false);
+  }
+
+  /** @param {RTCPeerConnection} connection */
+  async count(connection) {
+    const mids = connection.getTransceivers().flatMap((one) => (one.direction === "recvonly" ? [one.mid] : []));
+    return read((await connection.getStats()).values(), mids);
+  }
+
+  /**
+   * Every five seconds, say how the last five were.
+   * @param {import("./figures.js").Counts} counts
+   * @param {number} now
+   */
+  sayFigures(counts, now) {
+    if (this.counts && now - this.countedAt < FIGURES_MS) return;
+    if (this.counts) {
+      const figures = sample(this.counts, counts);
+      this.tell("quality", figures);
+      const { loss: _, ...said } = figures; // the relay knows the loss of both ways better
+      if (!this.isEcho) this.socket.send({ type: "quality", ...said });
+    }
+    this.counts = counts;
+    this.countedAt = now;
   }
 
   /**
@@ -239,7 +310,7 @@ export class Call extends EventTarget {
   async mend(fresh) {
     if (this.isMending || this.isOver) return;
     this.isMending = true;
-    this.setBroken();
+    this.setBroken(navigator.onLine === false ? "offline" : "silent");
     let pauseMs = FIRST_PAUSE_MS;
     for (let isFirst = true; !this.isOver; isFirst = false) {
       const connection = this.connection;
@@ -273,11 +344,11 @@ export class Call extends EventTarget {
   async flowsWithin(withinMs) {
     const until = Date.now() + withinMs;
     const connection = this.connection;
-    const before = connection ? read(await connection.getStats(), connection).packets : 0;
+    const before = connection ? (await this.count(connection)).packets : 0;
     while (Date.now() < until && !this.isOver && this.connection === connection && connection) {
       await sleep(50);
       if (connection.connectionState !== "connected") continue;
-      const packets = read(await connection.getStats(), connection).packets;
+      const { packets } = await this.count(connection);
       if (packets !== before) {
         this.packets = packets;
         this.packetsAt = Date.now();
@@ -288,16 +359,14 @@ export class Call extends EventTarget {
     return this.people.length === 0 && connection?.connectionState === "connected";
   }
 
-  setBroken() {
-    if (this.isBroken) return;
-    this.isBroken = true;
-    this.tell("broken", { since: Date.now() });
+  /** @param {Why} why */
+  setBroken(why) {
+    const since = why === "silent" && this.packetsAt > 0 ? this.packetsAt : Date.now();
+    if (!this.isEcho && this.breaks.begin(why, since)) this.tell("broken", { since });
   }
 
   setWhole() {
-    if (!this.isBroken) return;
-    this.isBroken = false;
-    this.tell("recovered", {});
+    if (this.breaks.end(Date.now())) this.tell("recovered", {});
   }
 
   /**
@@ -309,42 +378,14 @@ export class Call extends EventTarget {
   }
 }
 
-/** Ask for opus with redundancy (RED) where the browser has it: lost packets are then mostly heard anyway. @param {RTCRtpTransceiver} transceiver */
-function preferRedundancy(transceiver) {
-  const codecs = RTCRtpReceiver.getCapabilities?.("audio")?.codecs ?? [];
-  const red = codecs.filter((codec) => codec.mimeType.toLowerCase() === "audio/red");
-  if (red.length && transceiver.setCodecPreferences) {
-    transceiver.setCodecPreferences([...red, ...codecs.filter((codec) => !red.includes(codec))]);
-  }
+/** @returns {any} the browser's idea of the network, where it has one */
+function connectionInfo() {
+  return /** @type {any} */ (navigator).connection;
 }
 
-/**
- * Read packets received in all, decoded frames and sound levels by slot.
- * @param {RTCStatsReport} report
- * @param {RTCPeerConnection} connection
- */
-function read(report, connection) {
-  const receiving = connection.getTransceivers().filter((one) => one.direction === "recvonly");
-  const slotOf = new Map(receiving.map((one, n) => [one.mid, n >> 1]));
-  /** @type {number[]} */
-  const remote = Array(receiving.length >> 1).fill(0);
-  /** @type {number[]} */
-  const frames = Array(receiving.length >> 1).fill(0);
-  /** Sound packets by slot: a muted player leaves levels at 0. @type {number[]} */
-  const sounds = Array(receiving.length >> 1).fill(0);
-  let local = 0;
-  let packets = 0;
-  report.forEach((one) => {
-    if (one.type === "transport") packets += one.packetsReceived ?? one.bytesReceived ?? 0;
-    if (one.type === "media-source" && one.kind === "audio") local = one.audioLevel ?? 0;
-    if (one.type !== "inbound-rtp") return;
-    const slot = slotOf.get(one.mid) ?? 0;
-    if (one.kind === "audio") {
-      remote[slot] = one.audioLevel ?? 0;
-      sounds[slot] = one.packetsReceived ?? 0;
-    } else frames[slot] = one.framesDecoded ?? 0;
-  });
-  return { packets, local, remote, sounds, frames };
+/** "wifi", "cellular", …, or "" where the browser does not say. @returns {string} */
+function networkType() {
+  return connectionInfo()?.type ?? "";
 }
 
 /** Whether trying again cannot help: the session or the room is at its end. @param {any} problem */

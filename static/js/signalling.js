@@ -1,12 +1,15 @@
 // A page's line to its room: one WebSocket that comes back by itself. It speaks; it draws nothing.
 //
 // Events: "state" (the room as this page may see it), "slots" (who is in which receive slot), "relay" ("lost" or
-// "back"), "connected" and "media" (news of our own media), "down" {since}, "up", and at last "closed" {reason}:
-// "elsewhere" (another window of the same session took over), "refused" (the session has ended) or "bye".
+// "back"), "connected" and "media" (news of our own media), "rung" and "quality" {of} (how a participant's link is),
+// "down" {since}, "up", and at last "closed" {reason}: "elsewhere" (another window of the same session took over), "refused" (the session has ended) or "bye".
 
 const SAY_EVERY_MS = 4000; // a dead radio link shows no error by itself: ask, and listen for the answer
 const DEAF_AFTER_MS = 9000;
+const DEAF_AFTER_NEWS_MS = 2000; // the network has changed: who does not answer now never will on this line
 const ANSWER_WITHIN_MS = 10000;
+const DIAL_WITHIN_MS = 5000;
+const PROBE_WITHIN_MS = 4000;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2000;
 const OPENED_ELSEWHERE = 4001;
@@ -26,12 +29,16 @@ export class RoomSocket extends EventTarget {
     this.waiting = new Map();
     /** @type {RTCIceServer[] | null} */
     this.iceServers = null;
+    /** What stands and is said again on every new line, by name. @type {Map<string, string>} */
+    this.standing = new Map();
     this.lastId = 0;
     this.heardAt = 0;
     this.downSince = 0;
     this.retryMs = FIRST_RETRY_MS;
     this.isOver = false;
     this.timer = 0;
+    this.retryTimer = 0;
+    this.isProbing = false;
     this.wakeUp = () => this.checkNow();
   }
 
@@ -59,6 +66,18 @@ export class RoomSocket extends EventTarget {
   }
 
   /**
+   * Say what stands from now on: sent when it is news, and again whenever the line was down.
+   * @param {string} name
+   * @param {object} message
+   */
+  stand(name, message) {
+    const text = JSON.stringify(message);
+    if (this.standing.get(name) === text) return;
+    this.standing.set(name, text);
+    this.send(message);
+  }
+
+  /**
    * Send a message and wait for the answer with its id.
    * @param {object} message
    * @returns {Promise<any>} rejects with a Refusal
@@ -80,10 +99,12 @@ export class RoomSocket extends EventTarget {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}${this.url}`);
     this.socket = socket;
+    setTimeout(() => this.socket === socket && !this.connected && this.hangUp(), DIAL_WITHIN_MS);
     socket.onopen = () => {
       this.heardAt = Date.now();
       this.retryMs = FIRST_RETRY_MS;
       this.downSince = 0;
+      for (const text of this.standing.values()) socket.send(text);
       this.tell("up", {});
     };
     socket.onmessage = (event) => {
@@ -107,7 +128,7 @@ export class RoomSocket extends EventTarget {
     else if (message.type === "slots") this.tell("slots", message.slots);
     else if (message.type === "relay") this.tell("relay", message.state);
     else if (message.type === "ice_servers") this.iceServers = message.iceServers;
-    else if (message.type === "connected" || message.type === "media") this.tell(message.type, message);
+    else if (["connected", "media", "rung", "quality"].includes(message.type)) this.tell(message.type, message);
   }
 
   drop() {
@@ -121,25 +142,36 @@ export class RoomSocket extends EventTarget {
 
   /** Ask by plain HTTP, more and more seldom, whether the server is there and still knows us; then dial. */
   async retry() {
-    if (this.isOver) return;
-    try {
-      const asked = await fetch(this.url, { headers: { Accept: "application/json" }, cache: "no-store" });
-      if (SESSION_IS_OVER.includes(asked.status)) {
-        this.finish("refused");
-        return;
-      }
-      if (asked.status < 500 && !this.isOver) {
-        if (this.socket === null) this.dial();
-        return;
-      }
-    } catch {
-      // no network, or the server is starting: try again below
+    if (this.isOver || this.isProbing || this.socket !== null) return;
+    this.isProbing = true;
+    const status = await this.probe();
+    this.isProbing = false;
+    if (this.isOver || this.socket !== null) return;
+    if (SESSION_IS_OVER.includes(status)) {
+      this.finish("refused");
+      return;
+    }
+    if (status > 0 && status < 500) {
+      this.dial();
+      return;
     }
     const wait = this.retryMs * (0.5 + Math.random());
     this.retryMs = Math.min(this.retryMs * 1.5, LAST_RETRY_MS);
-    setTimeout(() => {
-      if (this.socket === null) this.retry();
-    }, wait);
+    this.retryTimer = setTimeout(() => this.retry(), wait);
+  }
+
+  /** @returns {Promise<number>} what the server answers, 0 when nothing does */
+  async probe() {
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), PROBE_WITHIN_MS); // a dead radio link never answers
+    try {
+      const asked = await fetch(this.url, { headers: { Accept: "application/json" }, cache: "no-store", signal: patience.signal });
+      return asked.status;
+    } catch {
+      return 0; // no network, or the server is starting
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   keepAlive() {
@@ -151,15 +183,23 @@ export class RoomSocket extends EventTarget {
   /** The network came back or the phone woke up: find out now rather than at the next tick. */
   checkNow() {
     if (this.isOver) return;
-    if (this.connected) this.send({ type: "ping" });
-    else if (this.socket === null) this.retryMs = FIRST_RETRY_MS;
+    const socket = this.socket;
+    if (this.connected) {
+      const asked = Date.now();
+      this.send({ type: "ping" });
+      setTimeout(() => this.socket === socket && this.heardAt < asked && this.hangUp(), DEAF_AFTER_NEWS_MS);
+    } else if (socket === null) {
+      clearTimeout(this.retryTimer);
+      this.retryMs = FIRST_RETRY_MS;
+      void this.retry();
+    }
   }
 
   hangUp() {
     const socket = this.socket;
     this.drop();
     if (socket) {
-      socket.onclose = null;
+      socket.onclose = socket.onmessage = socket.onopen = null;
       socket.close();
     }
     this.retry();
@@ -170,6 +210,7 @@ export class RoomSocket extends EventTarget {
     if (this.isOver) return;
     this.isOver = true;
     clearInterval(this.timer);
+    clearTimeout(this.retryTimer);
     globalThis.removeEventListener("online", this.wakeUp);
     globalThis.removeEventListener("pageshow", this.wakeUp);
     const socket = this.socket;

@@ -1,11 +1,13 @@
 // The officer's own camera and microphone: check them, choose others, see and hear the choice before going on camera.
 
-import { DeviceProblem, openDevices } from "../js/media.js";
+import { DeviceProblem, DeviceWatch, openDevices } from "../js/devices.js";
 import { listen } from "../js/loudness.js";
 import { get, show } from "./booth-page.js";
+import { fillSpeakers } from "./call-tools.js";
 
 export class Devices extends EventTarget {
-  /** Event "changed" {stream}: another camera or microphone was chosen.
+  /** Events: "changed" {stream}: another camera or microphone is used; "speaker" {device}; "taken" {kind, taken}: by another
+   * program; "lost": a device has stopped and none could take its place; "headset" {came, gone}.
    * @param {import("./booth-page.js").Words} words */
   constructor(words) {
     super();
@@ -16,6 +18,19 @@ export class Devices extends EventTarget {
     this.microphone = get("check-microphone", HTMLSelectElement);
     this.meter = get("check-level", HTMLMeterElement);
     this.stopListening = () => {};
+    this.watch = new DeviceWatch();
+    this.watch.addEventListener("interrupted", (event) => this.#tell("taken", { kind: detail(event).kind, taken: true }));
+    this.watch.addEventListener("resumed", (event) => this.#tell("taken", { kind: detail(event).kind, taken: false }));
+    this.watch.addEventListener("lost", () => void this.#replace());
+    this.watch.addEventListener("changed", (event) => {
+      this.#tell("headset", detail(event));
+      if (this.stream) void this.#fillChoices(this.stream);
+    });
+    this.speaker = get("check-speaker", HTMLSelectElement);
+    this.speaker.addEventListener("change", () => {
+      localStorage.setItem("booth-speaker", this.speaker.value);
+      this.#tell("speaker", { device: this.speaker.value });
+    });
     get("check", HTMLDetailsElement).hidden = false;
     get("check-start", HTMLButtonElement).addEventListener("click", () => void this.open());
     for (const [select, name] of /** @type {const} */ ([[this.camera, "camera"], [this.microphone, "microphone"]])) {
@@ -55,9 +70,23 @@ export class Devices extends EventTarget {
     }
   }
 
+  /** A device has stopped for good: take what is there now. */
+  async #replace() {
+    const stream = await this.open();
+    if (stream) this.#tell("taken", { kind: "audio", taken: false });
+    else this.#tell("lost", {});
+  }
+
+  /** @param {string} name @param {any} said */
+  #tell(name, said) {
+    this.dispatchEvent(new CustomEvent(name, { detail: said }));
+  }
+
   /** Let go of camera and microphone. */
   close() {
     this.stopListening();
+    this.watch.forget();
+    get("own-box", HTMLElement).hidden = true;
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = null;
     get("own", HTMLVideoElement).hidden = true;
@@ -84,11 +113,16 @@ export class Devices extends EventTarget {
       const old = before?.getTracks().find((one) => one.kind === track.kind);
       if (old) track.enabled = old.enabled; // muted stays muted
     }
+    this.watch.watch(stream);
     const own = get("own", HTMLVideoElement);
     own.srcObject = stream;
-    own.hidden = stream.getVideoTracks().length === 0;
+    get("own-box", HTMLElement).hidden = false;
+    if (get("own-plain", HTMLElement).hidden) own.hidden = stream.getVideoTracks().length === 0;
     before?.getTracks().forEach((track) => track.stop());
-    this.stopListening = listen(stream, (level) => (this.meter.value = level));
+    this.stopListening = listen(stream, (level) => {
+      this.meter.value = level;
+      get("own-level", HTMLMeterElement).value = stream.getAudioTracks()[0]?.enabled === false ? 0 : level;
+    });
   }
 
   /** @param {MediaStream} stream */
@@ -104,7 +138,18 @@ export class Devices extends EventTarget {
     };
     fill(this.camera, "videoinput", "camera", stream.getVideoTracks()[0]);
     fill(this.microphone, "audioinput", "microphone", stream.getAudioTracks()[0]);
+    await fillSpeakers(get("check-speakers", HTMLElement), this.speaker, (number) => this.words.say("speaker", { number }));
+    const speaker = localStorage.getItem("booth-speaker") ?? "";
+    if ([...this.speaker.options].some((one) => one.value === speaker)) {
+      this.speaker.value = speaker;
+      this.#tell("speaker", { device: speaker });
+    }
     get("check-choices", HTMLElement).hidden = false;
     get("check-start", HTMLButtonElement).hidden = true;
   }
+}
+
+/** @param {Event} event */
+function detail(event) {
+  return /** @type {CustomEvent} */ (event).detail;
 }

@@ -1,7 +1,8 @@
 // @ts-check
 // The check of camera, microphone and network: our own picture, sent to the relay and back.
 
-import { openDevices } from "../js/media.js";
+import { listDevices, openDevices } from "../js/devices.js";
+import { signalOf } from "../js/signal.js";
 
 const NETWORK_WITHIN_MS = 15000;
 const HEARD = 0.02;
@@ -40,6 +41,18 @@ export async function reopen(stream, facing) {
   if (!video && !audio) return stream;
   const fresh = await openDevices({ video, audio, facing });
   return new MediaStream([...alive, ...fresh.getTracks()]);
+}
+
+/**
+ * Return a computer's next camera; phones go by the side they look to.
+ * @param {MediaStream} stream
+ * @returns {Promise<string | undefined>}
+ */
+export async function otherCamera(stream) {
+  if (isTouch()) return undefined;
+  const ids = (await listDevices()).filter((one) => one.kind === "videoinput").map((one) => one.id);
+  const current = stream.getVideoTracks()[0]?.getSettings().deviceId ?? "";
+  return ids[(ids.indexOf(current) + 1) % ids.length];
 }
 
 /** Say whether a picture should be shown as in a mirror: people expect it of a camera that looks at them. @param {HTMLVideoElement} player @param {string} facing */
@@ -138,6 +151,7 @@ export class Check {
     call.addEventListener("flowing", () => this.showEcho(call));
     call.addEventListener("slots", () => this.showEcho(call));
     call.addEventListener("connected", () => !this.withCamera && this.networkWorks());
+    call.addEventListener("quality", (event) => this.call === call && this.showFigures(/** @type {CustomEvent} */ (event).detail));
     call.addEventListener("level", (event) => this.showLevel(/** @type {CustomEvent} */ (event).detail));
     this.timer = setTimeout(() => turn === this.turn && this.showProblem("network"), NETWORK_WITHIN_MS);
     try {
@@ -164,6 +178,17 @@ export class Check {
     this.setResult("network", this.words.network_ok, true);
   }
 
+  /** Say what the call will be like: the size of the picture that came back, and how good the way is. @param {import("../js/figures.js").Sample} figures */
+  showFigures(figures) {
+    if (!this.part("problem").hidden) return;
+    const { width, height } = figures;
+    if (this.withCamera && width && height) {
+      this.setResult("picture", this.words.picture_size.replace("{width}", String(width)).replace("{height}", String(height)), true);
+    }
+    const { strength } = signalOf(figures);
+    this.setResult("network", this.words[`network_${strength}`], strength === "good" || strength === "fair");
+  }
+
   /**
    * The echo is played without sound (it would howl), so its loudness is unknown: heard is who speaks while sound comes back.
    * @param {{local: number, sounds: number[]}} level
@@ -187,8 +212,7 @@ export class Check {
   }
 
   async offerOtherCamera() {
-    const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
-    this.cameras = cameras.map((one) => one.deviceId);
+    const cameras = (await listDevices()).filter((one) => one.kind === "videoinput");
     this.part("flip").hidden = !this.withCamera || cameras.length < 2;
     this.nameFlip();
   }
@@ -202,13 +226,8 @@ export class Check {
   async flip() {
     const { call, stream, turn } = this;
     if (!stream || !call) return;
-    let next;
+    const next = await otherCamera(stream);
     if (isTouch()) this.facing = this.facing === "user" ? "environment" : "user";
-    else {
-      const current = stream.getVideoTracks()[0]?.getSettings().deviceId ?? "";
-      const ids = this.cameras ?? [];
-      next = ids[(ids.indexOf(current) + 1) % ids.length];
-    }
     try {
       const changed = await openCamera(stream, this.facing, next);
       if (turn !== this.turn) {
