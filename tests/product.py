@@ -113,6 +113,22 @@ class Product:
         os.kill(before, signal.SIGKILL)
         until(lambda: [pid for pid in self.children(command, name) if pid != before], f"a new {command}")
 
+    def kill_together(self, *commands: str) -> None:
+        """Kill all children of several kinds at once, and wait until others have taken their places."""
+        before = {command: self.children(command) for command in commands}
+        for pid in [pid for pids in before.values() for pid in pids]:
+            os.kill(pid, signal.SIGKILL)
+        for command, gone in before.items():
+            until(
+                lambda c=command, g=gone: len([pid for pid in self.children(c) if pid not in g]) == len(g),
+                f"a new {command}",
+            )
+
+    def read(self, path: str) -> str:
+        """Return what a page of the server says to somebody who is not signed in."""
+        with urlopen(f"{self.url}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
     def run(self, *words: str) -> str:
         """Run another command beside the server, with the same settings; return what it prints."""
         return subprocess.run(

@@ -1,5 +1,6 @@
 // The officer's call page: joins the room's socket, the call and what is drawn.
 
+import { DeviceProblem, canShareScreen, openScreen } from "../js/devices.js";
 import { Call } from "../js/media.js";
 import { post } from "../js/post.js";
 import { RoomSocket } from "../js/signalling.js";
@@ -9,16 +10,23 @@ import { startNotes } from "./booth-notes.js";
 import { Words, ask, get, read, show, write } from "./booth-page.js";
 import { People } from "./booth-people.js";
 import { RoomDrawing } from "./booth-room.js";
-import { Remotes } from "./booth-remotes.js";
+import { Graph } from "./call-graph.js";
+import { Tiles } from "./call-tiles.js";
+import { LinkState, canFloat, drawSignal, float, plainPicture } from "./call-tools.js";
 import { OfficerEvidence } from "./evidence_officer.js";
 import { startStatement } from "./statement_officer.js";
+
+const FLICKER_MS = 1000; // a change of networks takes less: nobody need read of it
 
 const config = read("config");
 const words = new Words(read("words"), config);
 const onCameraKey = `on-camera ${config.here}`;
 const socket = new RoomSocket(config.socket);
 const devices = new Devices(words);
-const remotes = new Remotes({ words, name: config.name });
+const remotes = new Tiles(get("remotes", HTMLElement), { say: words.say.bind(words), stranger: words.say("colleague") });
+/** @type {Map<string, LinkState>} by participant */
+const links = new Map();
+const graph = new Graph(get("graph", HTMLElement), words.say.bind(words));
 const drawing = new RoomDrawing({
   words,
   name: config.name,
@@ -26,6 +34,7 @@ const drawing = new RoomDrawing({
   alertWords: read("alert-words"),
   onAdmit: admit,
   onDismiss: dismiss,
+  linkOf: (participant) => links.get(participant),
 });
 const people = new People({ ...config, words });
 const evidence = new OfficerEvidence({ ...config, words, ahead: Date.parse(config.now) - Date.now() });
@@ -35,13 +44,27 @@ const button = {
   go: get("go", HTMLButtonElement),
   mute: get("mute", HTMLButtonElement),
   camera: get("camera", HTMLButtonElement),
+  share: get("share", HTMLButtonElement),
+  soundOnly: get("sound-only", HTMLButtonElement),
+  float: get("float", HTMLButtonElement),
   leave: get("leave", HTMLButtonElement),
 };
 const muted = { audio: false, video: false };
+let soundOnly = false;
+/** @type {MediaStreamTrack|null} */
+let screen = null;
+/** @type {MediaStreamTrack|null} */
+let plain = null;
+/** Something to say for a moment beside the picture. */
+let news = { text: "", at: 0 };
+let taken = false;
+let ownRung = "full";
+/** @type {any} */
+let room = null;
 /** @type {Call|null} */
 let call = null;
 /** Why sound and picture may be missing, by cause; the first that has words is said. */
-const trouble = { closed: "", server: "", relay: "", media: "" };
+const trouble = { closed: "", server: "", relay: "", media: "", device: "" };
 let downSince = 0;
 let isOver = false;
 let hasLeft = false;
@@ -54,10 +77,12 @@ startEnd({
 });
 
 socket.addEventListener("state", (event) => {
-  const room = detail(event);
-  remotes.setAdmitted(room.admitted);
+  room = detail(event);
+  remotes.know(known(room), room.sending ?? {});
+  drawStage();
   drawing.draw(room);
   people.follow(room);
+  drawRing();
   statement.follow(room.statement);
   evidence.follow(room);
   if (room.ended && !isOver) finish();
@@ -69,6 +94,20 @@ socket.addEventListener("down", (event) => {
 socket.addEventListener("up", () => {
   downSince = 0;
   setTrouble("server", "");
+});
+socket.addEventListener("rung", (event) => {
+  hearRung(detail(event));
+  drawing.redraw();
+  drawOwnNotice();
+});
+socket.addEventListener("quality", (event) => {
+  const said = detail(event);
+  linkOf(said.of).hearQuality(said);
+  hearRung(said); // also what was missed while the line was down
+  drawing.redraw();
+  if (said.of !== room?.admitted) return;
+  graph.add(said);
+  get("graph-part", HTMLElement).hidden = false;
 });
 socket.addEventListener("relay", (event) => setTrouble("relay", detail(event) === "lost" ? words.say("relayLost") : ""));
 socket.addEventListener("closed", (event) => {
@@ -88,11 +127,33 @@ devices.addEventListener("changed", (event) => {
   const { stream } = detail(event);
   if (call) void call.replaceStream(stream);
 });
+devices.addEventListener("speaker", (event) => void remotes.setSpeaker(detail(event).device));
+devices.addEventListener("headset", (event) => {
+  const { came, gone } = detail(event);
+  tell(gone.length ? words.say("headsetGone", { device: gone[0].label }) : words.say("headsetCame", { device: came[0].label }));
+});
+devices.addEventListener("taken", (event) => {
+  const { kind, taken: isTaken } = detail(event);
+  if (kind !== "audio" || isTaken === taken) return;
+  taken = isTaken;
+  tellSending();
+  drawOwnNotice();
+});
+devices.addEventListener("lost", () => setTrouble("device", words.say("ownDeviceLost")));
+devices.addEventListener("changed", () => setTrouble("device", ""));
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "visible") return;
+  call?.wake();
+  socket.checkNow();
+});
 
 button.go.addEventListener("click", () => void goOnCamera());
 button.leave.addEventListener("click", leave);
 button.mute.addEventListener("click", () => toggle("audio"));
 button.camera.addEventListener("click", () => toggle("video"));
+button.share.addEventListener("click", () => void toggleShare());
+button.soundOnly.addEventListener("click", () => void toggleSoundOnly());
+button.float.addEventListener("click", () => void float(remotes.largest).catch(() => {})); // refused while nothing has come yet
 
 document.addEventListener("keydown", (event) => {
   if (!event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -100,6 +161,7 @@ document.addEventListener("keydown", (event) => {
   const keys = {
     KeyM: () => call && toggle("audio"),
     KeyC: () => call && toggle("video"),
+    KeyS: () => call && canShareScreen() && void toggleShare(),
     KeyN: () => get("notes", HTMLTextAreaElement).focus(),
     KeyW: () => get("who-waits", HTMLElement).focus(),
   };
@@ -118,12 +180,19 @@ async function goOnCamera() {
   if (!stream || call || isOver) return;
   const started = new Call({ socket, stream, iceServers: config.iceServers, slots: config.slots });
   call = started;
-  started.addEventListener("slots", (event) => remotes.draw(started.slots, detail(event)));
+  started.addEventListener("slots", (event) => {
+    remotes.draw(started.slots, detail(event));
+    drawStage();
+  });
+  started.addEventListener("quality", (event) => room?.me && linkOf(room.me).hearOwn(detail(event)));
   started.addEventListener("flowing", () => setFlows(true));
   started.addEventListener("recovered", () => setTrouble("media", ""));
-  started.addEventListener("broken", () => setTrouble("media", words.say("mediaBroken")));
+  started.addEventListener("broken", () => {
+    setTimeout(() => started.breaks.isOpen && setTrouble("media", words.say("mediaBroken")), FLICKER_MS);
+  });
   started.addEventListener("level", (event) => remotes.drawLevels(detail(event).remote));
   started.addEventListener("failed", hangUp);
+  void started.setWithoutPicture("wish", soundOnly);
   sessionStorage.setItem(onCameraKey, "yes");
   get("check", HTMLDetailsElement).open = false;
   setMuted();
@@ -140,10 +209,14 @@ async function goOnCamera() {
 function hangUp() {
   call?.close();
   call = null;
+  screen?.stop();
+  screen = null;
+  if (document.pictureInPictureElement) void document.exitPictureInPicture().catch(() => {});
   sessionStorage.removeItem(onCameraKey);
   setFlows(false);
   setTrouble("media", "");
-  remotes.draw([], []);
+  remotes.clear();
+  drawStage();
   drawButtons();
 }
 
@@ -176,17 +249,140 @@ function toggle(kind) {
 function setMuted() {
   call?.setMuted("audio", muted.audio);
   call?.setMuted("video", muted.video);
+  if (muted.video && !plain) plain = plainPicture();
+  if (!muted.video) {
+    plain?.stop();
+    plain = null;
+  }
+  void call?.showStill(plain);
+  get("own-plain", HTMLElement).hidden = !muted.video;
+  get("own", HTMLVideoElement).hidden = muted.video || !devices.stream?.getVideoTracks().length;
+  nameButtons();
+  tellSending();
+  drawOwnNotice();
+}
+
+function nameButtons() {
   write(button.mute, words.say(muted.audio ? "unmute" : "mute"));
   write(button.camera, words.say(muted.video ? "cameraOn" : "cameraOff"));
-  const notices = [muted.audio && "youAreMuted", muted.video && "yourCameraIsOff"].filter(Boolean).map((key) => words.say(String(key)));
-  write(get("own-notice", HTMLElement), notices.join(" "));
+  write(button.share, words.say(screen ? "shareStop" : "share"));
+  write(button.soundOnly, words.say(soundOnly ? "withPicture" : "soundOnly"));
+}
+
+/** What stays true of our own side, and for a moment what has just happened. */
+function drawOwnNotice() {
+  const weak = { no_picture: "rung.own_no_picture", sound_only: "rung.own_sound_only", ring: "rung.own_sound_only" }[ownRung];
+  const keys = [
+    taken && "ownInterrupted",
+    muted.audio && "youAreMuted",
+    soundOnly ? "youHaveSoundOnly" : muted.video && "yourCameraIsOff",
+    !soundOnly && weak,
+    screen && "youShare",
+  ];
+  const lines = call ? keys.filter(Boolean).map((key) => words.say(String(key))) : [];
+  if (Date.now() - news.at < 6000) lines.push(news.text);
+  write(get("own-notice", HTMLElement), lines.join(" "));
+  const own = room?.me ? linkOf(room.me).signal : null;
+  get("own-signal-line", HTMLElement).hidden = !call || !own;
+  drawSignal(get("own-signal", HTMLElement), own, (strength) => words.say(`signal.${strength}`));
+}
+setInterval(() => call && drawOwnNotice(), 1000);
+
+/** @param {string} text */
+function tell(text) {
+  news = { text, at: Date.now() };
+  drawOwnNotice();
+}
+
+/** Tell the room what we send, and what keeps us from it. */
+function tellSending() {
+  if (!call) return;
+  socket.stand("sending", { type: "sending", muted: muted.audio, camera_off: muted.video, audio_only: soundOnly });
+  socket.stand("interrupted", { type: "pause", why: "interrupted", on: taken });
+}
+
+/** @param {{of: string, rung: string}} said */
+function hearRung({ of, rung }) {
+  linkOf(of).hearRung(rung);
+  if (of !== room?.me) return;
+  ownRung = rung;
+  void call?.setWithoutPicture("link", rung === "sound_only" || rung === "ring");
+}
+
+async function toggleSoundOnly() {
+  soundOnly = !soundOnly;
+  await call?.setWithoutPicture("wish", soundOnly);
+  nameButtons();
+  tellSending();
+  drawOwnNotice();
+}
+
+async function toggleShare() {
+  if (screen) {
+    await stopSharing();
+    return;
+  }
+  try {
+    screen = await openScreen();
+    screen.onended = () => void stopSharing(); // by the browser's own bar
+    await call?.shareScreen(screen);
+  } catch (problem) {
+    if (!(problem instanceof DeviceProblem)) throw problem;
+    tell(words.say("shareProblem"));
+  }
+  nameButtons();
+  drawOwnNotice();
+}
+
+async function stopSharing() {
+  screen?.stop();
+  screen = null;
+  await call?.shareScreen(null);
+  nameButtons();
+  drawOwnNotice();
+}
+
+/** @param {string} participant */
+function linkOf(participant) {
+  let found = links.get(participant);
+  if (!found) links.set(participant, (found = new LinkState()));
+  return found;
+}
+
+/** Everybody else in the call, the person first. @param {any} state @returns {import("./call-tiles.js").Person[]} */
+function known(state) {
+  const others = (state.people ?? []).filter((/** @type {any} */ person) => !person.is_self);
+  if (!others.length) return state.admitted ? [{ id: state.admitted, name: config.name, rank: 0 }] : [];
+  return others.map((/** @type {any} */ person) => ({
+    id: person.id,
+    name: person.name_to_show,
+    signs: person.signs === true,
+    rank: person.id === state.admitted ? 0 : 1,
+  }));
+}
+
+function drawStage() {
+  get("stage-empty", HTMLElement).hidden = !remotes.isEmpty;
+}
+
+/** Whom to ring, and on which number, when not even sound gets through. */
+function drawRing() {
+  const out = room.gaps.filter((/** @type {any} */ gap) => gap.why === "ring" && gap.ended_at === null);
+  const said = out.map((/** @type {any} */ gap) => {
+    const person = known(room).find((one) => one.id === gap.participant);
+    if (gap.participant !== room.admitted) return words.say("ringOther", { name: person?.name ?? words.say("colleague") });
+    return words.say(config.dial ? "ring" : "ringHeld", { name: config.name, number: config.dial, reference: config.reference });
+  });
+  show(get("ring", HTMLElement), said.join(" "));
 }
 
 function drawButtons() {
   const gone = isOver || trouble.closed !== "";
   button.go.hidden = call !== null || gone;
-  for (const one of [button.mute, button.camera]) one.hidden = call === null || config.listens;
+  for (const one of [button.mute, button.camera, button.soundOnly]) one.hidden = call === null || config.listens;
   button.leave.hidden = call === null;
+  button.share.hidden = call === null || config.listens || !canShareScreen();
+  button.float.hidden = call === null || !canFloat();
   get("go-to-end", HTMLElement).hidden = isOver;
   get("end-call", HTMLElement).hidden = isOver;
   drawing.onCamera = call !== null;
@@ -202,7 +398,7 @@ function setFlows(flows) {
 /** @param {keyof typeof trouble} cause @param {string} text */
 function setTrouble(cause, text) {
   trouble[cause] = text;
-  show(get("trouble", HTMLElement), trouble.closed || trouble.server || trouble.relay || trouble.media);
+  show(get("trouble", HTMLElement), trouble.closed || trouble.server || trouble.relay || trouble.media || trouble.device);
 }
 
 /** @param {import("./booth-room.js").Person} person @param {number} others how many else wait */

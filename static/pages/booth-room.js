@@ -1,6 +1,7 @@
 // Draws who is in the room: the headline, the people of the link, the alerts.
 
 import { find, get, show, write } from "./booth-page.js";
+import { drawSignal } from "./call-tools.js";
 
 /**
  * One session of the link, as the server shows it to the booth.
@@ -24,7 +25,11 @@ import { find, get, show, write } from "./booth-page.js";
  * @property {string|null} admitted
  * @property {{id: string, kind: "unsafe"|"exited", at: string}[]} alerts
  * @property {{at: string, outcome: string}|null} ended
+ * @property {{participant: string, began_at: string, ended_at: string|null, why: string}[]} gaps
+ * @property {Record<string, import("./call-tiles.js").Sending>} [sending]
  */
+
+const WHYS = ["silent", "relay_lost", "closed", "offline", "network_changed", "asleep", "interrupted", "device_lost", "ring"];
 
 /** @typedef {{tone: "quiet"|"act"|"good"|"warn"|"stop", text: string, more: string}} Headline */
 
@@ -54,11 +59,11 @@ function isHere(state) {
 /**
  * What the line over the picture says.
  * @param {Room} room
- * @param {{words: import("./booth-page.js").Words, name: string, now: number, onCamera: boolean, flows: boolean}} know
- *   now: the server's time in ms; flows: sound and picture of the other side arrive
+ * @param {{words: import("./booth-page.js").Words, name: string, now: number, onCamera: boolean, flows: boolean, rung?: string}} know
+ *   now: the server's time in ms; flows: sound and picture of the other side arrive; rung: where their link stands
  * @returns {Headline}
  */
-export function headline(room, { words, name, now, onCamera, flows }) {
+export function headline(room, { words, name, now, onCamera, flows, rung = "full" }) {
   const say = words.say.bind(words);
   if (room.ended) return { tone: "quiet", text: say("endedAt", { time: words.clock(room.ended.at) }), more: "" };
   const person = mainPerson(room);
@@ -70,6 +75,9 @@ export function headline(room, { words, name, now, onCamera, flows }) {
     }
     const since = lostSince(person);
     if (since) return { tone: "warn", text: say("lost", { name }), more: say("comesBack", { seconds: secondsSince(since, now) }) };
+    const pause = openGap(room, person.id);
+    if (pause) return { tone: "warn", text: say("interruptedHead", { name }), more: gapWords(pause, words) };
+    if (rung === "no_picture" || rung === "sound_only") return { tone: "warn", text: say("connected", { name }), more: say(`rung.${rung}`, { name }) };
     const more = onCamera ? say(flows ? "callFlows" : "callStarts") : say("notOnCamera");
     return { tone: onCamera ? "good" : "act", text: say("connected", { name }), more };
   }
@@ -82,6 +90,34 @@ export function headline(room, { words, name, now, onCamera, flows }) {
   if (person.state === "unsafe") return { tone: "stop", text: say("unsafe", { name }), more: say("decideSafely") };
   if (person.state === "left") return { tone: "warn", text: say("left", left), more: say("mayComeBack") };
   return { tone: "quiet", text: say("waitingFor", { name }), more: say(person.state === "checking" ? "stateChecking" : "stateArrived") };
+}
+
+/** What the page itself says keeps somebody from being heard now. @param {Room} room @param {string} participant */
+function openGap(room, participant) {
+  return room.gaps.find((gap) => gap.participant === participant && gap.ended_at === null && ["interrupted", "device_lost", "ring"].includes(gap.why));
+}
+
+/**
+ * The gap to tell of: one that goes on, else the last. "ring" only follows from others once it is over.
+ * @param {Room} room
+ * @param {string} participant
+ * @returns {Room["gaps"][0] | undefined}
+ */
+export function lastGap(room, participant) {
+  const theirs = room.gaps.filter((gap) => gap.participant === participant && WHYS.includes(gap.why));
+  return theirs.filter((gap) => gap.ended_at === null).pop() ?? theirs.filter((gap) => gap.why !== "ring").pop() ?? theirs.pop();
+}
+
+/**
+ * Since when, or when and for how long, somebody was not heard, and why.
+ * @param {Room["gaps"][0]} gap
+ * @param {import("./booth-page.js").Words} words
+ */
+export function gapWords(gap, words) {
+  const why = words.say(`why.${gap.why}`);
+  const time = words.clock(gap.began_at);
+  if (gap.ended_at === null) return words.say("gapNow", { time, why });
+  return words.say("gapBefore", { time, why, seconds: Math.max(1, Math.round((Date.parse(gap.ended_at) - Date.parse(gap.began_at)) / 1000)) });
 }
 
 /** @param {string} iso @param {number} now */
@@ -98,8 +134,10 @@ export class RoomDrawing {
    * @param {Record<string, string>} given.alertWords
    * @param {(person: Person, others: number) => void} given.onAdmit
    * @param {(alert: string) => void} given.onDismiss
+   * @param {(participant: string) => import("./call-tools.js").LinkState | undefined} given.linkOf
    */
-  constructor({ words, name, ahead, alertWords, onAdmit, onDismiss }) {
+  constructor({ words, name, ahead, alertWords, onAdmit, onDismiss, linkOf }) {
+    this.linkOf = linkOf;
     this.words = words;
     this.name = name;
     this.ahead = ahead;
@@ -133,7 +171,8 @@ export class RoomDrawing {
 
   /** @param {Room} room */
   #drawHeadline(room) {
-    const said = headline(room, { words: this.words, name: this.name, now: this.now, onCamera: this.onCamera, flows: this.flows });
+    const rung = this.linkOf(room.admitted ?? "")?.link.rung;
+    const said = headline(room, { words: this.words, name: this.name, now: this.now, onCamera: this.onCamera, flows: this.flows, rung });
     get("headline", HTMLElement).dataset.tone = said.tone;
     write(get("headline-text", HTMLElement), said.text);
     write(get("headline-more", HTMLElement), said.more);
@@ -183,12 +222,27 @@ export class RoomDrawing {
     const asked = ["waiting", "admitted", "left"].includes(person.state);
     const wordKey = { right: "wordRight", wrong: "wordWrong", none: "wordNone" }[person.word];
     show(find(item, ".app-wait__word", HTMLElement), asked ? say(wordKey) : "");
+    this.#drawLink(item, person, room);
     const button = find(item, ".app-wait__admit", HTMLButtonElement);
     button.hidden = person.state !== "waiting" || room.ended !== null;
     button.classList.toggle("govuk-button--secondary", person.word === "wrong");
     write(button, say("admit"));
     const label = say("admitWhom", { device });
     if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
+  }
+
+  /** How the link of somebody in the call is, what they send, and the last time they were not heard. @param {Element} item @param {Person} person @param {Room} room */
+  #drawLink(item, person, room) {
+    const isIn = person.state === "admitted";
+    const signal = isIn ? (this.linkOf(person.id)?.signal ?? null) : null;
+    drawSignal(find(item, ".app-wait__signal", HTMLElement), signal, (strength) => this.words.say("signalOf", { strength: this.words.say(`signal.${strength}`) }));
+    const sends = isIn ? room.sending?.[person.id] : undefined;
+    const said = sends?.audio_only ? ["soundOnlyOf"] : [];
+    if (sends?.camera_off && !sends.audio_only) said.push("pictureOff");
+    if (sends?.muted) said.push("mutedOf");
+    show(find(item, ".app-wait__sends", HTMLElement), said.map((key) => this.words.say(key, { name: this.name })).join(" "));
+    const gap = lastGap(room, person.id);
+    show(find(item, ".app-wait__gap", HTMLElement), isIn && gap ? gapWords(gap, this.words) : "");
   }
 
   /** @param {Person} person */

@@ -2,22 +2,26 @@
 // The call page: check → waiting → call → goodbye in one document. What stands in the room's snapshot decides what is
 // shown; this page only adds whether its own camera is on, and what the person wished last.
 
+import { DeviceWatch } from "../js/devices.js";
 import { Call } from "../js/media.js";
 import { RoomSocket } from "../js/signalling.js";
-import { Check, mirror, openCamera, reopen } from "./phone_check.js";
+import { LinkState, drawSignal } from "./call-tools.js";
+import { Tiles } from "./call-tiles.js";
+import { Check, mirror, openCamera, otherCamera, reopen } from "./phone_check.js";
 import { LEAVING } from "./exit.js";
+import { More } from "./phone_more.js";
 import { notice } from "./phone_notices.js";
 import { copyLink, letSleep, one, root, say, showSection, stayAwake } from "./phone_page.js";
 import { Others } from "./phone_others.js";
 import { PersonEvidence } from "./evidence_person.js";
 import { PersonStatement } from "./statement_person.js";
 
-/** @type {{socket: string, home: string, iceServers: RTCIceServer[], slots: number, words: Record<string, string>, after: Record<string, string>}} */
+/** @type {{socket: string, home: string, iceServers: RTCIceServer[], slots: number, officer: string, words: Record<string, string>, after: Record<string, string>}} */
 const given = JSON.parse(one(document, "#call-data").textContent ?? "{}");
 const { words } = given;
-const remote = /** @type {HTMLVideoElement} */ (one(root, "[data-remote]"));
 const own = /** @type {HTMLVideoElement} */ (one(root, "[data-own]"));
 const preview = /** @type {HTMLVideoElement} */ (one(root, "[data-preview]"));
+const meter = /** @type {HTMLMeterElement} */ (one(root, "[data-own-level]"));
 
 const socket = new RoomSocket(given.socket);
 /** @type {any} */
@@ -41,7 +45,30 @@ const trouble = {
   isMuted: false,
   hasMet: false,
   deviceLost: false,
+  rung: "full",
+  climbedAt: 0,
+  isInterrupted: false,
+  cameraTaken: false,
+  soundOnly: false,
+  isSharing: false,
+  news: "",
+  newsAt: 0,
 };
+
+const tiles = new Tiles(one(root, "[data-tiles]"), {
+  say: (key, values) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? ""),
+  stranger: given.officer,
+  onBlocked: (blocked) => (control("hear").hidden = !blocked),
+});
+const link = new LinkState();
+const watch = new DeviceWatch();
+const more = new More(one(root, '[data-section="call"]'), words, {
+  call: () => call,
+  largest: () => tiles.largest,
+  setSpeaker: (device) => void tiles.setSpeaker(device),
+  tell,
+  changed: tellSending,
+});
 
 const check = new Check(one(root, '[data-section="check"]'), {
   words,
@@ -69,6 +96,13 @@ socket.addEventListener("up", () => {
   if (trouble.downSince) trouble.mendedAt = Date.now();
   trouble.downSince = 0;
   if (snapshot) follow(snapshot); // what was wished while the line was down is said now
+});
+socket.addEventListener("rung", (event) => hearRung(/** @type {CustomEvent} */ (event).detail));
+socket.addEventListener("quality", (event) => {
+  const said = /** @type {CustomEvent} */ (event).detail;
+  if (said.of !== snapshot?.me) return;
+  link.hearQuality(said);
+  hearRung(said); // also what was missed while the line was down
 });
 socket.addEventListener("closed", (event) => {
   const { reason } = /** @type {CustomEvent} */ (event).detail;
@@ -125,7 +159,51 @@ function showRoom(state) {
   if (trouble.inCall) evidence?.follow(state.evidence);
   if (trouble.inCall) others.follow(state);
   show(trouble.inCall ? "call" : "waiting");
-  if (trouble.inCall) attach();
+  if (!trouble.inCall) return;
+  const self = (state.people ?? []).find((/** @type {any} */ person) => person.is_self);
+  more.mayShare = self ? self.publishes.includes("screen") : true;
+  tiles.know(known(state), state.sending ?? {});
+  attach();
+}
+
+/** Everybody in the call but us; the officer is large until somebody speaks. @param {any} state @returns {import("./call-tiles.js").Person[]} */
+function known(state) {
+  const others = (state.people ?? []).filter((/** @type {any} */ person) => !person.is_self);
+  if (!others.length && state.officer.id) return [{ id: state.officer.id, name: state.officer.name || given.officer, rank: 0 }];
+  return others.map((/** @type {any} */ person) => ({
+    id: person.id,
+    name: person.name_to_show,
+    signs: person.signs === true,
+    rank: person.role === "officer" ? 0 : 1,
+  }));
+}
+
+/** Where our link stands on the ladder: without a picture when the link carries only sound. @param {{of: string, rung: string}} said */
+function hearRung({ of, rung }) {
+  if (of !== snapshot?.me) return;
+  const low = ["no_picture", "sound_only", "ring"];
+  if (low.includes(trouble.rung) && !low.includes(rung)) trouble.climbedAt = Date.now();
+  trouble.rung = rung;
+  link.hearRung(rung);
+  void call?.setWithoutPicture("link", rung === "sound_only" || rung === "ring");
+}
+
+/** Tell the room what we send and what keeps us from it, so that others read it instead of wondering. */
+function tellSending() {
+  trouble.soundOnly = more.soundOnly;
+  trouble.isSharing = more.screen !== null;
+  if (!call) return;
+  socket.stand("sending", { type: "sending", muted: trouble.isMuted, camera_off: !isCameraOn(), audio_only: more.soundOnly });
+  socket.stand("interrupted", { type: "pause", why: "interrupted", on: trouble.isInterrupted });
+  socket.stand("device_lost", { type: "pause", why: "device_lost", on: trouble.deviceLost });
+  nameControls();
+}
+
+/** @param {string} text */
+function tell(text) {
+  trouble.news = text;
+  trouble.newsAt = Date.now();
+  draw();
 }
 
 // --- being in it ---
@@ -145,9 +223,13 @@ function startCall() {
   const started = new Call({ socket, stream: devices.stream, iceServers: given.iceServers, slots: given.slots });
   call = started;
   started.addEventListener("slots", attach);
+  started.addEventListener("quality", (event) => link.hearOwn(/** @type {CustomEvent} */ (event).detail));
   started.addEventListener("flowing", () => (trouble.hasMet = true));
   started.addEventListener("level", (event) => {
-    if (/** @type {CustomEvent} */ (event).detail.remote.some((/** @type {number} */ level) => level > 0)) trouble.hasMet = true;
+    const { local, remote } = /** @type {CustomEvent} */ (event).detail;
+    if (remote.some((/** @type {number} */ level) => level > 0)) trouble.hasMet = true;
+    tiles.drawLevels(remote);
+    meter.value = trouble.isMuted ? 0 : Math.min(1, Math.sqrt(local));
   });
   started.addEventListener("broken", (event) => {
     trouble.brokenSince = /** @type {CustomEvent} */ (event).detail.since;
@@ -158,6 +240,8 @@ function startCall() {
   });
   started.addEventListener("failed", cannotGoOn);
   started.start().catch(cannotGoOn);
+  void more.resume();
+  tellSending();
 }
 
 /** Trying again cannot help; the room's next snapshot says why, unless it never comes. */
@@ -170,34 +254,28 @@ function cannotGoOn() {
   }, 3000);
 }
 
-/** Show the slot in which the officer is; each fresh connection brings new slots. */
+/** Show who is in the slots; each fresh connection brings new ones. */
 function attach() {
-  if (!call || !trouble.inCall) return;
-  const officer = call.people.find((person) => person.participant === snapshot?.officer?.id) ?? call.people[0];
-  const slot = call.slots[officer?.slot ?? 0];
-  if (!slot || remote.srcObject === slot.stream) return;
-  remote.srcObject = slot.stream;
-  play();
-}
-
-function play() {
-  remote.play().then(
-    () => (control("hear").hidden = true),
-    (problem) => {
-      if (problem.name === "NotAllowedError") control("hear").hidden = false;
-    },
-  );
+  if (call && trouble.inCall) tiles.draw(call.slots, call.people);
 }
 
 /** Let go of call, camera, microphone and screen. */
 function letGo() {
   check.close();
   statement?.close();
+  more.end();
+  watch.forget();
   call?.close();
   call = null;
+  tiles.clear();
   for (const track of devices?.stream.getTracks() ?? []) track.stop();
   devices = null;
-  for (const player of [remote, own, preview]) player.srcObject = null;
+  for (const player of [own, preview]) player.srcObject = null;
+  trouble.rung = "full";
+  trouble.isInterrupted = false;
+  trouble.cameraTaken = false;
+  trouble.soundOnly = false;
+  trouble.isSharing = false;
   trouble.inCall = false;
   trouble.hasMet = false;
   trouble.brokenSince = 0;
@@ -225,13 +303,42 @@ document.addEventListener(LEAVING, () => {
 // --- own devices ---
 
 function watchTracks() {
-  for (const track of devices?.stream.getTracks() ?? []) {
-    track.onended = () => {
-      trouble.deviceLost = true;
-      control("restart").hidden = false;
-      nameControls();
-    };
+  if (devices) watch.watch(devices.stream);
+}
+
+watch.addEventListener("interrupted", (event) => hold(/** @type {CustomEvent} */ (event).detail.kind, true));
+watch.addEventListener("resumed", (event) => {
+  hold(/** @type {CustomEvent} */ (event).detail.kind, false);
+  call?.wake();
+  tiles.play();
+});
+watch.addEventListener("lost", (event) => void replaceLost(/** @type {CustomEvent} */ (event).detail.kind));
+watch.addEventListener("changed", (event) => {
+  const { came, gone } = /** @type {CustomEvent} */ (event).detail;
+  const [words_, device] = gone.length ? [words.headset_gone, gone[0]] : [words.headset_came, came[0]];
+  if (devices) tell(words_.replace("{device}", device.label));
+  void more.listDevices();
+});
+
+/** The system took a device, or gave it back. @param {string} kind @param {boolean} taken */
+function hold(kind, taken) {
+  if (kind === "audio" && trouble.isInterrupted !== taken) {
+    trouble.isInterrupted = taken;
+    tellSending();
   }
+  if (kind === "video") trouble.cameraTaken = taken;
+  draw();
+}
+
+/** A device has stopped for good: take what is there now; only when that fails a press is needed. @param {string} kind */
+async function replaceLost(kind) {
+  hold(kind, false);
+  trouble.deviceLost = kind === "audio";
+  tellSending();
+  if (await change((before) => reopen(before.stream, before.facing))) return;
+  trouble.deviceLost = true;
+  control("restart").hidden = false;
+  nameControls();
 }
 
 function showOwn() {
@@ -251,6 +358,7 @@ function isCameraOn() {
 }
 
 function nameControls() {
+  if (devices) more.nameSwap(devices.facing === "user" ? words.use_back : words.use_front);
   control("mute").textContent = trouble.isMuted ? words.unmute : words.mute;
   control("camera").textContent = isCameraOn() ? words.camera_off : words.camera_on;
 }
@@ -258,6 +366,7 @@ function nameControls() {
 function toggleMute() {
   trouble.isMuted = !trouble.isMuted;
   call?.setMuted("audio", trouble.isMuted);
+  tellSending();
   nameControls();
   draw();
 }
@@ -268,10 +377,27 @@ async function toggleCamera() {
   if (lives) {
     call.setMuted("video", isCameraOn());
     showOwn();
+    tellSending();
     return;
   }
   await change((before) => openCamera(before.stream, before.facing));
   call?.setMuted("video", false);
+  showOwn();
+  tellSending();
+}
+
+/** Change between the two sides of a phone, or to a computer's next camera. */
+async function swapCamera() {
+  more.close();
+  if (!devices || !isCameraOn()) return;
+  const facing = devices.facing === "user" ? "environment" : "user";
+  const { facing: before } = devices;
+  devices.facing = facing;
+  const next = await otherCamera(devices.stream);
+  if (!(await change(({ stream }) => openCamera(stream, facing, next))) && devices) {
+    devices.facing = before;
+    await change(({ stream }) => reopen(stream, before)); // the old one stopped first: phones have one camera at a time
+  }
   showOwn();
 }
 
@@ -283,15 +409,16 @@ async function restart() {
 /**
  * Put other devices in place of the present ones, in the call too.
  * @param {(before: import("./phone_check.js").Devices) => Promise<MediaStream>} open
+ * @returns {Promise<boolean>} whether they are there
  */
 async function change(open) {
   const before = devices;
-  if (!before) return;
+  if (!before) return false;
   try {
     const stream = await open(before);
     if (devices !== before) {
       for (const track of stream.getTracks()) track.stop(); // left meanwhile
-      return;
+      return false;
     }
     devices = { ...before, stream };
     await call?.replaceStream(stream);
@@ -299,16 +426,21 @@ async function change(open) {
     trouble.deviceLost = false;
     control("restart").hidden = true;
     watchTracks();
+    tellSending();
     showOwn();
+    return true;
   } catch {
-    say("[data-call-notice]", words.device_problem);
+    tell(words.device_problem);
+    return false;
   }
 }
 
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible" || !devices) return;
   void stayAwake();
-  if (trouble.inCall) play();
+  call?.wake();
+  socket.checkNow();
+  if (trouble.inCall) tiles.play();
 });
 
 // --- the page ---
@@ -324,12 +456,14 @@ function draw() {
   const said = notice(trouble, Date.now(), words);
   say("[data-call-notice]", trouble.inCall ? said : "");
   say("[data-notice]", ["check", "waiting"].includes(section) ? said : "");
+  drawSignal(one(root, "[data-signal]"), trouble.inCall ? link.signal : null, (strength) => words[`signal_${strength}`]);
 }
 
 setInterval(draw, 500);
 
 /** @param {boolean} asking */
 function askToLeave(asking) {
+  more.close();
   one(root, "[data-controls]").hidden = asking;
   one(root, "[data-confirm]").hidden = !asking;
   if (asking) control("stay").focus();
@@ -345,7 +479,12 @@ const deeds = {
   copy: copyLink,
   mute: toggleMute,
   camera: toggleCamera,
-  hear: play,
+  hear: () => tiles.play(),
+  more: () => more.toggle(),
+  swap: swapCamera,
+  sound_only: () => more.toggleSoundOnly(),
+  share: () => more.toggleShare(),
+  float: () => more.float(),
   restart,
   ask_leave: () => askToLeave(true),
   stay: () => {

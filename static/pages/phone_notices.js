@@ -4,6 +4,7 @@
 const LONG_MS = 20_000;
 const FLICKER_MS = 1500;
 const BACK_MS = 4000;
+const NEWS_MS = 6000;
 
 /**
  * @typedef {object} Trouble all times in ms since the epoch, 0 when it is well
@@ -16,6 +17,14 @@ const BACK_MS = 4000;
  * @property {boolean} isMuted
  * @property {boolean} hasMet something of the officer has arrived
  * @property {boolean} deviceLost a camera or microphone stopped by itself
+ * @property {string} rung where our link stands on the relay's ladder
+ * @property {number} climbedAt when the picture came back after the link had been too weak for it
+ * @property {boolean} isInterrupted a phone call or another app has the microphone
+ * @property {boolean} cameraTaken another app has the camera
+ * @property {boolean} soundOnly by the person's own wish
+ * @property {boolean} isSharing
+ * @property {string} news something to say for a moment: a headset came, nothing could be shared
+ * @property {number} newsAt
  */
 
 /**
@@ -34,10 +43,27 @@ export function notice(trouble, now, words) {
     const said = trouble.officerPresent ? words.officer_lost : words.officer_gone;
     return lasting(now - trouble.officerSince, said, said, words.ring);
   }
+  if (trouble.inCall && trouble.rung === "ring") return words.rung_ring;
+  if (trouble.isInterrupted) return words.interrupted;
   if (trouble.deviceLost) return words.device_lost;
   if (trouble.inCall && !trouble.hasMet) return words.connecting;
   if (trouble.mendedAt > 0 && now - trouble.mendedAt < BACK_MS) return words.back;
-  return trouble.inCall && trouble.isMuted ? words.you_are_muted : "";
+  if (trouble.newsAt > 0 && now - trouble.newsAt < NEWS_MS) return trouble.news;
+  return trouble.inCall ? standing(trouble, now, words) : "";
+}
+
+/**
+ * What stays true for a while and disturbs nobody: said one after the other.
+ * @param {Trouble} trouble
+ * @param {number} now
+ * @param {Record<string, string>} words
+ */
+function standing(trouble, now, words) {
+  const weak = { no_picture: words.rung_no_picture, sound_only: words.rung_sound_only }[trouble.rung];
+  const climbed = trouble.climbedAt > 0 && now - trouble.climbedAt < BACK_MS ? words.rung_up : "";
+  const picture = trouble.soundOnly ? words.you_have_sound_only : (weak ?? climbed);
+  const lines = [trouble.isMuted ? words.you_are_muted : "", picture, trouble.cameraTaken ? words.camera_taken : "", trouble.isSharing ? words.you_share : ""];
+  return lines.filter(Boolean).join(" ");
 }
 
 /**

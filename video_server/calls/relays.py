@@ -184,6 +184,11 @@ class Relays:
             client = await self._find_client(appointment_id, epoch)
             await _ask(client.hold(room=appointment_id, epoch=epoch, held=held))
 
+    async def set_audio_only(self, *, appointment_id: str, epoch: int, participant_id: str, on: bool) -> None:
+        """Stop or resume pictures to and from a participant, as they wish. Raises NoRelay, RelayRefused."""
+        client = await self._find_client(appointment_id, epoch)
+        await _ask(client.audio_only(room=appointment_id, epoch=epoch, participant=participant_id, on=on))
+
     async def leave(self, *, appointment_id: str, epoch: int, participant_id: str) -> None:
         """Take a participant out; one that is out already is fine."""
         with suppress(NoRelay, RelayRefused):

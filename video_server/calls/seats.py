@@ -146,7 +146,9 @@ class Seat:
         self._shown: Mapping[str, Any] | None = None
         self._epoch = 0  # of the room we have joined at the relay, 0 when we have not
         self._at_door: bool | None = False  # whether the relay was told that we are admitted; None: not known
-        self._told: tuple[Role, bool] | None = None  # as which role, and whether the room is held, the relay was told
+        self._told: tuple[Role, bool, bool] | None = (
+            None  # what the relay knows: our role, room held, no pictures for us
+        )
         self._is_new = True  # has not looked at the room yet
         self._checking = False  # an echo is running
         self._offers = Allowance(MOST_OFFERS, OFFERS_PER_SECOND)
@@ -373,14 +375,17 @@ class Seat:
                 self._epoch, self._at_door = 0, False
 
     async def _follow_rights(self, view: RoomView, person: Participant) -> None:
-        """Tell the relay what it may forward: of us, by our role, and of the room, nothing while it is held."""
-        if not self._epoch or self._told == (person.role, view.is_held):
+        """Tell the relay what it may forward: of us, by role and wish, and of the room, nothing while it is held."""
+        without_pictures = any(one.audio_only for one in view.sending if one.participant_id == person.id)
+        rights = (person.role, view.is_held, without_pictures)
+        if not self._epoch or self._told == rights:
             return
         place = {"appointment_id": person.appointment_id, "epoch": self._epoch}
         try:
             await self._relays.permit(**place, participant_id=person.id, publish=roles.may_publish(person.role))  # type: ignore[arg-type]
+            await self._relays.set_audio_only(**place, participant_id=person.id, on=without_pictures)  # type: ignore[arg-type]
             await self._relays.hold(**place, held=view.is_held)  # type: ignore[arg-type]
-            self._told = (person.role, view.is_held)
+            self._told = rights
         except (NoRelay, RelayRefused) as refusal:
             log.info("rights_not_told", code=refusal.code)  # we are not there; a fresh offer carries them
 

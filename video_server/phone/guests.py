@@ -13,7 +13,7 @@ from video_server.appointments.model import GuestLinkView, room_closes_at, room_
 from video_server.calls import guests as calls_guests
 from video_server.calls import roles
 from video_server.calls import service as calls
-from video_server.calls.model import Participant, Role, RoomView
+from video_server.calls.model import SLOTS, Participant, Role, RoomView
 from video_server.calls.seats import Seat
 from video_server.core.database import Connection
 from video_server.core.errors import Refusal
@@ -115,7 +115,8 @@ async def show_call(request: web.Request) -> web.Response:
         "socket": str(app.router["guest.socket"].url_for()),
         "home": str(app.router["guest.show"].url_for()),
         "iceServers": [],
-        "slots": views.SLOTS,
+        "slots": SLOTS,
+        "officer": values["officer"]["name"],
         "words": page_words,
         "after": {},
     }

@@ -8,7 +8,7 @@ from pydantic import Field
 from video_server.accounts import service as accounts
 from video_server.appointments.model import room_closes_at, room_opens_at
 from video_server.calls import service as calls
-from video_server.calls.model import Participant, Role, State, Watched
+from video_server.calls.model import SLOTS, Participant, Role, State, Watched
 from video_server.calls.turn import TURN
 from video_server.core import keys
 from video_server.core.database import Connection
@@ -20,8 +20,6 @@ from video_server.statements import service as statements
 from video_server.web import app_keys, forms, pages
 
 routes = web.RouteTableDef()
-
-SLOTS = 4  # people a phone can see at once, negotiated up front
 
 
 class SafeForm(forms.Form):
@@ -152,6 +150,7 @@ async def show_call(request: web.Request) -> web.Response:
         "home": str(request.app.router["phone.show"].url_for()),
         "iceServers": request.app[TURN].ice_servers(user=keys.new_id(), now=request.app[app_keys.CLOCK]()),
         "slots": SLOTS,
+        "officer": values["officer"]["name"],
         "words": page_words,
         "after": words.after(values["officer"]["name"]),
     }

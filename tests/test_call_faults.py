@@ -1,0 +1,246 @@
+"""A call that does not break: what phones, networks and processes do to it, done to two real browsers in one call.
+
+Each test disturbs the call in one way, sees that both sides are told in words, and that it goes on with nobody's press.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from tests.fake_media import BLUE, RED
+from tests.product import Product, until
+from tests.test_journeys import (
+    DESKTOP,
+    PHONE,
+    Booked,
+    book_as_call_handler,
+    both_see_and_hear,
+    end,
+    frozen,
+    headline,
+    hears,
+    launch,
+    meet,
+    nothing_arrives,
+    open_page,
+    pages_kept,
+    sees,
+    sign_in,
+)
+
+FAULTS = """
+(() => {
+  const made = [];
+  const Watched = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Watched {
+    constructor(...given) { super(...given); made.push(this); }
+  };
+  const media = navigator.mediaDevices;
+  const [open, list] = [media.getUserMedia.bind(media), media.enumerateDevices.bind(media)];
+  const faults = (window.faults = {
+    tracks: [], asked: 0, refuses: false, headset: false,
+    get connection() { return made.at(-1); },
+    ufrag() { return /a=ice-ufrag:(\\S+)/.exec(made.at(-1).localDescription.sdp)[1]; },
+    track(kind) { return faults.tracks.filter((one) => one.kind === kind).at(-1); },
+    hasStopped(kind) {
+      const track = faults.track(kind);
+      track.stop();
+      track.dispatchEvent(new Event("ended")); // as when the system takes a device away
+    },
+  });
+  media.getUserMedia = async (wish) => {
+    faults.asked += 1;
+    if (faults.refuses) throw new DOMException("", "NotReadableError");
+    const stream = await open(wish);
+    faults.tracks.push(...stream.getTracks());
+    return stream;
+  };
+  media.enumerateDevices = async () => {
+    const plugged = { kind: "audioinput", deviceId: "h1", groupId: "h", label: "Car headset" };
+    return [...(await list()), ...(faults.headset ? [plugged] : [])];
+  };
+  // the browser's picker of screens cannot be pressed here: what it would hand out is a green canvas
+  media.getDisplayMedia = async () => {
+    const canvas = document.createElement("canvas");
+    canvas.width = 640; canvas.height = 360;
+    const pen = canvas.getContext("2d");
+    let n = 0;
+    setInterval(() => { pen.fillStyle = n++ % 2 ? "#00c800" : "#00d200"; pen.fillRect(0, 0, 640, 360); }, 200);
+    return canvas.captureStream(5);
+  };
+})();
+"""
+GREEN = (0, 205, 0)
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    product = Product(tmp_path_factory.mktemp("faults") / "data").start()
+    yield product
+    product.stop()
+
+
+@pytest.fixture(scope="module")
+def browsers(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, Browser]]:
+    folder = tmp_path_factory.mktemp("media")
+    officer, victim = launch(playwright, folder, "officer", BLUE, 440), launch(playwright, folder, "victim", RED, 880)
+    yield officer, victim
+    officer.close()
+    victim.close()
+
+
+class Call:
+    """Two people in a call, for as long as the module runs."""
+
+    def __init__(self, booth: Page, phone: Page, booked: Booked) -> None:
+        self.booth = booth
+        self.phone = phone
+        self.booked = booked
+
+
+@pytest.fixture(scope="module")
+def call(product: Product, browsers: tuple[Browser, Browser]) -> Iterator[Call]:
+    handler = open_page(browsers[0], **DESKTOP)
+    sign_in(handler, product, "handler")
+    booked = book_as_call_handler(handler, product, "Jo Bloggs")
+    handler.context.close()
+    booth, phone = open_page(browsers[0], **DESKTOP), open_page(browsers[1], **PHONE)
+    for page in (booth, phone):
+        page.context.add_init_script(FAULTS)
+    sign_in(booth, product, "smith")
+    meet(booth, phone, booked)
+    yield Call(booth, phone, booked)
+    assert booth.errors + phone.errors == []
+
+
+def notice(phone: Page, words: str) -> None:
+    expect(phone.locator("[data-call-notice]")).to_contain_text(words)
+
+
+def test_another_network_moves_the_call_to_a_new_path_at_once_and_keeps_the_connection(call):
+    with pages_kept(call.booth, call.phone):
+        before = call.phone.evaluate("[window.first = window.faults.connection, window.faults.ufrag()][1]")
+        call.phone.evaluate("window.dispatchEvent(new Event('online'))")
+        until(lambda: call.phone.evaluate("window.faults.ufrag()") != before, "new credentials for a new path")
+        both_see_and_hear(call.booth, call.phone)
+    assert call.phone.evaluate("window.first === window.faults.connection"), "no fresh connection was needed"
+
+
+def test_a_telephone_call_that_takes_the_microphone_is_told_on_both_sides_and_ends_by_itself(call):
+    call.phone.evaluate("window.faults.track('audio').dispatchEvent(new Event('mute'))")
+    notice(call.phone, "A phone call or another app is using your microphone.")
+    headline(call.booth, "Jo Bloggs cannot be heard")
+    headline(call.booth, "a phone call or another app has the microphone")
+    call.phone.evaluate("window.faults.track('audio').dispatchEvent(new Event('unmute'))")
+    headline(call.booth, "Connected with Jo Bloggs")
+    expect(call.phone.locator("[data-call-notice]")).not_to_contain_text("A phone call")
+
+
+@pytest.mark.parametrize("kind", ["video", "audio"])
+def test_a_device_that_stops_is_opened_again_without_a_press(call, kind):
+    with pages_kept(call.booth, call.phone):
+        call.phone.evaluate("kind => window.faults.hasStopped(kind)", kind)
+        until(
+            lambda: call.phone.evaluate("kind => window.faults.track(kind).readyState", kind) == "live", "a new track"
+        )
+        both_see_and_hear(call.booth, call.phone)
+        headline(call.booth, "Connected with Jo Bloggs")
+
+
+def test_a_device_that_cannot_be_opened_again_is_told_and_comes_back_by_a_press(call):
+    call.phone.evaluate("window.faults.refuses = true; window.faults.hasStopped('audio')")
+    notice(call.phone, "Your camera or microphone has stopped.")
+    headline(call.booth, "their microphone has stopped")
+    call.phone.evaluate("window.faults.refuses = false")
+    call.phone.get_by_role("button", name="Turn on again").click()
+    both_see_and_hear(call.booth, call.phone)
+    headline(call.booth, "Connected with Jo Bloggs")
+
+
+def test_a_headset_that_comes_and_goes_is_said_and_the_sound_goes_on(call):
+    for plugged, words in (("true", "Car headset is connected."), ("false", "Car headset is gone.")):
+        call.phone.evaluate(
+            f"window.faults.headset = {plugged}; navigator.mediaDevices.dispatchEvent(new Event('devicechange'))"
+        )
+        notice(call.phone, words)
+    hears(call.booth, "#remotes video")
+
+
+def test_each_side_is_told_what_the_other_sends(call):
+    call.phone.get_by_role("button", name="Mute").click()
+    expect(call.booth.locator("#remotes")).to_contain_text("Jo Bloggs is muted.")
+    notice(call.phone, "You are muted.")
+    call.phone.get_by_role("button", name="Unmute").click()
+    expect(call.booth.locator("#remotes")).not_to_contain_text("muted")
+
+    call.booth.get_by_role("button", name="Camera off").click()
+    expect(call.phone.locator("[data-tiles]")).to_contain_text("has the camera off.")
+    sees(call.phone, "[data-remote]", (43, 66, 87))  # a plain picture, and it goes on being sent
+    call.booth.get_by_role("button", name="Camera on").click()
+    sees(call.phone, "[data-remote]", BLUE)
+
+
+def test_sound_only_stops_pictures_both_ways_and_comes_back(call):
+    call.phone.get_by_role("button", name="More").click()
+    call.phone.get_by_role("button", name="Sound only").click()
+    notice(call.phone, "Sound only: you see nobody and nobody sees you.")
+    expect(call.booth.locator("#remotes")).to_contain_text("Jo Bloggs has sound only.")
+    until(lambda: nothing_arrives(call.phone), "the end of the pictures on the phone")
+    until(lambda: nothing_arrives(call.booth), "the end of the pictures in the booth")
+    hears(call.booth, "#remotes video")
+    hears(call.phone, "[data-remote]")
+    call.phone.get_by_role("button", name="More").click()
+    call.phone.get_by_role("button", name="Pictures on again").click()
+    both_see_and_hear(call.booth, call.phone)
+
+
+def test_a_screen_is_shown_large_beside_the_face_and_goes_when_it_ends(call):
+    connection = call.booth.evaluate("(window.before = window.faults.connection, true)")
+    call.booth.get_by_role("button", name="Show a screen").click()
+    sees(call.phone, ".app-tile--screen video", GREEN)
+    expect(call.phone.locator(".app-tile--screen")).to_have_class(re.compile("app-tile--large"))
+    sees(call.phone, ".app-tile:not(.app-tile--large) video", BLUE)
+    call.booth.get_by_role("button", name="Stop showing the screen").click()
+    expect(call.phone.locator(".app-tile--screen")).to_have_count(0)
+    sees(call.phone, ".app-tile--large video", BLUE)
+    assert connection
+    assert call.booth.evaluate("window.before === window.faults.connection"), "nothing was negotiated anew"
+
+
+def test_relay_and_web_killed_together_bring_back_the_same_room_without_a_press(product, call):
+    with pages_kept(call.booth, call.phone):
+        product.kill_together("relay", "web")
+        both_see_and_hear(call.booth, call.phone)
+        headline(call.booth, "Connected with Jo Bloggs")
+
+
+def test_a_locked_screen_is_a_gap_with_its_reason_in_the_record(call, browsers):
+    with frozen(browsers[1]):
+        headline(call.booth, "Jo Bloggs lost the connection")
+        expect(call.booth.locator("#headline-more")).to_contain_text(re.compile(r"\b([5-9]|\d\d) s ago"))
+    both_see_and_hear(call.booth, call.phone)
+    expect(call.booth.locator(".app-wait__gap")).to_contain_text("screen was locked")
+
+
+def test_the_link_is_shown_in_words_and_kept_with_the_appointment(product, call):
+    expect(call.phone.locator("[data-signal]")).to_contain_text("Connection:")
+    expect(call.booth.locator(".app-wait__signal")).to_contain_text("Connection")
+    call.booth.locator("#graph-part summary").click()
+    expect(call.booth.get_by_role("img", name=re.compile(r"Sends [\d.]+ Mbit"))).to_be_visible()
+    for event in ("mute", "unmute"):
+        call.phone.evaluate("name => window.faults.track('audio').dispatchEvent(new Event(name))", event)
+        expect(call.booth.locator(".app-wait__gap")).to_contain_text("has the microphone")
+    end(call.booth, "Seen")
+    expect(call.booth.locator("main")).to_contain_text("A phone call or another app had the microphone")
+    expect(call.booth.locator("main")).to_contain_text("There and back")
+    figures = product.read("/metrics")
+    assert re.search(r'^call_packet_loss_ratio_count\{direction="up"\} [1-9]', figures, re.MULTILINE)
+    assert re.search(r'^call_rung_seconds_total\{rung="full"\} [1-9]', figures, re.MULTILINE)
