@@ -51,20 +51,32 @@ class FarEnd:
                 [*prefix, "tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", f"{kilobits}kbit",
                  "burst", "3000", "latency", "300ms"], check=True,
             )  # fmt: skip
+        # Dropped where they arrive: whose own machine drops what it sends is told so, and a network tells nobody.
         if loss:
-            for chain in ("INPUT", "OUTPUT"):
+            for prefix, device in (((), "video-here"), (("ip", "netns", "exec", self.name), "video-there")):
                 subprocess.run(
-                    ["ip", "netns", "exec", self.name, "iptables", "-A", chain, "-p", "udp", "-m", "statistic",
-                     "--mode", "random", "--probability", str(loss), "-j", "DROP"], check=True,
+                    [*prefix, "iptables", "-t", "mangle", "-A", "PREROUTING", "-i", device, "-p", "udp", "-m",
+                     "statistic", "--mode", "random", "--probability", str(loss), "-j", "DROP"], check=True,
                 )  # fmt: skip
 
     def open_up(self) -> None:
         """Take all limits away."""
         for prefix, device in (((), "video-here"), (("ip", "netns", "exec", self.name), "video-there")):
             subprocess.run([*prefix, "tc", "qdisc", "delete", "dev", device, "root"], check=True)
-        subprocess.run(["ip", "netns", "exec", self.name, "iptables", "-F"], check=True)
+        subprocess.run(["ip", "netns", "exec", self.name, "iptables", "-t", "mangle", "-F"], check=True)
+        self._lose_nothing_here()
+
+    def _lose_nothing_here(self) -> None:
+        """Take away our own rules of this machine, and no others."""
+        rules = subprocess.run(
+            ["iptables", "-t", "mangle", "-S", "PREROUTING"], capture_output=True, text=True, check=True
+        )
+        for rule in rules.stdout.splitlines():
+            if "-i video-here" in rule:
+                subprocess.run(["iptables", "-t", "mangle", *rule.replace("-A", "-D", 1).split()], check=True)
 
     def close(self) -> None:
         """Remove cable and namespace, also those that a test which was killed left behind."""
+        self._lose_nothing_here()
         subprocess.run(["ip", "link", "delete", "video-here"], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "delete", self.name], capture_output=True, check=False)
