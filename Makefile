@@ -17,7 +17,7 @@ TLS ?=
 DATA ?= data
 WORKERS ?= 2
 
-.PHONY: screenshots migration evidence-migration run test check bench bench-relay lock format clean setup setup-dev words readme
+.PHONY: screenshots migration evidence-migration run test check bench bench-relay bench-ledger lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -32,7 +32,10 @@ check: setup-dev
 	$(BIN)/mypy
 	npm run --silent check
 
-bench: bench-relay
+bench: bench-relay bench-ledger
+
+bench-ledger: setup-dev
+	$(BIN)/python -m tests.bench.ledger
 
 bench-relay: setup-dev
 	$(BIN)/python -m tests.bench.relay
