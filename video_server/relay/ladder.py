@@ -41,7 +41,9 @@ _CONGESTED = 0.85
 _LOSSY = 0.15
 _HEAVY = 0.25
 _CLEAN = 0.13
-_DEAF = 0.5
+_DEAF = 0.6
+"""Sound with its redundancy is still understood at half."""
+
 _QUIET_SECONDS = 10.0
 _FALL_SECONDS = {Rung.NO_PICTURE: 2.0, Rung.SOUND_ONLY: 3.0, Rung.RING: 6.0}
 _PATIENCE_SECONDS = 10.0
