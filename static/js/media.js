@@ -36,6 +36,7 @@ export class Call extends EventTarget {
     this.iceServers = iceServers;
     this.slotCount = slots;
     this.isEcho = false;
+    this.isHeld = false; // the call is paused: nothing comes, and nothing is broken
     this.isOver = false;
     this.breaks = new Breaks(socket);
     this.isMending = false;
@@ -275,6 +276,7 @@ export class Call extends EventTarget {
     }
     if (slept && !this.isEcho) this.breaks.note(this.lookedAt, now, "asleep");
     this.lookedAt = now;
+    if (this.isHeld && connection.connectionState === "connected" && this.packetsAt > 0) this.packetsAt = now; // silent on purpose
     const flows = this.packetsAt > 0 && now - this.packetsAt < SILENT_MS;
     if (flows && this.breaks.isOpen && !this.isMending) this.setWhole();
     if (!flows && this.packetsAt > 0 && !this.isMending) this.mend(false);

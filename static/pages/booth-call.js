@@ -82,6 +82,7 @@ socket.addEventListener("state", (event) => {
   drawStage();
   drawing.draw(room);
   people.follow(room);
+  if (call) call.isHeld = room.held;
   drawRing();
   statement.follow(room.statement);
   evidence.follow(room);

@@ -158,6 +158,7 @@ function showRoom(state) {
   statement?.follow(trouble.inCall ? state.statement : null);
   if (trouble.inCall) evidence?.follow(state.evidence);
   if (trouble.inCall) others.follow(state);
+  if (call) call.isHeld = state.held;
   show(trouble.inCall ? "call" : "waiting");
   if (!trouble.inCall) return;
   const self = (state.people ?? []).find((/** @type {any} */ person) => person.is_self);
