@@ -3,6 +3,7 @@
 #   make test     the whole suite, browser journeys included (WORKERS= how many processes share it)
 #   make check    format, lint, types (Python and JavaScript)
 #   make bench    figures (tests/bench/RESULTS.md); make bench-relay only the relay's, QUICK=1 for a short look
+#   make soak     a relay at a high packet rate for an hour (SOAK_SECONDS=3600)
 #   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
 #   make readme   write the README's tables anew from the code
 #   make lock     write the lock files anew after changing pyproject.toml or package.json
@@ -17,7 +18,7 @@ TLS ?=
 DATA ?= data
 WORKERS ?= 2
 
-.PHONY: screenshots migration evidence-migration run test check bench bench-relay bench-ledger lock format clean setup setup-dev words readme
+.PHONY: screenshots migration evidence-migration run test check bench bench-relay bench-ledger soak lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -39,6 +40,9 @@ bench-ledger: setup-dev
 
 bench-relay: setup-dev
 	$(BIN)/python -m tests.bench.relay
+
+soak: setup-dev
+	$(BIN)/python -m tests.bench.soak
 
 format: setup-dev
 	$(BIN)/ruff format .

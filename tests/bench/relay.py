@@ -32,6 +32,7 @@ from tests.bench.figures import (
 from tests.bench.floor import Floor
 from tests.bench.generator import Generator, Result, take_precedence
 from tests.bench.janus import JanusProcess
+from tests.bench.memory import read_own_mb
 from tests.bench.relayed import OurRelay
 from video_server.relay.transport import find_own_addresses
 
@@ -202,11 +203,11 @@ async def measure_joins(host: str, shape: Shape) -> dict[str, float]:
     """Return what calls under way feel while people join theirs, how fast joins are answered, and memory."""
     async with running(lambda folder: OurRelay(folder, host=host, core=SERVER_CORE)) as server:
         assert isinstance(server, OurRelay)
-        empty = read_resident_mb(server.pid)
+        empty = read_own_mb(server.pid)
         load = Load(server, 2)
         await load.grow(CALLS)
         await load.generator.run(FILL_SECONDS)
-        full = read_resident_mb(server.pid)
+        full = read_own_mb(server.pid)
         server.answer_seconds.clear()
         run = asyncio.create_task(load.generator.run(shape.join_seconds))
         joined: list[Caller] = []
@@ -228,12 +229,6 @@ async def measure_joins(host: str, shape: Shape) -> dict[str, float]:
             "answer_ms": 1000 * statistics.median(server.answer_seconds),
             "call_memory_mb": (full - empty) / CALLS,
         }
-
-
-def read_resident_mb(pid: int) -> float:
-    """Return the memory that is a process' own."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_")) / 1024
 
 
 async def run(shape: Shape, host: str) -> dict[str, list[float]]:

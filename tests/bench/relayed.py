@@ -22,16 +22,17 @@ def render_offer(caller: Caller) -> str:
 
 
 class OurRelay:
-    """A relay process on one core."""
+    """A relay process, on one core where a number is given."""
 
     name = "relay"
 
-    def __init__(self, folder: Path, *, host: str, core: int) -> None:
+    def __init__(self, folder: Path, *, host: str, core: int | None) -> None:
         """Start."""
         self.host = host
         self._relay = RelayProcess(folder)
         self.pid = self._relay.process.pid
-        os.sched_setaffinity(self.pid, {core})
+        if core is not None:
+            os.sched_setaffinity(self.pid, {core})
         self._rooms = 0
         self.answer_seconds: list[float] = []
         self.events: list[RelayEvent] = []
