@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tests.relay.harness import PageServer
 
 TIMES = 1 if os.environ.get("QUICK") else 3
 RAMP_BITS = 1_500_000
+PATIENCE_SECONDS = 30.0
 _CANDIDATE = re.compile(r"(a=candidate:\S+ 1 udp \d+ \S+) (\d+)", re.IGNORECASE)
 
 FIRST_FRAME = "slots => new Promise((done) => { const look = () => { const seen = slots.map((n) => marks['frame' + n]);"
@@ -133,13 +134,14 @@ async def measure_pages() -> dict[str, list[float]]:
                     await _open(stage, name, wide=name in "ab")
                 await stage.join("a", room=room)
                 await stage.join("b", room=room)
-                found["join_ms"].append(await stage.pages["b"].evaluate(FIRST_FRAME, [0]))
-                found["ramp_ms"].append(await stage.pages["b"].evaluate(SEND_RATE, RAMP_BITS))
+                found["join_ms"].append(await _ask(stage, "b", FIRST_FRAME, [0]))
+                with suppress(TimeoutError):  # a machine too slow to encode so much never sends it
+                    found["ramp_ms"].append(await _ask(stage, "b", SEND_RATE, RAMP_BITS))
                 for name in "cd":
                     await stage.join(name, room=room)
-                    await stage.pages[name].evaluate(FIRST_FRAME, [0, 1])
+                    await _ask(stage, name, FIRST_FRAME, [0, 1])
                 await stage.join("e", room=room)
-                found["fifth_join_ms"].append(await stage.pages["e"].evaluate(FIRST_FRAME, [0, 1, 2, 3]))
+                found["fifth_join_ms"].append(await _ask(stage, "e", FIRST_FRAME, [0, 1, 2, 3]))
                 await _close(stage)
             for number in range(TIMES):
                 detour = Detour(("127.0.0.1", port))
@@ -149,7 +151,7 @@ async def measure_pages() -> dict[str, list[float]]:
                     await stage.join(name, room=f"detour{number}")
                 await stage.decodes("a", 0)
                 detour.cut()
-                restarted = asyncio.gather(*(stage.pages[name].evaluate(RESTART) for name in "ab"))
+                restarted = asyncio.gather(*(_ask(stage, name, RESTART) for name in "ab"))
                 found["ice_restart_ms"].append(max(await restarted))
                 await _close(stage)
                 detour.close()
@@ -159,6 +161,11 @@ async def measure_pages() -> dict[str, list[float]]:
             await server.stop()
             stage.relay.close()
     return found
+
+
+async def _ask(stage: Any, name: str, script: str, argument: Any = None) -> float:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return float(await stage.pages[name].evaluate(script, argument))
 
 
 async def _open(stage: Any, name: str, *, wide: bool) -> None:
@@ -237,7 +244,7 @@ def main() -> int:
         print(MissingTool("Chromium", "chromium"), file=sys.stderr)
         return 2
     found = asyncio.run(measure_pages()) | measure_kills()
-    medians = {name: round(statistics.median(values)) for name, values in found.items()}
+    medians = {name: round(statistics.median(values)) for name, values in found.items() if values}
     print(f"  chromium: {medians}", file=sys.stderr)
     print(json.dumps(found))
     return 0

@@ -296,7 +296,7 @@ def main() -> int:
         return NOT_INSTALLED
     measured |= seen
     say("")
-    say(render_table(measured, {} if seen else dict.fromkeys(BROWSER_FIGURES, "no Chromium")))
+    say(render_table(measured, dict.fromkeys(BROWSER_FIGURES, "not reached in time" if seen else "no Chromium")))
     say(render_json(measured))
     return 0
 
