@@ -94,6 +94,12 @@ class KeyReused(Refusal):
     title = "This Idempotency-Key was used for something else. Use a new one."
 
 
+class Arrived(Refusal):
+    code = "arrived"
+    status = 409
+    title = "Every byte has arrived, so this is evidence now. Its sender cannot take it back."
+
+
 class WrongOffset(Refusal):
     code = "wrong_offset"
     status = 409
@@ -109,7 +115,7 @@ class Quarantined(Refusal):
 class UploadClosed(Refusal):
     code = "upload_closed"
     status = 410
-    title = "This upload was refused or has expired. Ask for a new one."
+    title = "This upload was refused, given up, or has expired. Ask for a new one."
 
 
 class WrongVersion(Refusal):
@@ -152,6 +158,12 @@ class Locked(Refusal):
     code = "locked"
     status = 423
     title = "Another connection is writing this upload. It was asked to let go: try again in a moment."
+
+
+class ChecksumMismatch(Refusal):
+    code = "checksum_mismatch"
+    status = 460
+    title = "What arrived does not have the announced checksum. Nothing of it was kept: send it again."
 
 
 class TooMany(Refusal):

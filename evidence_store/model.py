@@ -21,6 +21,11 @@ class UploadState(StrEnum):
     SEALED = "sealed"
     REFUSED = "refused"
     EXPIRED = "expired"
+    TERMINATED = "terminated"
+
+
+CLOSED = frozenset({UploadState.REFUSED, UploadState.EXPIRED, UploadState.TERMINATED})
+"""How an upload ends that becomes no object."""
 
 
 class ObjectState(StrEnum):
@@ -44,6 +49,8 @@ class Action(StrEnum):
 
     UPLOAD_OPENED = "upload opened"
     UPLOAD_EXPIRED = "upload expired"
+    UPLOAD_TERMINATED = "upload terminated"
+    """Given up by its sender before the last byte."""
     RECEIVED = "received"
     QUARANTINED = "quarantined"
     REFUSED = "refused"

@@ -43,15 +43,19 @@ _PUT_HEADERS = [
 ]
 
 
+_CHECKSUM = _in_header("Upload-Checksum", required=False, description="`sha1` or `sha256`, a space, base64")
+_PIECE = {"application/offset+octet-stream": _BYTES["application/octet-stream"]}
 _OPTIONS = _operation("Say what is spoken", "public", {"204": _says("tus version, extensions, limit")})
 _PATHS: dict[str, dict[str, Any]] = {
     "/evidence/files/": {
         "options": _OPTIONS,
         "post": _operation(
-            "Open an upload (tus creation)",
+            "Open an upload, perhaps with its first bytes (tus creation, creation-with-upload)",
             "grant",
-            {"201": _says("Location and Upload-Bearer in the headers")},
-            parameters=[_TUS, _in_header("Upload-Length"), _in_header("Upload-Metadata", required=False)],
+            {"201": _says("Location, Upload-Bearer, Upload-Offset and Upload-Expires in the headers")},
+            parameters=[_TUS, _in_header("Upload-Length"), _in_header("Upload-Metadata", required=False), _CHECKSUM],
+            body=_PIECE,
+            body_required=False,
         ),
     },
     "/evidence/files/{id}": {
@@ -60,9 +64,21 @@ _PATHS: dict[str, dict[str, Any]] = {
         "patch": _operation(
             "Send the next bytes",
             "bearer",
-            {"204": _says("Upload-Offset; every byte before it is durable")},
-            parameters=[_ID, _TUS, _in_header("Upload-Offset")],
-            body={"application/offset+octet-stream": _BYTES["application/octet-stream"]},
+            {"204": _says("Upload-Offset; every byte before it is durable"), "460": _says("Another checksum")},
+            parameters=[_ID, _TUS, _in_header("Upload-Offset"), _CHECKSUM],
+            body=_PIECE,
+        ),
+        "delete": _operation(
+            "Give up an unfinished upload (tus termination)",
+            "bearer",
+            {"204": _says("Its bytes and key are destroyed"), "409": _says("Every byte has arrived: it stays")},
+            parameters=[_ID, _TUS],
+        ),
+        "post": _operation(
+            "PATCH or DELETE, for networks that let only POST through",
+            "bearer",
+            {"204": _says("As they answer")},
+            parameters=[_ID, _TUS, _in_header("X-HTTP-Method-Override", description="PATCH or DELETE")],
         ),
     },
     "/evidence/files/{id}/bearer": {

@@ -48,6 +48,7 @@ def operation(
     *,
     parameters: list[dict[str, Any]] | None = None,
     body: dict[str, Any] | None = None,
+    body_required: bool = True,
 ) -> dict[str, Any]:
     """Return one method of a path; `guard` is what `access.guard_of` says of its handler."""
     problem = {
@@ -60,5 +61,5 @@ def operation(
     if parameters:
         found["parameters"] = parameters
     if body:
-        found["requestBody"] = {"required": True, "content": body}
+        found["requestBody"] = {"required": body_required, "content": body}
     return found

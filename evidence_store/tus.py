@@ -1,4 +1,4 @@
-"""tus 1.0.0, core and creation: the protocol's decisions, pure (tus.io/protocols/resumable-upload).
+"""tus 1.0.0, core and extensions: the protocol's decisions, pure (tus.io/protocols/resumable-upload).
 
 Headers in, values or refusals out; no bytes, files or sockets here.
 """
@@ -6,12 +6,17 @@ Headers in, values or refusals out; no bytes, files or sockets here.
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 
 from evidence_store.errors import BadRequest, TooLarge, UploadClosed, WrongContentType, WrongOffset, WrongVersion
-from evidence_store.model import Upload, UploadState
+from evidence_store.model import CLOSED, Upload, UploadState
+from evidence_store.sealing import trial
 
 VERSION = "1.0.0"
-EXTENSIONS = "creation"
+EXTENSIONS = "creation,creation-with-upload,expiration,checksum,termination"
+CHECKSUMS = ",".join(trial.ALGORITHMS)
 CONTENT_TYPE = "application/offset+octet-stream"
 _MAX_METADATA_CHARS = 4096
 _MAX_DIGITS = 19
@@ -52,6 +57,57 @@ def parse_metadata(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def format_metadata(upload: Upload) -> str:
+    """Return Upload-Metadata as it is kept: the name fit to be shown, and the type that holds."""
+    pairs = {"filename": upload.filename, "filetype": upload.media_type}
+    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in pairs.items())
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What the sender says the bytes of one request come to."""
+
+    algorithm: str
+    digest: bytes
+
+
+def parse_checksum(headers: Mapping[str, str]) -> Checksum | None:
+    """Return Upload-Checksum, `algorithm base64(digest)`; None when there is none. Raises BadRequest."""
+    text = headers.get("Upload-Checksum")
+    if text is None:
+        return None
+    algorithm, _, encoded = text.strip().partition(" ")
+    if algorithm not in trial.ALGORITHMS:
+        raise BadRequest(f"Upload-Checksum: the algorithms known here are {CHECKSUMS}.")
+    try:
+        digest = base64.b64decode(encoded.strip(), validate=True)
+    except binascii.Error:
+        digest = b""
+    if len(digest) != trial.digest_bytes(algorithm):
+        raise BadRequest(f"Upload-Checksum: the value is not base64 of a digest by {algorithm}.")
+    return Checksum(algorithm, digest)
+
+
+def format_expires(upload: Upload, *, abandoned_days: float) -> str | None:
+    """Return Upload-Expires, the moment at which an unfinished upload is dropped; None when it will not be."""
+    if upload.state is not UploadState.OPEN or upload.offset == upload.length:
+        return None
+    return format_datetime(expires_at(upload, abandoned_days=abandoned_days), usegmt=True)
+
+
+def expires_at(upload: Upload, *, abandoned_days: float) -> datetime:
+    """Return when an unfinished upload ends that no byte comes for, in whole seconds."""
+    return (upload.touched_at + timedelta(days=abandoned_days)).replace(microsecond=0)
+
+
+def check_body(headers: Mapping[str, str], *, length: int, body_bytes: int | None) -> None:
+    """Pass when a creation may carry these bytes. Raises WrongContentType or TooLarge."""
+    if headers.get("Content-Type", "").strip().lower() != CONTENT_TYPE:
+        raise WrongContentType
+    if body_bytes is not None and body_bytes > length:
+        raise TooLarge(f"The upload was announced with {length} bytes.")
+
+
 def parse_patch(headers: Mapping[str, str]) -> int:
     """Return the offset a PATCH begins at. Raises WrongContentType or BadRequest."""
     if headers.get("Content-Type", "").strip().lower() != CONTENT_TYPE:
@@ -66,7 +122,7 @@ def check_patch(upload: Upload, *, offset: int, stands_at: int, body_bytes: int 
 
     Raises UploadClosed, WrongOffset, or TooLarge when they would reach beyond the announced length.
     """
-    if upload.state in {UploadState.REFUSED, UploadState.EXPIRED}:
+    if upload.state in CLOSED:
         raise UploadClosed
     if offset != stands_at:
         raise WrongOffset(f"The upload stands at {stands_at}.")

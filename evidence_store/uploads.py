@@ -18,6 +18,8 @@ from aiohttp import StreamReader
 from evidence_store import clock, kinds, objects, storage, tus
 from evidence_store.backend import Busy, Lock, write_whole
 from evidence_store.errors import (
+    Arrived,
+    ChecksumMismatch,
     Conflict,
     Damaged,
     DamagedHere,
@@ -34,7 +36,16 @@ from evidence_store.errors import (
 from evidence_store.grants import Grant
 from evidence_store.intake import End, take
 from evidence_store.log import get_logger
-from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject, Upload, UploadState, clean_filename
+from evidence_store.model import (
+    CLOSED,
+    Action,
+    ClientDigest,
+    ObjectState,
+    StoredObject,
+    Upload,
+    UploadState,
+    clean_filename,
+)
 from evidence_store.sealing import floe, signing
 from evidence_store.sealing.files import create_secret, destroy_secret
 from evidence_store.sealing.incoming import Incoming, find_offset
@@ -129,7 +140,7 @@ class Uploads:
     async def stand(self, upload_id: str) -> Upload:
         """Return the upload with the offset that is durable now, asking a stale writer to let go. Raises Locked."""
         upload = await self.get(upload_id)
-        if upload.state in {UploadState.REFUSED, UploadState.EXPIRED}:
+        if upload.state in CLOSED:
             raise UploadClosed
         if upload.state is UploadState.SEALED or upload.offset == upload.length:
             return replace(upload, offset=upload.length)
@@ -139,9 +150,7 @@ class Uploads:
             if upload.state is not UploadState.OPEN:
                 return upload
             offset = await self._guarded(upload, self._store.run(self._find_offset, upload))
-            if offset > upload.offset:
-                await self._advance(upload, offset)
-            return replace(upload, offset=max(offset, upload.offset))
+            return await self._advance(upload, offset) if offset > upload.offset else upload
         finally:
             lock.release()
 
@@ -152,15 +161,28 @@ class Uploads:
             raise Damaged(f"open upload: only {found} of {upload.offset} acknowledged bytes are sound")
         return found
 
-    async def append(self, upload_id: str, *, offset: int, body_bytes: int | None, stream: StreamReader) -> Upload:
+    async def append(
+        self,
+        upload_id: str,
+        *,
+        offset: int,
+        body_bytes: int | None,
+        stream: StreamReader,
+        checksum: tus.Checksum | None = None,
+        whole: bool = False,
+    ) -> Upload:
         """Take one PATCH. What came in before a broken connection is kept and acknowledged by the next HEAD.
 
-        Raises WrongOffset, TooLarge, UploadClosed, WrongKind, Locked (also for the writer that was asked to let go).
+        checksum   what the sender says these bytes come to: all of them are kept, or none
+        whole      keep all or none also without a checksum (a creation's bytes: their sender knows no address yet)
+        Raises     WrongOffset, TooLarge, UploadClosed, WrongKind, ChecksumMismatch, Locked (also for the writer that
+                   was asked to let go)
         """
         async with self._writing(upload_id) as (upload, session):
             incoming = session.incoming
             tus.check_patch(upload, offset=offset, stands_at=incoming.offset, body_bytes=body_bytes)
-            media_type = upload.media_type
+            on_trial = (whole or checksum is not None) and not incoming.finished
+            media_type, heads = upload.media_type, list[bytes]()
 
             def check_head(head: bytes) -> None:
                 nonlocal media_type
@@ -170,38 +192,72 @@ class Uploads:
                 await self._advance(upload, durable, media_type=media_type)
 
             try:
+                if on_trial:
+                    await self._store.run(incoming.start_trial, checksum.algorithm if checksum is not None else None)
                 end = await take(
-                    self._store, stream, incoming, length=upload.length, exact=True, check_head=check_head,
-                    is_wanted=lambda: self._store.backend.is_wanted(upload_id), on_checkpoint=on_checkpoint,
+                    self._store, stream, incoming, length=upload.length, exact=True,
+                    check_head=heads.append if on_trial else check_head,  # garbled bytes are no reason to refuse a file
+                    is_wanted=lambda: self._store.backend.is_wanted(upload_id),
+                    on_checkpoint=None if on_trial else on_checkpoint,
                 )  # fmt: skip
+                kept = not on_trial or await self._end_trial(incoming, end, checksum)
+                for head in heads if kept else []:
+                    check_head(head)
             except WrongKind as refusal:
                 self._forget(upload_id)
                 await self._refuse(upload, refusal)
                 raise
-            upload = await self._make_durable(upload, incoming, media_type)
+            if kept:
+                upload = await self._make_durable(upload, incoming, media_type)
         if end is End.BEYOND:
             raise TooLarge(f"The upload was announced with {upload.length} bytes.")
         if end is End.WANTED:
             raise Locked
+        if checksum is not None and not kept:
+            raise ChecksumMismatch
         return upload
+
+    async def _end_trial(self, incoming: Incoming, end: End, checksum: tus.Checksum | None) -> bool:
+        expected = checksum.digest if checksum is not None else b""
+        return await self._store.run(incoming.end_trial, whole=end is End.DONE, expected=expected)
 
     async def _make_durable(self, upload: Upload, incoming: Incoming, media_type: str) -> Upload:
         if incoming.offset == upload.length:
             sha256 = await self._store.run(incoming.finish)
-            await self._advance(upload, upload.length, sha256=sha256, media_type=media_type)
             self._forget(upload.id)
-            return replace(upload, offset=upload.length, sha256=sha256)
+            return await self._advance(upload, upload.length, sha256=sha256, media_type=media_type)
         offset = await self._store.run(incoming.checkpoint)
-        await self._advance(upload, offset, media_type=media_type)
-        return replace(upload, offset=offset)
+        return await self._advance(upload, offset, media_type=media_type)
 
     async def _advance(
         self, upload: Upload, offset: int, *, sha256: str | None = None, media_type: str | None = None
-    ) -> None:
+    ) -> Upload:
+        now = self._store.clock()
         async with self._store.database.begin() as db:
-            await storage.advance_upload(
-                db, upload.id, offset=offset, sha256=sha256, media_type=media_type, now=self._store.clock()
-            )
+            await storage.advance_upload(db, upload.id, offset=offset, sha256=sha256, media_type=media_type, now=now)
+        return replace(
+            upload, offset=offset, sha256=sha256 or upload.sha256, media_type=media_type or upload.media_type,
+            touched_at=now,
+        )  # fmt: skip
+
+    async def terminate(self, upload_id: str) -> None:
+        """Give up an upload at its sender's wish, asking a running writer to let go; its bytes and key are destroyed.
+
+        Raises UploadClosed, Locked; Arrived when every byte is there: from then on only a disposal removes it.
+        """
+        if (await self.get(upload_id)).state in CLOSED:
+            raise UploadClosed
+        lock = await self._lock(upload_id)
+        try:
+            upload = await self.get(upload_id)
+            if upload.state is UploadState.SEALED or upload.offset == upload.length:
+                raise Arrived
+            if not await self._end(
+                upload, UploadState.TERMINATED, Action.UPLOAD_TERMINATED, f"upload:{upload.reference}"
+            ):
+                raise UploadClosed
+        finally:
+            lock.release()
 
     async def give_digest(self, upload_id: str, sha256: str | None) -> StoredObject:
         """Compare with the sender's digest (None: it gave none) and seal; a difference quarantines, never drops.
@@ -261,16 +317,21 @@ class Uploads:
     async def _expire(self, upload: Upload) -> None:
         lock = await self._lock(upload.id)
         try:
-            async with self._store.database.begin() as db:
-                if not await storage.close_upload(db, upload.id, UploadState.EXPIRED, now=self._store.clock()):
-                    return
-                await self._store.record(
-                    db, actor="system:sweeper", action=Action.UPLOAD_EXPIRED, object_id=upload.id,
-                    incident=upload.incident, received_bytes=upload.offset, length=upload.length,
-                )  # fmt: skip
-            await self._drop(upload.id)
+            await self._end(upload, UploadState.EXPIRED, Action.UPLOAD_EXPIRED, "system:sweeper")
         finally:
             lock.release()
+
+    async def _end(self, upload: Upload, state: UploadState, action: Action, actor: str) -> bool:
+        """Close an unfinished upload, with its line in the ledger, and drop it; False when it was not open any more."""
+        async with self._store.database.begin() as db:
+            if not await storage.close_upload(db, upload.id, state, now=self._store.clock()):
+                return False
+            await self._store.record(
+                db, actor=actor, action=action, object_id=upload.id, incident=upload.incident,
+                received_bytes=upload.offset, length=upload.length,
+            )  # fmt: skip
+        await self._drop(upload.id)
+        return True
 
     async def _refuse(self, upload: Upload, refusal: WrongKind) -> None:
         async with self._store.database.begin() as db:
@@ -312,7 +373,7 @@ class Uploads:
     async def _writing(self, upload_id: str) -> AsyncIterator[tuple[Upload, _Session]]:
         """Hold the lock with the upload as it stands. A fault inside forgets what is in memory: disk is the truth."""
         upload = await self.get(upload_id)
-        if upload.state in {UploadState.REFUSED, UploadState.EXPIRED, UploadState.SEALED}:
+        if upload.state is not UploadState.OPEN:
             raise UploadClosed
         lock = await self._lock(upload_id)
         try:

@@ -1,4 +1,4 @@
-"""Uploads over HTTP: tus 1.0.0 with creation, the bearer's renewal, and the digest at the end."""
+"""Uploads over HTTP: tus 1.0.0 with its extensions, the bearer's renewal, and the digest at the end."""
 
 from typing import Literal, TypeVar
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from evidence_store import access, app_keys, grants, tus
 from evidence_store.errors import BadRequest, GrantRefused, TooLarge
-from evidence_store.model import ObjectState, parse_id
+from evidence_store.model import ObjectState, Upload, parse_id
 from evidence_store.schemas import BearerAnswer, DigestAnswer, DigestRequest
 
 routes = web.RouteTableDef()
@@ -22,24 +22,31 @@ async def options(request: web.Request) -> web.Response:
     """Say what is spoken here."""
     limit = request.app[app_keys.STORE].settings.max_bytes
     headers = {"Tus-Version": tus.VERSION, "Tus-Extension": tus.EXTENSIONS, "Tus-Max-Size": str(limit)}
+    headers["Tus-Checksum-Algorithm"] = tus.CHECKSUMS
     return web.Response(status=204, headers=_tus(headers))
 
 
 @routes.post("/evidence/files/", name="files.create")
 @access.grant
 async def create(request: web.Request) -> web.Response:
-    """Open the upload that a grant is for."""
+    """Open the upload that a grant is for, and take its first bytes when they come along: all of them or none."""
     tus.check_version(request.headers)
     grant = access.open_grant(request)
-    store = request.app[app_keys.STORE]
-    if request.body_exists and request.content_length != 0:
-        raise BadRequest("Create without a body; send the bytes with PATCH.")
+    store, uploads = request.app[app_keys.STORE], request.app[app_keys.UPLOADS]
     length = tus.parse_length(request.headers, max_bytes=store.settings.max_bytes)
-    metadata = tus.parse_metadata(request.headers)
-    upload = await request.app[app_keys.UPLOADS].create(grant, length=length, metadata=metadata)
+    metadata, checksum = tus.parse_metadata(request.headers), tus.parse_checksum(request.headers)
+    with_upload = request.body_exists and request.content_length != 0
+    if with_upload:
+        tus.check_body(request.headers, length=length, body_bytes=request.content_length)
+    upload = await uploads.create(grant, length=length, metadata=metadata)
+    if with_upload:
+        upload = await uploads.append(
+            upload.id, offset=0, body_bytes=request.content_length, stream=request.content, checksum=checksum,
+            whole=True,
+        )  # fmt: skip
     bearer = grants.make_bearer(store.keys.bearer, upload.id, now=store.clock())
     headers = {"Location": f"/evidence/files/{upload.id}", "Upload-Bearer": bearer}
-    return web.Response(status=201, headers=_tus(headers))
+    return web.Response(status=201, headers=headers | _stands(request, upload))
 
 
 @routes.head("/evidence/files/{id}", name="file.stand")
@@ -48,8 +55,8 @@ async def stand(request: web.Request) -> web.Response:
     """Say where an upload stands; every byte before the offset is durable."""
     tus.check_version(request.headers)
     upload = await request.app[app_keys.UPLOADS].stand(parse_id(request.match_info["id"]))
-    headers = {"Upload-Offset": str(upload.offset), "Upload-Length": str(upload.length), "Cache-Control": "no-store"}
-    return web.Response(headers=_tus(headers))
+    headers = {"Upload-Length": str(upload.length), "Upload-Metadata": tus.format_metadata(upload)}
+    return web.Response(headers=headers | {"Cache-Control": "no-store"} | _stands(request, upload))
 
 
 @routes.patch("/evidence/files/{id}", name="file.append")
@@ -57,11 +64,31 @@ async def stand(request: web.Request) -> web.Response:
 async def append(request: web.Request) -> web.Response:
     """Take the next bytes; durable when the answer comes."""
     tus.check_version(request.headers)
-    offset = tus.parse_patch(request.headers)
+    offset, checksum = tus.parse_patch(request.headers), tus.parse_checksum(request.headers)
     upload = await request.app[app_keys.UPLOADS].append(
-        parse_id(request.match_info["id"]), offset=offset, body_bytes=request.content_length, stream=request.content
-    )
-    return web.Response(status=204, headers=_tus({"Upload-Offset": str(upload.offset)}))
+        parse_id(request.match_info["id"]), offset=offset, body_bytes=request.content_length, stream=request.content,
+        checksum=checksum,
+    )  # fmt: skip
+    return web.Response(status=204, headers=_stands(request, upload))
+
+
+@routes.delete("/evidence/files/{id}", name="file.terminate")
+@access.bearer
+async def terminate(request: web.Request) -> web.Response:
+    """Give up an unfinished upload; what came of it is destroyed."""
+    tus.check_version(request.headers)
+    await request.app[app_keys.UPLOADS].terminate(parse_id(request.match_info["id"]))
+    return web.Response(status=204, headers=_tus({}))
+
+
+@routes.post("/evidence/files/{id}", name="file.overridden")
+@access.bearer
+async def overridden(request: web.Request) -> web.StreamResponse:
+    """Do what X-HTTP-Method-Override says, for senders whose network lets only POST through."""
+    meant = {"PATCH": append, "DELETE": terminate}.get(request.headers.get("X-HTTP-Method-Override", ""))
+    if meant is None:
+        raise web.HTTPMethodNotAllowed("POST", ["DELETE", "HEAD", "OPTIONS", "PATCH"])
+    return await meant(request)
 
 
 @routes.post("/evidence/files/{id}/bearer", name="file.bearer")
@@ -103,6 +130,11 @@ async def read_json(request: web.Request, model: type[M]) -> M:
     except ValidationError as problem:
         where = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in problem.errors())
         raise BadRequest(where) from None
+
+
+def _stands(request: web.Request, upload: Upload) -> dict[str, str]:
+    expires = tus.format_expires(upload, abandoned_days=request.app[app_keys.STORE].settings.abandoned_days)
+    return _tus({"Upload-Offset": str(upload.offset)} | ({"Upload-Expires": expires} if expires else {}))
 
 
 def _tus(headers: dict[str, str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ is kept, each time it is acknowledged, in a tail: a small FLOE file of its own, 
 So nothing acknowledged is ever unauthenticated on disk, and no position of the object is sealed twice with
 what is kept.
 
+Bytes may also be taken on trial (`trial.py`): then nothing of them counts before they are kept.
+
 After a restart the file is read again from its beginning: each segment is opened and hashed, and hash and cipher go on
 where it ends. A segment torn by the crash is cut off; losing anything that was acknowledged raises Damaged.
 
@@ -19,7 +21,7 @@ from typing import cast
 
 from evidence_store.backend import DATA, flush_folder, write_all, write_whole
 from evidence_store.errors import Damaged
-from evidence_store.sealing import floe
+from evidence_store.sealing import floe, trial
 from evidence_store.sealing.signing import new_sha256
 
 SNIFF_BYTES = 512
@@ -60,6 +62,7 @@ class Incoming:
         self._segments = 0
         self._started_bytes = 0
         self._final_bytes = 0
+        self._trial: trial.Trial | None = None
         self.head = b""
         self.finished = False
 
@@ -87,16 +90,14 @@ class Incoming:
             os.close(descriptor)
             raise Damaged(f"open upload: {problem}") from None
         self = cls(folder, object_id, key, descriptor=descriptor, cipher=cipher)
-        self._read_again(length)
+        self._read_again(length, trial.read_limit(folder, acknowledged=acknowledged))
         if self.offset < acknowledged:
             self.close()
             raise Damaged(f"open upload: only {self.offset} of {acknowledged} acknowledged bytes are sound")
         return self
 
-    def _read_again(self, length: int) -> None:
-        size = os.fstat(self._descriptor).st_size
-        complete = size == floe.sealed_size(length)
-        segments = floe.shape_of(size).segments - 1 if complete else max(0, size - floe.HEADER_BYTES) // _SEGMENT
+    def _read_again(self, length: int, limit: int | None) -> None:
+        segments, complete = _count_segments(os.fstat(self._descriptor).st_size, length, limit)
         for position in range(segments):
             try:
                 self._note(self._open_segment(position, final=False))
@@ -113,6 +114,7 @@ class Incoming:
             except floe.Forged:
                 pass
         self._cut()
+        trial.clear_mark(self._folder)
         tail = _read_tail(self._folder, self._object_id, self._key, self._segments)
         self._note(tail)
         self._buffer[: len(tail)] = tail
@@ -120,6 +122,8 @@ class Incoming:
 
     def _note(self, plaintext: bytes) -> None:
         self._hash.update(plaintext)
+        if self._trial is not None and self._trial.checksum is not None:
+            self._trial.checksum.update(plaintext)
         if len(self.head) < SNIFF_BYTES:
             self.head += plaintext[: SNIFF_BYTES - len(self.head)]
 
@@ -167,6 +171,29 @@ class Incoming:
             os.posix_fadvise(self._descriptor, self._started_bytes, at - self._started_bytes, os.POSIX_FADV_DONTNEED)
             self._started_bytes = at
 
+    def start_trial(self, algorithm: str | None) -> None:
+        """Take what follows on trial, perhaps with a checksum running over it; `end_trial` says what becomes of it."""
+        with self._turn:
+            trial.write_mark(self._folder, self.offset)
+            checksum = trial.new_checksum(algorithm) if algorithm is not None else None
+            pending = bytes(self._buffer[: self._filled])
+            self._trial = trial.Trial(checksum, self._hash.copy(), pending, self._segments, self.head)
+
+    def end_trial(self, *, whole: bool, expected: bytes) -> bool:
+        """Keep what came on trial when it is `whole` and has the checksum, else drop it; say which."""
+        with self._turn:
+            before, self._trial = self._trial, None
+            assert before is not None
+            kept = whole and before.fits(expected)
+            if not kept:
+                self._hash, self._segments, self.head = before.hash, before.segments, before.head
+                self._filled = len(before.pending)
+                self._buffer[: self._filled] = before.pending
+                self._started_bytes = min(self._started_bytes, floe.HEADER_BYTES + self._segments * _SEGMENT)
+                self._cut()
+            trial.clear_mark(self._folder)
+            return kept
+
     def checkpoint(self, *, with_tail: bool = True) -> int:
         """Make what was taken durable and return its offset; without the tail, whole segments only."""
         with self._turn:
@@ -210,9 +237,8 @@ def find_offset(folder: Path, object_id: str, key: bytes, *, length: int, acknow
     try:
         header = os.pread(descriptor, floe.HEADER_BYTES, 0)
         cipher = floe.start_decryption(key, object_aad(object_id), header)
-        size = os.fstat(descriptor).st_size
-        complete = size == floe.sealed_size(length)
-        last = floe.shape_of(size).segments - 1 if complete else max(0, size - floe.HEADER_BYTES) // _SEGMENT
+        limit = trial.read_limit(folder, acknowledged=acknowledged)
+        last, complete = _count_segments(os.fstat(descriptor).st_size, length, limit)
         position = min(acknowledged // _PLAIN, last)
         os.fsync(descriptor)
         try:
@@ -229,6 +255,17 @@ def find_offset(folder: Path, object_id: str, key: bytes, *, length: int, acknow
     finally:
         os.close(descriptor)
     return position * _PLAIN + len(_read_tail(folder, object_id, key, position))
+
+
+def _count_segments(size: int, length: int, limit: int | None) -> tuple[int, bool]:
+    """Return how many segments in front of the final one may be in a file, and whether it may be complete.
+
+    limit   what lies behind this offset was on trial and does not count
+    """
+    if limit is None and size == floe.sealed_size(length):
+        return floe.shape_of(size).segments - 1, True
+    segments = max(0, size - floe.HEADER_BYTES) // _SEGMENT
+    return (segments if limit is None else min(segments, limit // _PLAIN)), False
 
 
 def _pread_segment(descriptor: int, position: int) -> bytes:

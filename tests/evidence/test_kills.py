@@ -4,6 +4,7 @@ import contextlib
 import random
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -76,8 +77,11 @@ def test_nothing_acknowledged_is_lost_by_kills_in_the_middle_of_an_upload(proces
             # while kills are to come the upload must not end, else there is nothing to kill
             most = len(data) - offset - 1 if killer else len(data) - offset
             size = min(most, rng.choice([1, 50_000, 400_000, SEGMENT, 2 * SEGMENT]))
-            body = _slowly(data[offset : offset + size], rng)
+            piece = data[offset : offset + size]
+            body = _slowly(piece, rng)
             headers = bearer | _PATCH | {"Upload-Offset": str(offset)}
+            if rng.random() < 0.5:
+                headers["Upload-Checksum"] = f"sha256 {b64encode(bytes.fromhex(sha256(piece))).decode()}"
             answer = requests.patch(url, data=body, headers=headers, timeout=30)
             assert answer.status_code == 204, answer.text
             acknowledged = int(answer.headers["Upload-Offset"])

@@ -24,7 +24,7 @@ log = get_logger(__name__)
 routes = web.RouteTableDef()
 
 COOKIE = "__Host-evidence"
-METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PATCH", "PUT")
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PATCH", "PUT", "DELETE")
 _PATH = re.compile(r"(?:files|v1)/[A-Za-z0-9._~/-]{0,200}")
 _REQUEST_HEADERS = (
     "Accept",
@@ -42,9 +42,11 @@ _REQUEST_HEADERS = (
     "If-Range",
     "Range",
     "Tus-Resumable",
+    "Upload-Checksum",
     "Upload-Length",
     "Upload-Metadata",
     "Upload-Offset",
+    "X-HTTP-Method-Override",
 )
 _RESPONSE_HEADERS = (
     "Accept-Ranges",
@@ -59,18 +61,22 @@ _RESPONSE_HEADERS = (
     "Last-Modified",
     "Referrer-Policy",
     "Retry-After",
+    "Tus-Checksum-Algorithm",
     "Tus-Extension",
     "Tus-Max-Size",
     "Tus-Resumable",
     "Tus-Version",
     "Upload-Bearer",
+    "Upload-Expires",
     "Upload-Length",
+    "Upload-Metadata",
     "Upload-Offset",
     "WWW-Authenticate",
     "X-Content-Type-Options",
 )
 MAX_BYTES = 20_000_000_000
 MAX_SMALL_BYTES = 65_536
+_PIECE_TYPE = "application/offset+octet-stream"
 _PIECE_BYTES = 1 << 18
 _SILENCE_SECONDS = 75.0
 """How long a sender may say nothing, or a receiver take nothing; the store lets go of an upload a little earlier."""
@@ -87,7 +93,8 @@ async def forward(request: web.Request) -> web.StreamResponse:
         raise NotFound
     _check_origin(request)
     headers = _request_headers(request)
-    most = MAX_BYTES if request.method in {"PATCH", "PUT"} else MAX_SMALL_BYTES
+    is_file = request.method in {"PATCH", "PUT"} or request.headers.get("Content-Type") == _PIECE_TYPE
+    most = MAX_BYTES if is_file else MAX_SMALL_BYTES
     if (request.content_length or 0) > most:
         raise middleware.TooLarge
     body = _Body(request, most) if request.body_exists and request.method in {"PATCH", "PUT", "POST"} else None
