@@ -28,6 +28,9 @@ from evidence_store.config import Settings
 from evidence_store.custody import views as custody_views
 from evidence_store.database import Database
 from evidence_store.errors import CannotStart, Damaged, Refusal, StoreError
+from evidence_store.keeping import service as keeping
+from evidence_store.keeping import storage as keeping_storage
+from evidence_store.keeping import views as keeping_views
 from evidence_store.log import get_logger
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
@@ -54,6 +57,7 @@ async def prepare(store: Store) -> None:
     await migrations.upgrade(store.database)
     async with store.database.begin() as db:
         await ledger.prepare(db, store.keys.ledger)
+        await keeping_storage.prepare(db)
 
 
 def make_app(store: Store) -> web.Application:
@@ -63,7 +67,7 @@ def make_app(store: Store) -> web.Application:
     app[app_keys.UPLOADS] = Uploads(store)
     app[app_keys.NOTIFIER] = Notifier(store)
     app[app_keys.READS] = ReadLog(store)
-    for views in (views_tus, views_api, custody_views, views_ledger, views_service):
+    for views in (views_tus, views_api, custody_views, keeping_views, views_ledger, views_service):
         app.add_routes(views.routes)
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_run_beside)
@@ -75,6 +79,7 @@ async def _run_beside(app: web.Application) -> AsyncIterator[None]:
     store = app[app_keys.STORE]
     await prepare(store)
     await _finish_sealing(store)
+    await keeping.finish_disposals(store)
     works = (_sweep(app), app[app_keys.NOTIFIER].run(), Checkpointer(store).run())
     tasks = [asyncio.create_task(work) for work in works]
     yield
@@ -100,6 +105,7 @@ async def _sweep(app: web.Application) -> None:
         await asyncio.sleep(_SWEEP_SECONDS)
         try:
             await _finish_sealing(store)
+            await keeping.finish_disposals(store)
             await app[app_keys.UPLOADS].sweep()
         except Exception:
             log.exception("sweep_failed")

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from evidence_store.sealing.files import destroy_secret
+
 DATA = "data.floe"
 KEY = "key.json"
 
@@ -170,6 +172,14 @@ class LocalBackend:
         flush_folder(target.parent)
         if source.parent.exists():
             flush_folder(source.parent)
+
+    def destroy(self, object_id: str) -> None:
+        """Destroy an object's key, then its bytes; hold its lock. What is gone is fine. Raises OSError."""
+        folder = self.object_folder(object_id)
+        destroy_secret(folder / KEY)
+        if folder.exists():
+            shutil.rmtree(folder)
+            flush_folder(folder.parent)
 
     def list_objects(self) -> Iterator[str]:
         """Yield the ids of all sealed objects, in order."""

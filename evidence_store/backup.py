@@ -22,6 +22,7 @@ from evidence_store.backend import DATA, KEY, flush_folder, write_whole
 from evidence_store.database import Database, copy_rows, is_empty
 from evidence_store.errors import CannotStart
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
+from evidence_store.objects import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.store import Store
 from evidence_store.verify import Report, verify
@@ -109,7 +110,7 @@ async def _copy_objects(store: Store, run: Run, part: Path, target: Path, progre
                 return run, faults
             for stored in page:
                 fault = await store.run(_copy_object, store, stored, target)
-                if fault and await _is_still_there(store, stored):
+                if fault and await is_still_there(store, stored):
                     faults.append(fault)
                 elif not fault:
                     run = replace(run, objects=run.objects + 1, bytes=run.bytes + stored.size_bytes)
@@ -117,13 +118,6 @@ async def _copy_objects(store: Store, run: Run, part: Path, target: Path, progre
             progress("objects", min(run.objects, total), total)
     finally:
         await copy.dispose()
-
-
-async def _is_still_there(store: Store, stored: StoredObject) -> bool:
-    """Say whether an object should have files: it may have been disposed of since the rows were copied."""
-    async with store.database.read() as db:
-        now = await storage.find_object(db, stored.id)
-    return now is not None and now.state in {ObjectState.SEALING, ObjectState.RECEIVED, ObjectState.QUARANTINED}
 
 
 def _copy_object(store: Store, stored: StoredObject, target: Path) -> str | None:

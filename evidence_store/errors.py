@@ -100,6 +100,42 @@ class Arrived(Refusal):
     title = "Every byte has arrived, so this is evidence now. Its sender cannot take it back."
 
 
+class Held(Refusal):
+    code = "held"
+    status = 409
+    title = "An open hold forbids disposal."
+
+
+class RetentionRuns(Refusal):
+    code = "retention_runs"
+    status = 409
+    title = "The object must still be kept."
+
+
+class ReviewOpen(Refusal):
+    code = "review_open"
+    status = 409
+    title = "A review of this object waits for a second person already."
+
+
+class ReviewClosed(Refusal):
+    code = "review_closed"
+    status = 409
+    title = "This review was decided already."
+
+
+class SamePerson(Refusal):
+    code = "same_person"
+    status = 403
+    title = "A disposal is decided by another person than the one who reviewed."
+
+
+class Disposed(Refusal):
+    code = "disposed"
+    status = 410
+    title = "The object was disposed of. Its lines in the ledger remain."
+
+
 class WrongOffset(Refusal):
     code = "wrong_offset"
     status = 409

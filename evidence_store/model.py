@@ -29,11 +29,16 @@ CLOSED = frozenset({UploadState.REFUSED, UploadState.EXPIRED, UploadState.TERMIN
 
 
 class ObjectState(StrEnum):
-    """Where an object stands. SEALING is complete and durable, but not yet in its place or in the ledger."""
+    """Where an object stands. SEALING is complete and durable, but not yet in its place or in the ledger.
+
+    DISPOSING was approved and is being destroyed; DISPOSED has no bytes and no key any more.
+    """
 
     SEALING = "sealing"
     RECEIVED = "received"
     QUARANTINED = "quarantined"
+    DISPOSING = "disposing"
+    DISPOSED = "disposed"
 
 
 class ClientDigest(StrEnum):

@@ -185,6 +185,13 @@ async def opened(store: Store, stored: StoredObject, *, actor: str) -> AsyncIter
             sealed.close()
 
 
+async def is_still_there(store: Store, stored: StoredObject) -> bool:
+    """Say whether an object should have files now: it may have been disposed of since its row was read."""
+    async with store.database.read() as db:
+        now = await storage.find_object(db, stored.id)
+    return now is not None and now.state not in {ObjectState.DISPOSING, ObjectState.DISPOSED}
+
+
 async def record_damage(store: Store, stored: StoredObject, *, actor: str, what: str) -> None:
     """Note in the ledger that an object is not what was written."""
     async with store.database.begin() as db:

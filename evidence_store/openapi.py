@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from evidence_store import schemas
 from evidence_store.custody import openapi as custody
+from evidence_store.keeping import openapi as keeping
 from evidence_store.openapi_parts import OBJECT_ID as _ID
 from evidence_store.openapi_parts import in_header as _in_header
 from evidence_store.openapi_parts import in_query as _in_query
@@ -170,11 +171,19 @@ _PATHS: dict[str, dict[str, Any]] = {
 }
 
 
+def _together(*parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = {}
+    for path, methods in (one for part in parts for one in part.items()):
+        paths[path] = paths.get(path, {}) | methods
+    return paths
+
+
 @cache
 def document() -> dict[str, Any]:
     """Return the whole document."""
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in [*_MODELS, *custody.MODELS]], ref_template="#/components/schemas/{model}"
+        [(model, "serialization") for model in [*_MODELS, *custody.MODELS, *keeping.MODELS]],
+        ref_template="#/components/schemas/{model}",
     )
     schemes = {
         "token": {"type": "http", "scheme": "bearer", "description": "made by `evidence-store token`"},
@@ -184,6 +193,6 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Evidence store", "version": "1"},
-        "paths": {path: _PATHS.get(path, {}) | custody.PATHS.get(path, {}) for path in (*_PATHS, *custody.PATHS)},
+        "paths": _together(_PATHS, custody.PATHS, keeping.PATHS),
         "components": {"schemas": definitions["$defs"], "securitySchemes": schemes},
     }

@@ -14,6 +14,7 @@ from evidence_store.backend import KEY, Busy
 from evidence_store.errors import CannotStart
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
+from evidence_store.objects import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.sealing.floe import Forged
 from evidence_store.sealing.wrapping import sealing_key_of
@@ -80,7 +81,9 @@ async def _pass(store: Store, run: Run, progress: Progress) -> tuple[Run, int, l
         came = [(stored, await store.run(_rewrap, store, stored)) for stored in page]
         done = sum(how is _Came.DONE for _, how in came)
         left += done + sum(how is _Came.LATER for _, how in came)
-        broken += [stored for stored, how in came if how is _Came.FAULT]
+        for stored, how in came:
+            if how is _Came.FAULT and await is_still_there(store, stored):
+                broken.append(stored)
         after, seen = page[-1].id, seen + len(page)
         if done:
             run = replace(run, objects=run.objects + done)
@@ -93,6 +96,8 @@ def _rewrap(store: Store, stored: StoredObject) -> _Came:
     """Wrap one object's key to the key of now; its lock is held, so that disposal cannot come in between."""
     if stored.state is ObjectState.SEALING:
         return _Came.LATER
+    if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
+        return _Came.BEFORE
     try:
         lock = store.backend.lock(stored.id)
     except Busy:

@@ -12,6 +12,7 @@ from evidence_store import clock, ledger, storage
 from evidence_store.errors import CannotStart
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
+from evidence_store.objects import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.store import Store
 from evidence_store.verify import reread
@@ -66,7 +67,7 @@ async def scrub(store: Store, *, pace: Callable[[int], None] | None, progress: P
             if stored.state not in _READABLE:
                 continue
             fault = await reread(store, stored, pace=pace)
-            if fault:
+            if fault and await is_still_there(store, stored):
                 damaged.append((stored, fault))
             run = replace(run, objects=run.objects + 1, bytes=run.bytes + stored.size_bytes)
             progress("objects", min(run.objects, total), total)

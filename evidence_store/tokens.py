@@ -18,6 +18,10 @@ class Scope(StrEnum):
     LEDGER = "ledger"
     QUARANTINE = "quarantine"
     ANNOTATE = "annotate"
+    HOLD = "hold"
+    RETENTION = "retention"
+    REVIEW = "review"
+    DISPOSE = "dispose"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from evidence_store.verify_ledger import Progress, Witness, check_ledger
 
 _PAGE = 1000
 _SEALED = {Action.RECEIVED, Action.QUARANTINED}
+_GOING = {ObjectState.DISPOSING, ObjectState.DISPOSED}
 
 
 @dataclass
@@ -25,6 +26,8 @@ class Report:
     checkpoints: int = 0
     """How many checkpoints from elsewhere the ledger was held against."""
     faults: list[str] = field(default_factory=list)
+    disposed: set[str] = field(default_factory=set)
+    """Objects of which the ledger says that they were disposed of."""
 
     @property
     def holds(self) -> bool:
@@ -54,6 +57,10 @@ async def verify(
     async for stored, entry in _all_objects(store):
         report.objects += 1
         _compare(stored, entry, report)
+        if stored.state in _GOING or stored.id in report.disposed:
+            await _compare_disposed(store, stored, stored.id in on_disk, report)
+            on_disk.discard(stored.id)
+            continue
         if stored.id not in on_disk:
             report.faults.append(f"Object {stored.id}: its files are gone.")
             continue
@@ -70,8 +77,25 @@ async def verify(
     return report
 
 
+async def _compare_disposed(store: Store, stored: StoredObject, is_on_disk: bool, report: Report) -> None:
+    """An object without files needs the ledger's word for it; an approval is in the ledger before anything goes."""
+    async with store.database.read() as db:
+        current = await storage.find_object(db, stored.id)
+        lines = await ledger.list_entries(db, after=0, limit=_PAGE, object_id=stored.id)
+    approved = any((line.action, line.details.get("outcome")) == (Action.REVIEWED, "approved") for line in lines)
+    said = any(line.action == Action.DISPOSED for line in lines)
+    state = current.state if current else stored.state
+    if not approved:
+        report.faults.append(f"Object {stored.id}: the database says it was disposed of, the ledger knows no approval.")
+    elif said is not (state is ObjectState.DISPOSED):
+        report.faults.append(f"Object {stored.id}: database and ledger differ about its disposal.")
+    elif said and is_on_disk and store.backend.object_folder(stored.id).exists():
+        report.faults.append(f"Object {stored.id}: it was disposed of, and its files are still there.")
+
+
 async def _compare_with_objects(store: Store, entries: Sequence[Entry], report: Report) -> None:
     sealed = [entry for entry in entries if entry.action in _SEALED]
+    report.disposed |= {entry.object for entry in entries if entry.action == Action.DISPOSED}
     async with store.database.read() as db:
         sequences = await storage.list_sequences(db, {entry.object for entry in sealed})
     for entry in sealed:
@@ -101,7 +125,7 @@ def _compare(stored: StoredObject, entry: Entry | None, report: Report) -> None:
     if entry is None or entry.object != stored.id:
         report.faults.append(f"Object {stored.id}: the ledger does not know it.")
         return
-    state_fits = stored.state is stored.verdict or stored.state is ObjectState.SEALING
+    state_fits = stored.state is stored.verdict or stored.state in {ObjectState.SEALING, *_GOING}
     if (entry.action, entry.digest, state_fits) != (verdict_of(stored), stored.sha256, True):
         report.faults.append(f"Object {stored.id}: database and ledger differ about it.")
     if entry.details != description_of(stored):

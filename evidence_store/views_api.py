@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from evidence_store import access, app_keys, grants, objects
-from evidence_store.errors import BadRequest, Damaged, DamagedHere, Forbidden, Quarantined
+from evidence_store.errors import BadRequest, Damaged, DamagedHere, Disposed, Forbidden, Quarantined
 from evidence_store.model import (
     Action,
     ObjectState,
@@ -67,6 +67,8 @@ async def content(request: web.Request) -> web.StreamResponse:
     """Give out the original bytes, whole or one range. Recorded in the ledger before the first byte leaves."""
     token = request[app_keys.TOKEN]
     stored = await access.get_sealed(request)
+    if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
+        raise Disposed
     if stored.state is ObjectState.QUARANTINED and Scope.QUARANTINE not in token.scopes:
         raise Quarantined
     etag = f'"{stored.sha256}"'

@@ -10,7 +10,7 @@ from evidence_store.errors import BadRequest
 from evidence_store.sealing import signing
 
 PAGE = 100
-State = Literal["received", "quarantined"]
+State = Literal["received", "quarantined", "disposing", "disposed"]
 
 
 class Search(BaseModel):

@@ -13,6 +13,7 @@ from sqlalchemy import MetaData, func, select
 from evidence_store import ledger, storage  # noqa: F401 — their tables join the metadata
 from evidence_store.custody import storage as custody_storage  # noqa: F401
 from evidence_store.database import METADATA, Database
+from evidence_store.keeping import storage as keeping_storage  # noqa: F401
 
 _LOCK = 7_401_103  # any constant: two processes that start at once migrate one after the other
 

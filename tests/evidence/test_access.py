@@ -31,12 +31,24 @@ _CALLS = [
     ("PUT", "/evidence/v1/objects/{id}/label", Scope.ANNOTATE),
     ("POST", "/evidence/v1/objects/{id}/notes", Scope.ANNOTATE),
     ("PUT", "/evidence/v1/objects/{id}/original", Scope.ANNOTATE),
+    ("POST", "/evidence/v1/holds", Scope.HOLD),
+    ("GET", "/evidence/v1/holds", Scope.HOLD),
+    ("POST", "/evidence/v1/holds/{id}/release", Scope.HOLD),
+    ("GET", "/evidence/v1/retention-classes", Scope.RETENTION),
+    ("PUT", "/evidence/v1/retention-classes/{code}", Scope.RETENTION),
+    ("PUT", "/evidence/v1/objects/{id}/retention", Scope.RETENTION),
+    ("GET", "/evidence/v1/objects/{id}/keeping", Scope.READ),
+    ("POST", "/evidence/v1/objects/{id}/reviews", Scope.REVIEW),
+    ("GET", "/evidence/v1/reviews", Scope.DISPOSE),
+    ("POST", "/evidence/v1/reviews/{id}/approve", Scope.DISPOSE),
+    ("POST", "/evidence/v1/reviews/{id}/reject", Scope.DISPOSE),
+    ("GET", "/evidence/v1/reviews/{id}/certificate", Scope.READ),
 ]
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), _CALLS, ids=lambda value: str(value))
 async def test_a_token_without_the_scope_is_refused(wire: Wire, method, path, scope):
-    url = path.format(id=signing.new_id())
+    url = path.format(id=signing.new_id(), code="other")
     others = [other for other in Scope if other is not scope]
     async with wire.http.request(method, url, headers=wire.token(*others)) as answer:
         assert answer.status == 403

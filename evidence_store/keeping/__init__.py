@@ -1,0 +1,1 @@
+"""How long objects are kept: holds, retention classes, review and disposal."""

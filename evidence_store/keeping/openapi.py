@@ -1,0 +1,95 @@
+"""Keeping's part of the OpenAPI document."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from evidence_store.keeping import schemas
+from evidence_store.openapi_parts import OBJECT_ID, in_header, in_query, json_body, operation, says
+
+MODELS: list[type[BaseModel]] = [
+    schemas.HoldRequest,
+    schemas.ReasonRequest,
+    schemas.HoldAnswer,
+    schemas.HoldList,
+    schemas.ClassRequest,
+    schemas.ClassAnswer,
+    schemas.ClassList,
+    schemas.RetentionRequest,
+    schemas.RetentionAnswer,
+    schemas.ReviewRequest,
+    schemas.ReviewAnswer,
+    schemas.ReviewList,
+    schemas.Keeping,
+    schemas.Certificate,
+]
+_KEY = in_header(
+    "Idempotency-Key", required=False, description="sent again with the same key, a request is carried out once"
+)
+_INCIDENT = in_query("incident", "whose", required=True)
+_CODE = {"name": "code", "in": "path", "required": True, "schema": {"type": "string"}}
+_REASON = json_body(schemas.ReasonRequest)
+
+
+def _one(method: str, summary: str, scope: str, answer: type[BaseModel], **more: Any) -> dict[str, Any]:
+    status = "201" if "Idempotency-Key" in str(more) else "200"
+    return {method: operation(summary, f"token:{scope}", {status: says("Done", answer)}, **more)}
+
+
+PATHS: dict[str, dict[str, Any]] = {
+    "/evidence/v1/holds": _one(
+        "post", "Place a hold", "hold", schemas.HoldAnswer, parameters=[_KEY], body=json_body(schemas.HoldRequest)
+    )
+    | _one("get", "An incident's holds", "hold", schemas.HoldList, parameters=[_INCIDENT]),
+    "/evidence/v1/holds/{id}/release": _one(
+        "post", "Release a hold", "hold", schemas.HoldAnswer, parameters=[OBJECT_ID], body=_REASON
+    ),
+    "/evidence/v1/retention-classes": _one("get", "The retention table", "retention", schemas.ClassList),
+    "/evidence/v1/retention-classes/{code}": _one(
+        "put",
+        "Add or change a class",
+        "retention",
+        schemas.ClassAnswer,
+        parameters=[_CODE],
+        body=json_body(schemas.ClassRequest),
+    ),
+    "/evidence/v1/objects/{id}/retention": _one(
+        "put",
+        "Say by which classes it is kept; the longest wins",
+        "retention",
+        schemas.RetentionAnswer,
+        parameters=[OBJECT_ID],
+        body=json_body(schemas.RetentionRequest),
+    ),
+    "/evidence/v1/objects/{id}/keeping": _one(
+        "get", "Its holds, retention and reviews", "read", schemas.Keeping, parameters=[OBJECT_ID]
+    ),
+    "/evidence/v1/objects/{id}/reviews": _one(
+        "post",
+        "Record a review: keep, or propose disposal",
+        "review",
+        schemas.ReviewAnswer,
+        parameters=[OBJECT_ID, _KEY],
+        body=json_body(schemas.ReviewRequest),
+    ),
+    "/evidence/v1/reviews": _one("get", "Reviews that wait for a second person", "dispose", schemas.ReviewList),
+    "/evidence/v1/reviews/{id}/approve": _one(
+        "post",
+        "Approve a disposal as a second person",
+        "dispose",
+        schemas.ReviewAnswer,
+        parameters=[OBJECT_ID],
+        body=_REASON,
+    ),
+    "/evidence/v1/reviews/{id}/reject": _one(
+        "post",
+        "Reject a disposal as a second person",
+        "dispose",
+        schemas.ReviewAnswer,
+        parameters=[OBJECT_ID],
+        body=_REASON,
+    ),
+    "/evidence/v1/reviews/{id}/certificate": _one(
+        "get", "The certificate of a disposal", "read", schemas.Certificate, parameters=[OBJECT_ID]
+    ),
+}

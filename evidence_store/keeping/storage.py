@@ -1,0 +1,218 @@
+"""Tables of keeping, and all their SQL. Triggers on them stand in `migrations/guards_keeping.py`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
+from evidence_store.keeping.defaults import DEFAULTS
+from evidence_store.keeping.model import Assigned, Hold, RetentionClass, Review, ReviewState
+from evidence_store.model import ObjectState, StoredObject
+from evidence_store.storage import OBJECTS, object_of
+
+_HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("incident", String(64), nullable=False, index=True),
+    Column("object", String(32), nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("placed_by", String(120), nullable=False),
+    Column("placed_at", UtcDateTime, nullable=False),
+    Column("released_by", String(120)),
+    Column("released_at", UtcDateTime),
+    Column("release_reason", Text, nullable=False),
+    CheckConstraint("(released_at IS NULL) = (released_by IS NULL)", name="released"),
+)
+_CLASSES = Table(
+    "retention_classes",
+    METADATA,
+    Column("code", String(40), primary_key=True),
+    Column("title", String(200), nullable=False),
+    Column("years", Integer),
+    Column("source", Text, nullable=False),
+)
+_ASSIGNED = Table(
+    "object_retention",
+    METADATA,
+    Column("object", String(32), ForeignKey("objects.id", name="fk_object_retention_object"), primary_key=True),
+    Column("code", String(40), ForeignKey("retention_classes.code", name="fk_object_retention_code"), primary_key=True),
+    Column("starts_at", UtcDateTime, nullable=False),
+)
+_OPEN = "state IN ('proposed', 'approved')"
+_REVIEWS = Table(
+    "reviews",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("object", String(32), ForeignKey("objects.id", name="fk_reviews_object"), nullable=False, index=True),
+    Column("incident", String(64), nullable=False),
+    Column("state", String(12), nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("reviewed_by", String(120), nullable=False),
+    Column("reviewed_name", String(64), nullable=False),
+    Column("reviewed_at", UtcDateTime, nullable=False),
+    Column("decided_by", String(120)),
+    Column("decided_name", String(64)),
+    Column("decided_at", UtcDateTime),
+    Column("decision_reason", Text, nullable=False),
+    Column("done_at", UtcDateTime),
+    Column("sequence", BigInteger),
+    CheckConstraint("decided_name IS NULL OR lower(decided_name) <> lower(reviewed_name)", name="two_people"),
+    CheckConstraint("state IN ('kept', 'proposed') OR decided_name IS NOT NULL", name="decided"),
+    Index("uq_reviews_open_object", "object", unique=True, sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+)
+
+
+# --- holds
+
+
+async def insert_hold(db: Connection, hold: Hold) -> bool:
+    """Place a hold; False when its id is taken or the object is gone."""
+    return await _done(db, insert(_HOLDS).values(asdict(hold)))
+
+
+async def find_hold(db: Connection, hold_id: str) -> Hold | None:
+    """Return a hold, or None."""
+    row = (await db.execute(select(_HOLDS).where(_HOLDS.c.id == hold_id))).first()
+    return Hold(**row._asdict()) if row else None
+
+
+async def release_hold(db: Connection, hold: Hold) -> bool:
+    """Note that an open hold was released; False when it was before."""
+    values = {name: getattr(hold, name) for name in ("released_by", "released_at", "release_reason")}
+    is_open = (_HOLDS.c.id == hold.id) & _HOLDS.c.released_at.is_(None)
+    return await _done(db, update(_HOLDS).where(is_open).values(values))
+
+
+async def list_holds(db: Connection, incident: str, *, limit: int) -> list[Hold]:
+    """Return an incident's holds, oldest first."""
+    chosen = select(_HOLDS).where(_HOLDS.c.incident == incident).order_by(_HOLDS.c.placed_at, _HOLDS.c.id)
+    return [Hold(**row._asdict()) for row in await db.execute(chosen.limit(limit))]
+
+
+async def list_holds_on(db: Connection, stored: StoredObject) -> list[Hold]:
+    """Return the holds, open and released, that touch an object."""
+    touches = (_HOLDS.c.incident == stored.incident) & _HOLDS.c.object.in_(["", stored.id])
+    chosen = select(_HOLDS).where(touches).order_by(_HOLDS.c.placed_at, _HOLDS.c.id)
+    return [Hold(**row._asdict()) for row in await db.execute(chosen)]
+
+
+# --- retention
+
+
+async def list_classes(db: Connection) -> list[RetentionClass]:
+    """Return the force's table."""
+    return [RetentionClass(**row._asdict()) for row in await db.execute(select(_CLASSES).order_by(_CLASSES.c.code))]
+
+
+async def put_class(db: Connection, row: RetentionClass) -> None:
+    """Add or change a row of the table."""
+    known = _CLASSES.c.code == row.code
+    if (await db.execute(update(_CLASSES).where(known).values(asdict(row)))).rowcount == 0:
+        await db.execute(insert(_CLASSES).values(asdict(row)))
+
+
+async def list_assigned(db: Connection, object_id: str) -> list[Assigned]:
+    """Return the classes that an object is kept by, as the table says them now."""
+    chosen = select(_ASSIGNED.c.code, _CLASSES.c.years, _ASSIGNED.c.starts_at).join_from(_ASSIGNED, _CLASSES)
+    rows = await db.execute(chosen.where(_ASSIGNED.c.object == object_id).order_by(_ASSIGNED.c.code))
+    return [Assigned(row.code, row.years, row.starts_at) for row in rows]
+
+
+async def set_assigned(db: Connection, object_id: str, assigned: Sequence[Assigned]) -> None:
+    """Replace the classes that an object is kept by."""
+    await db.execute(delete(_ASSIGNED).where(_ASSIGNED.c.object == object_id))
+    if assigned:
+        rows = [{"object": object_id, "code": one.code, "starts_at": one.starts_at} for one in assigned]
+        await db.execute(insert(_ASSIGNED), rows)
+
+
+async def prepare(db: Connection) -> None:
+    """Begin the force's table with the defaults, where there is none."""
+    if not await list_classes(db):
+        await _done(db, insert(_CLASSES).values(DEFAULTS))
+
+
+# --- reviews
+
+
+async def insert_review(db: Connection, review: Review) -> bool:
+    """Add a review; False when its id is taken, or the object has an open one."""
+    return await _done(db, insert(_REVIEWS).values(asdict(review) | {"state": review.state.value}))
+
+
+async def find_review(db: Connection, review_id: str) -> Review | None:
+    """Return a review, or None."""
+    row = (await db.execute(select(_REVIEWS).where(_REVIEWS.c.id == review_id))).first()
+    return _review(row) if row else None
+
+
+async def list_reviews_on(db: Connection, object_id: str) -> list[Review]:
+    """Return an object's reviews, oldest first."""
+    chosen = select(_REVIEWS).where(_REVIEWS.c.object == object_id).order_by(_REVIEWS.c.reviewed_at, _REVIEWS.c.id)
+    return [_review(row) for row in await db.execute(chosen)]
+
+
+async def list_proposed(db: Connection, *, incident: str | None, limit: int) -> list[Review]:
+    """Return reviews that wait for a second person, oldest first."""
+    chosen = select(_REVIEWS).where(_REVIEWS.c.state == ReviewState.PROPOSED.value)
+    if incident is not None:
+        chosen = chosen.where(_REVIEWS.c.incident == incident)
+    rows = await db.execute(chosen.order_by(_REVIEWS.c.reviewed_at, _REVIEWS.c.id).limit(limit))
+    return [_review(row) for row in rows]
+
+
+async def update_review(db: Connection, review: Review, *, before: ReviewState) -> bool:
+    """Move a review on from a state; False when it is not there any more."""
+    mine = (_REVIEWS.c.id == review.id) & (_REVIEWS.c.state == before.value)
+    return await _done(db, update(_REVIEWS).where(mine).values(asdict(review) | {"state": review.state.value}))
+
+
+def _review(row: Row[Any]) -> Review:
+    values = row._asdict()
+    return Review(**values | {"state": ReviewState(values["state"])})
+
+
+# --- objects that go
+
+
+async def move_object(db: Connection, object_id: str, *, before: Sequence[ObjectState], after: ObjectState) -> bool:
+    """Change an object's state; False when it is in none of those before, or a trigger refuses."""
+    mine = (OBJECTS.c.id == object_id) & OBJECTS.c.state.in_([state.value for state in before])
+    return await _done(db, update(OBJECTS).where(mine).values(state=after.value))
+
+
+async def list_disposing(db: Connection) -> list[tuple[StoredObject, Review]]:
+    """Return objects whose disposal was approved and is not finished."""
+    chosen = select(OBJECTS).where(OBJECTS.c.state == ObjectState.DISPOSING.value).limit(1000)
+    found = [object_of(row) for row in await db.execute(chosen)]
+    approved = select(_REVIEWS).where(_REVIEWS.c.state == ReviewState.APPROVED.value)
+    reviews = {row.object: _review(row) for row in await db.execute(approved)}
+    return [(stored, reviews[stored.id]) for stored in found if stored.id in reviews]
+
+
+async def _done(db: Connection, change: Any) -> bool:
+    """Make one change of one row; False when a constraint or trigger refuses it or no row fits."""
+    try:
+        async with db.begin_nested():
+            return (await db.execute(change)).rowcount == 1
+    except IntegrityError:
+        return False

@@ -1,0 +1,183 @@
+"""Keeping by API: holds, the retention table, retention of an object, review, disposal and its certificate."""
+
+from aiohttp import web
+
+from evidence_store import access, app_keys, ledger
+from evidence_store.custody.views import act_of, answer
+from evidence_store.errors import BadRequest, Forbidden, NotFound
+from evidence_store.keeping import schemas, service, storage
+from evidence_store.keeping.model import Assigned, RetentionClass, Review
+from evidence_store.model import Action, Entry, parse_id, parse_incident, parse_kind
+from evidence_store.storage import find_object
+from evidence_store.tokens import Scope
+from evidence_store.views_tus import read_json
+
+routes = web.RouteTableDef()
+_MOST = 1000
+
+
+@routes.post("/evidence/v1/holds", name="holds.place")
+@access.token(Scope.HOLD)
+async def place_hold(request: web.Request) -> web.Response:
+    """Forbid the disposal of one object, or of all of an incident."""
+    store, asked = request.app[app_keys.STORE], await read_json(request, schemas.HoldRequest)
+    if not request[app_keys.TOKEN].sees(asked.incident):
+        raise Forbidden("The token is for another incident.")
+    stored = None
+    if asked.object is not None:
+        async with store.database.read() as db:
+            stored = await find_object(db, asked.object)
+        if stored is None or stored.incident != asked.incident:
+            raise NotFound("The incident has no such object.")
+    hold = await service.place_hold(store, act_of(request), incident=asked.incident, stored=stored, reason=asked.reason)
+    return answer(schemas.HoldAnswer.of(hold), status=201)
+
+
+@routes.get("/evidence/v1/holds", name="holds.list", allow_head=False)
+@access.token(Scope.HOLD)
+async def list_holds(request: web.Request) -> web.Response:
+    """Return the holds of ?incident=."""
+    incident = parse_incident(request.query.get("incident", ""))
+    if not request[app_keys.TOKEN].sees(incident):
+        raise Forbidden("The token is for another incident.")
+    async with request.app[app_keys.STORE].database.read() as db:
+        found = await storage.list_holds(db, incident, limit=_MOST)
+    return answer(schemas.HoldList(holds=list(map(schemas.HoldAnswer.of, found))))
+
+
+@routes.post("/evidence/v1/holds/{id}/release", name="holds.release")
+@access.token(Scope.HOLD)
+async def release_hold(request: web.Request) -> web.Response:
+    """Take a hold away."""
+    asked, store = await read_json(request, schemas.ReasonRequest), request.app[app_keys.STORE]
+    hold = await service.release_hold(
+        store, parse_id(request.match_info["id"]), request[app_keys.TOKEN], reason=asked.reason
+    )
+    return answer(schemas.HoldAnswer.of(hold))
+
+
+@routes.get("/evidence/v1/retention-classes", name="retention.classes", allow_head=False)
+@access.token(Scope.RETENTION)
+async def list_classes(request: web.Request) -> web.Response:
+    """Return the force's retention table."""
+    async with request.app[app_keys.STORE].database.read() as db:
+        found = await storage.list_classes(db)
+    return answer(schemas.ClassList(classes=list(map(schemas.ClassAnswer.of, found))))
+
+
+@routes.put("/evidence/v1/retention-classes/{code}", name="retention.change")
+@access.token(Scope.RETENTION)
+async def set_class(request: web.Request) -> web.Response:
+    """Add or change a row of the retention table; it counts at once for every object that has it."""
+    token, asked = request[app_keys.TOKEN], await read_json(request, schemas.ClassRequest)
+    if token.incident is not None:
+        raise Forbidden("The table is for every incident; this token is for one.")
+    row = RetentionClass(parse_kind(request.match_info["code"]), asked.title, asked.years, asked.source)
+    await service.set_class(request.app[app_keys.STORE], row, actor=token.actor)
+    return answer(schemas.ClassAnswer.of(row))
+
+
+@routes.put("/evidence/v1/objects/{id}/retention", name="objects.retention")
+@access.token(Scope.RETENTION)
+async def set_retention(request: web.Request) -> web.Response:
+    """Say by which classes an object is kept; the longest wins."""
+    stored, asked = await access.get_sealed(request), await read_json(request, schemas.RetentionRequest)
+    if len({one.code for one in asked.classes}) != len(asked.classes):
+        raise BadRequest("Each class may be named once.")
+    wanted = [Assigned(one.code, None, one.starts_at or stored.received_at) for one in asked.classes]
+    assigned = await service.set_retention(
+        request.app[app_keys.STORE], stored, wanted, actor=request[app_keys.TOKEN].actor, reason=asked.reason
+    )
+    return answer(schemas.RetentionAnswer.of(assigned))
+
+
+@routes.get("/evidence/v1/objects/{id}/keeping", name="objects.keeping", allow_head=False)
+@access.token(Scope.READ)
+async def show_keeping(request: web.Request) -> web.Response:
+    """Return holds, retention and reviews of an object."""
+    stored = await access.get_sealed(request)
+    async with request.app[app_keys.STORE].database.read() as db:
+        holds = await storage.list_holds_on(db, stored)
+        assigned, reviews = await storage.list_assigned(db, stored.id), await storage.list_reviews_on(db, stored.id)
+    await request.app[app_keys.READS].record(
+        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request)
+    )
+    return answer(
+        schemas.Keeping(
+            holds=list(map(schemas.HoldAnswer.of, holds)),
+            retention=schemas.RetentionAnswer.of(assigned),
+            reviews=list(map(schemas.ReviewAnswer.of, reviews)),
+        )
+    )
+
+
+@routes.post("/evidence/v1/objects/{id}/reviews", name="objects.review")
+@access.token(Scope.REVIEW)
+async def review(request: web.Request) -> web.Response:
+    """Record a review: keep, or propose disposal."""
+    stored, asked = await access.get_sealed(request), await read_json(request, schemas.ReviewRequest)
+    made = await service.review(
+        request.app[app_keys.STORE], stored, act_of(request), request[app_keys.TOKEN],
+        dispose=asked.outcome == "dispose", reason=asked.reason,
+    )  # fmt: skip
+    return answer(schemas.ReviewAnswer.of(made), status=201)
+
+
+@routes.get("/evidence/v1/reviews", name="reviews.list", allow_head=False)
+@access.token(Scope.DISPOSE)
+async def list_reviews(request: web.Request) -> web.Response:
+    """Return the reviews that wait for a second person."""
+    incident = request[app_keys.TOKEN].incident
+    async with request.app[app_keys.STORE].database.read() as db:
+        found = await storage.list_proposed(db, incident=incident, limit=_MOST)
+    return answer(schemas.ReviewList(reviews=list(map(schemas.ReviewAnswer.of, found))))
+
+
+@routes.post("/evidence/v1/reviews/{id}/approve", name="reviews.approve")
+@access.token(Scope.DISPOSE)
+async def approve(request: web.Request) -> web.Response:
+    """Approve a disposal as a second person; key and bytes are destroyed."""
+    return await _decide(request, approve=True)
+
+
+@routes.post("/evidence/v1/reviews/{id}/reject", name="reviews.reject")
+@access.token(Scope.DISPOSE)
+async def reject(request: web.Request) -> web.Response:
+    """Reject a disposal as a second person; the object stays."""
+    return await _decide(request, approve=False)
+
+
+async def _decide(request: web.Request, *, approve: bool) -> web.Response:
+    asked, token = await read_json(request, schemas.ReasonRequest), request[app_keys.TOKEN]
+    decided = await service.decide(
+        request.app[app_keys.STORE], parse_id(request.match_info["id"]), token, approve=approve, reason=asked.reason
+    )
+    return answer(schemas.ReviewAnswer.of(decided))
+
+
+@routes.get("/evidence/v1/reviews/{id}/certificate", name="reviews.certificate", allow_head=False)
+@access.token(Scope.READ)
+async def show_certificate(request: web.Request) -> web.Response:
+    """Return the certificate of a disposal that was carried out."""
+    async with request.app[app_keys.STORE].database.read() as db:
+        found = await storage.find_review(db, parse_id(request.match_info["id"]))
+        if found is None or not request[app_keys.TOKEN].sees(found.incident):
+            raise NotFound
+        if found.sequence is None:
+            raise NotFound("This review has not led to a disposal.")
+        head = await ledger.read_head(db)
+        line = (await ledger.list_entries_at(db, [found.sequence]))[found.sequence]
+        proof = await ledger.prove_inclusion(db, found.sequence, head.size)
+    return answer(_certificate(found, line, head, proof))
+
+
+def _certificate(found: Review, line: Entry, head: ledger.Head, proof: ledger.Proof) -> schemas.Certificate:
+    return schemas.Certificate.model_validate(
+        {
+            "object": found.object, "sha256": line.digest, "size_bytes": line.details["size_bytes"],
+            "incident": found.incident, "mark": line.details["mark"], "reason": found.reason,
+            "reviewed_by": found.reviewed_by, "reviewed_at": found.reviewed_at, "approved_by": found.decided_by,
+            "approved_at": found.decided_at, "disposed_at": found.done_at, "sequence": line.sequence,
+            "leaf": line.leaf, "size": head.size, "path": [one.hex() for one in proof.path], "checkpoint": head.note,
+        }
+    )  # fmt: skip
