@@ -2,7 +2,7 @@
 #   make run      start everything with demo data (PORT= HOST= TLS=self-signed DATA=)
 #   make test     the whole suite, browser journeys included (WORKERS= how many processes share it)
 #   make check    format, lint, types (Python and JavaScript)
-#   make bench    figures (tests/bench/RESULTS.md); make bench-relay only the relay's, QUICK=1 for a short look
+#   make bench    figures (tests/bench/RESULTS.md); make bench-NAME only one (relay, ledger, evidence), QUICK=1 for a short look
 #   make soak     a relay at a high packet rate for an hour (SOAK_SECONDS=3600)
 #   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
 #   make readme   write the README's tables anew from the code
@@ -18,7 +18,7 @@ TLS ?=
 DATA ?= data
 WORKERS ?= 2
 
-.PHONY: screenshots migration evidence-migration run test check bench bench-relay bench-ledger soak lock format clean setup setup-dev words readme
+.PHONY: screenshots migration evidence-migration run test check bench bench-relay bench-ledger bench-evidence soak lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -33,10 +33,13 @@ check: setup-dev
 	$(BIN)/mypy
 	npm run --silent check
 
-bench: bench-relay bench-ledger
+bench: bench-relay bench-ledger bench-evidence
 
 bench-ledger: setup-dev
 	$(BIN)/python -m tests.bench.ledger
+
+bench-evidence: setup-dev
+	$(BIN)/python -m tests.bench.evidence
 
 bench-relay: setup-dev
 	$(BIN)/python -m tests.bench.relay

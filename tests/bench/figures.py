@@ -115,13 +115,15 @@ def judge(target: Target, value: float) -> str:
     return "must" if sign * value >= sign * target.must else "MISSED"
 
 
-def render_table(measured: Mapping[str, Sequence[float]], not_measured: Mapping[str, str]) -> str:
+def render_table(
+    measured: Mapping[str, Sequence[float]], not_measured: Mapping[str, str], targets: Sequence[Target] = TARGETS
+) -> str:
     """Return the table: for each figure must, aim, median, lowest to highest of the rounds, and what it reached.
 
     not_measured   figure -> why
     """
     lines = [f"{'figure':24} {'must':>8} {'aim':>8} {'measured':>9} {'spread':>17}  reached  what it is"]
-    for target in TARGETS:
+    for target in targets:
         values = measured.get(target.name)
         must, aim = (f"{target.must:g}", f"{target.aim:g}") if target.must else ("", "")
         head = f"{target.name:24} {must:>8} {aim:>8}"
@@ -138,9 +140,9 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def render_json(measured: Mapping[str, Sequence[float]]) -> str:
+def render_json(measured: Mapping[str, Sequence[float]], targets: Sequence[Target] = TARGETS) -> str:
     """Return the medians as one flat JSON object on one line."""
-    known = {target.name for target in TARGETS}
+    known = {target.name for target in targets}
     assert measured.keys() <= known, measured.keys() - known
     medians = {name: round(statistics.median(values), 4) for name, values in measured.items() if values}
     return json.dumps(medians)

