@@ -116,6 +116,14 @@ def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], act: Callabl
         loop.call_soon_threadsafe(lambda: None if done.done() else act())
 
 
+async def _read_note(stream: aiohttp.StreamReader) -> bytes:
+    """Return the whole body, or as much as a note may have: one read gives no more than has arrived."""
+    note = b""
+    while len(note) < _MAX_NOTE_BYTES and (piece := await stream.read(_MAX_NOTE_BYTES - len(note))):
+        note += piece
+    return note
+
+
 class UrlMirror:
     """A URL of the operator's own choosing; redirects are not followed. A name and password in it are sent as Basic."""
 
@@ -131,7 +139,7 @@ class UrlMirror:
                     return None
                 if answer.status != 200:
                     raise MirrorFailed(f"it answers {answer.status}")
-                return (await answer.content.read(_MAX_NOTE_BYTES)).decode("utf-8", "replace")
+                return (await _read_note(answer.content)).decode("utf-8", "replace")
         except (aiohttp.ClientError, OSError, TimeoutError) as problem:
             raise MirrorFailed(f"it does not answer ({type(problem).__name__})") from None
 

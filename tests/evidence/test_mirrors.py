@@ -39,8 +39,9 @@ class Shelf:
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
         self.status, self.asked, self.credentials = 0, 0, set()
+        self.in_pieces = False
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
         self.credentials.add(request.headers.get("Authorization", ""))
         if self.status:
@@ -50,7 +51,18 @@ class Shelf:
             return web.Response(status=201)
         if request.path not in self.files:
             return web.Response(status=404)
+        if self.in_pieces:
+            return await self._answer_in_pieces(request, self.files[request.path].encode())
         return web.Response(text=self.files[request.path])
+
+    async def _answer_in_pieces(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Answer as a server may at any time: not all at once."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for start in range(0, len(body), 100):
+            await response.write(body[start : start + 100])
+            await asyncio.sleep(0.02)
+        return response
 
 
 @pytest.fixture
@@ -105,6 +117,21 @@ async def test_a_mirror_that_fails_is_tried_again_and_holds_up_nothing(wire: Wir
     clock.move(minutes=6)
     await checkpointer.work()
     assert await state(wire, checkpointer) == [(4, ""), (4, "")]
+
+
+@both_databases
+async def test_a_checkpoint_that_comes_in_pieces_is_read_to_its_end(wire: Wire, shelf):
+    kept, url = shelf
+    checkpointer = mirrored_to(wire, url)
+    await four_objects(wire)
+    await checkpointer.work()
+    kept.in_pieces = True
+    await wire.upload(jpeg(700, 9))
+    await checkpointer.work()
+    assert await state(wire, checkpointer) == [(10, "")]
+    witnesses, unasked = await checkpoints.ask_mirrors([url])
+    assert (len(witnesses), unasked) == (1, [])
+    assert (await verify(wire.store, witnesses=witnesses)).faults == []
 
 
 async def test_a_share_that_hangs_is_given_up(tmp_path: Path, monkeypatch):
