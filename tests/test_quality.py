@@ -192,6 +192,17 @@ async def test_a_telephone_call_in_between_overlaps_with_silence_and_each_ends_b
     assert await gaps_of(look) == [("interrupted", timedelta(seconds=10)), ("silent", timedelta(seconds=1))]
 
 
+async def test_a_page_cannot_fill_the_record_with_breaks(clock, admitted, look, monkeypatch):
+    monkeypatch.setattr("video_server.calls.page_news.MOST_GAPS", 3)
+    clock.move(seconds=60)
+    for _ in range(2):
+        await admitted(type="broke", why="offline", ago_ms=3000, lasted_ms=2000)
+    for on in (True, False) * 3:
+        await admitted(type="pause", why="interrupted", on=on)
+    await admitted(type="broke", why="offline", ago_ms=3000, lasted_ms=2000)
+    assert await gaps_of(look) == [*[("offline", timedelta(seconds=2))] * 2, ("interrupted", timedelta(0))]
+
+
 @pytest.mark.parametrize(
     "message",
     [

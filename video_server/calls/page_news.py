@@ -21,6 +21,8 @@ LONGEST = timedelta(hours=6)
 SHORTEST = timedelta(seconds=1)
 """A break shorter than this is no gap of its own."""
 PAUSES = ("interrupted", "device_lost")
+MOST_GAPS = 300
+"""In one participant's record a page adds nothing to so many: everybody's page reads them at every look."""
 
 
 async def hear(db: Connection, person: Participant, message: Mapping[str, Any], *, now: datetime) -> None:
@@ -86,7 +88,7 @@ async def _note_break(db: Connection, person: Participant, message: Mapping[str,
     if noticed is not None:
         told = why in TOLD_BY_PAGE and await storage.explain_gap(db, noticed, why=str(why))
     else:
-        told = lasted >= SHORTEST
+        told = lasted >= SHORTEST and await storage.count_gaps(db, person.id) < MOST_GAPS
         if told:
             await storage.insert_gap(db, person, Gap(person.id, began_at, min(now, began_at + lasted), str(why)))
     if told:
@@ -98,7 +100,8 @@ async def _note_pause(db: Connection, person: Participant, message: Mapping[str,
     if why not in PAUSES or not isinstance(on, bool):
         return
     if on and person.state is State.ADMITTED:
-        changed = await storage.open_gap(db, person, why=str(why), now=now)
+        has_room = await storage.count_gaps(db, person.id) < MOST_GAPS
+        changed = has_room and await storage.open_gap(db, person, why=str(why), now=now)
     else:
         changed = await storage.close_gap(db, person.id, why=[str(why)], now=now)
     if changed:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    func,
     insert,
     or_,
     select,
@@ -389,6 +390,10 @@ async def explain_gap(db: Connection, gap_id: int, *, why: str) -> bool:
 async def insert_gap(db: Connection, person: Participant, gap: Gap) -> None:
     """Record a gap that is over."""
     await db.execute(insert(gaps).values(appointment_id=person.appointment_id, **vars(gap)))
+
+
+async def count_gaps(db: Connection, participant_id: str) -> int:
+    return await db.scalar(select(func.count()).where(gaps.c.participant_id == participant_id)) or 0
 
 
 async def list_gaps(db: Connection, appointment_id: str) -> Sequence[Gap]:
