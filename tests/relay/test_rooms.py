@@ -130,6 +130,16 @@ def test_a_full_room_refuses_newcomers_but_not_those_who_come_again(monkeypatch)
         rooms.put("another", 1, participant("a"))
 
 
+def test_those_who_wait_keep_nobody_out_who_is_let_in():
+    rooms = Rooms()
+    rooms.enter("r", 1)
+    for n in range(MAX_PARTICIPANTS):
+        rooms.put("r", 1, participant(f"p{n}", admitted=False))
+    with pytest.raises(Refused, match="participants"):
+        rooms.put("r", 1, participant("waits", admitted=False))
+    rooms.put("r", 1, participant("officer", admitted=True))
+
+
 def test_remembered_epochs_are_bounded_but_never_those_of_open_rooms(monkeypatch):
     monkeypatch.setattr(rooms_module, "_REMEMBERED_EPOCHS", 3)
     rooms = Rooms()

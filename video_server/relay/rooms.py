@@ -14,6 +14,7 @@ from video_server.relay.sdp import Kind
 
 MAX_ROOMS = 2000
 MAX_PARTICIPANTS = 16
+"""Of those let in, and as many who wait: whoever opens links often keeps nobody out who is let in."""
 _REMEMBERED_EPOCHS = 10_000
 
 
@@ -154,7 +155,8 @@ class Rooms:
                 raise Refused("full", "no more rooms")
             room = self.rooms[room_id] = Room(room_id, epoch, held=room_id in self._held)
         former = room.participants.get(arriving.id)
-        if former is None and len(room.participants) >= MAX_PARTICIPANTS:
+        alike = sum(one.admitted == arriving.admitted for one in room.participants.values())
+        if former is None and alike >= MAX_PARTICIPANTS:
             raise Refused("full", "no more participants in the room")
         if former is not None:
             arriving.seats = dict(former.seats)
