@@ -7,6 +7,7 @@ import pytest
 
 from video_server.audit import service as audit
 from video_server.calls import asking, listening, pauses, roles, service
+from video_server.calls.absences import Absences
 from video_server.calls.model import COMES_BACK, LEASE, Role, State
 from video_server.phone import state as phone_state
 
@@ -57,6 +58,22 @@ async def test_who_lost_the_connection_counts_for_a_minute_and_who_closed_the_pa
     assert people == ["PC Jones"]
     clock.now += COMES_BACK + timedelta(seconds=1)
     assert roles.list_people(await look(), None, victim="Jo", now=clock()) == []
+
+
+async def test_who_is_not_told_of_may_hear_no_more_once_that_was_so_for_a_while(database, clock, sit, admitted, look):
+    absences = Absences()
+    person, officer = await admitted(), await sit("jones", name="PC Jones")
+    async with database.begin() as db:
+        await service.drop_socket(db, person, socket=person.socket, how="closed_page", now=clock())
+    clock.now += COMES_BACK + LEASE  # nobody renewed anything meanwhile: as after an outage
+    assert absences.find(await look(), clock()) == []
+    async with database.begin() as db:
+        await service.renew_presence(db, [officer.session_id], now=clock())
+    clock.now += LEASE
+    assert [one.id for one in absences.find(await look(), clock())] == [person.id]
+    async with database.begin() as db:
+        await service.take_socket(db, person, socket="again", now=clock())
+    assert absences.find(await look(), clock()) == []
 
 
 async def test_a_pause_asked_for_begins_and_ends_by_the_officer_and_is_recorded_once(

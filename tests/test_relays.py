@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.relay.harness import RelayProcess, until
 from tests.relay.raw_peer import RawPeer
 from video_server.calls import service
+from video_server.calls.model import COMES_BACK
 from video_server.calls.placement import Load, choose, weigh
 from video_server.calls.relay_metrics import RelayCollector
 from video_server.calls.relays import NoRelay, Relays
@@ -263,6 +264,31 @@ async def test_a_page_follows_its_room_when_another_process_has_moved_it(two_rel
         people = {link.instance: link.client for link in other.links}
         assert (await people[first].status())["participants"] == 0, "it has left where it was"
         assert (await people[next(iter(living))].status())["participants"] == 1
+
+
+@on_sqlite
+async def test_who_keeps_the_media_without_a_page_is_taken_out_once_nobody_is_told_of_them(
+    two_relays, fleet, appointment, sign_in, admitted, clock
+):
+    person = await admitted()
+    relays = await fleet.see()
+    await fleet.join(relays, appointment.id, person.id)
+    held_by = next(link.client for link in relays.links if link.instance == relays.find_place(appointment.id, 1))
+    async with fleet.database.begin() as db:  # the page's line goes, on purpose or not; its media do not
+        await service.drop_socket(db, person, socket=person.socket, how="lost", now=clock())
+    client = await sign_in("smith")
+    clock.move(seconds=COMES_BACK.total_seconds() - 1)
+    async with client.ws_connect(f"/booth/appointments/{appointment.id}/socket") as socket:
+        while (message := await socket.receive_json())["type"] != "state":
+            pass
+        assert person.id in {one["id"] for one in message["state"]["people"]}, "still told of"
+        assert (await held_by.status())["participants"] == 1
+
+        async def is_out() -> bool:
+            clock.move(seconds=1)
+            return (await held_by.status())["participants"] == 0
+
+        await until(is_out, "whoever is not shown hears nothing")
 
 
 @on_sqlite

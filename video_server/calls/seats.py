@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from video_server.calls import asking, listening, metrics, page_news, pauses, roles, service
+from video_server.calls.absences import Absences
 from video_server.calls.model import FINAL, Participant, Role, RoomView, State
 from video_server.calls.quality import Meter, Stretch, parse_link, parse_page
 from video_server.calls.relays import RELAYS, NoRelay, Relays
@@ -151,6 +152,7 @@ class Seat:
         )
         self._is_new = True  # has not looked at the room yet
         self._checking = False  # an echo is running
+        self._absences = Absences()
         self._offers = Allowance(MOST_OFFERS, OFFERS_PER_SECOND)
         self._turn_servers: Turn = app[TURN]
         self._turn_renewed_at: float | None = None
@@ -316,6 +318,8 @@ class Seat:
         if shown != self._shown:
             self._shown = shown
             await self._page.send({"type": "state", "state": {**shown, "now": self._clock().isoformat()}})
+        for absent in self._absences.find(view, self._clock()):
+            await self._take_out(absent, view)
         if not still:
             await self._page.close(code=SESSION_OVER, reason="session_over")
 
@@ -329,12 +333,15 @@ class Seat:
 
     async def _put_out(self, listener: Participant, view: RoomView) -> None:
         """Nobody listens whose page is not there: out of the relay first, then out of what all are told."""
-        if view.room is not None and view.room.epoch:
-            await self._relays.leave(
-                appointment_id=listener.appointment_id, epoch=view.room.epoch, participant_id=listener.id
-            )
+        await self._take_out(listener, view)
         async with self._database.begin() as db:
             await listening.stop(db, listener, now=self._clock())
+
+    async def _take_out(self, person: Participant, view: RoomView) -> None:
+        if view.room is not None and view.room.epoch:
+            await self._relays.leave(
+                appointment_id=person.appointment_id, epoch=view.room.epoch, participant_id=person.id
+            )
 
     def _renew_turn(self, person: Participant) -> None:
         """Give the page a fresh credential while it stands in its room, and never after."""
