@@ -322,7 +322,7 @@ configure("test", stream=sys.stdout)
 get_logger("a").info("texted", token="abc", mobile="07700900123", path="/j/HGEjOATnCqmsk_RznnQLag?x=1", part="web")
 logging.getLogger("library").warning("GET /track/SECRETSECRET for %s", "+447700900123")
 try:
-    raise ValueError("no such number 07700 900123 at /j/SECRETSECRET")
+    raise ValueError("no such number 07700 900123 at /j/SECRETSECRET and /g/SECRETSECRET")
 except ValueError:
     get_logger("a").exception("failed")
 """

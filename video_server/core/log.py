@@ -15,7 +15,7 @@ import structlog
 _PHONE = re.compile(
     r"(?:(?:\+|%2B|\b00)44|(?<![\w.])(?<!\d[:-])0)\d?[\d ]{7,11}\d(?!\w)(?!\.\d)", re.IGNORECASE
 )  # instants, addresses and ids stay readable
-_TOKEN = re.compile(r"(/(?:j|track)/)[^/\s\"']+")
+_TOKEN = re.compile(r"(/(?:j|g|track)/)[^/\s\"']+")
 _FORBIDDEN_KEYS = frozenset(
     {"phone", "mobile", "number", "token", "password", "name", "body", "text", "cookie", "sdp", "offer", "answer"}
 )
