@@ -92,8 +92,10 @@ def _check(settings: Settings) -> None:
     if settings.pkcs11 is not None and (not settings.pkcs11_token or settings.pkcs11_pin_file is None):
         raise CannotStart("EVIDENCE_PKCS11 needs EVIDENCE_PKCS11_TOKEN and EVIDENCE_PKCS11_PIN_FILE beside it.")
     for place in settings.mirror_places:
-        if not place.startswith("/") and not _is_fit(place):
-            raise CannotStart("EVIDENCE_MIRRORS are absolute folders and https URLs (http only to this machine).")
+        if not place.startswith("/") and not (_is_fit(place) and "?" not in place):  # a query would be told, not sent
+            raise CannotStart(
+                "EVIDENCE_MIRRORS are absolute folders and https URLs without a query (http only to this machine)."
+            )
         if place.startswith("/") and Path(place).is_relative_to(settings.data.absolute()):
             raise CannotStart(
                 "EVIDENCE_MIRRORS must not lie in EVIDENCE_DATA: what rolls back one would roll back both."

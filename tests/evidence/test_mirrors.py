@@ -187,7 +187,10 @@ async def test_a_password_in_a_mirrors_address_is_not_told(wire: Wire, shelf, ca
         assert answer.status == 200
 
 
-@pytest.mark.parametrize("place", ["http://force.example/x", "relative/folder", "ftp://force.example", "{data}/mirror"])
+@pytest.mark.parametrize(
+    "place",
+    ["http://force.example/x", "relative/folder", "ftp://force.example", "{data}/mirror", "https://a.example/?key=s"],
+)
 def test_a_mirror_that_is_no_mirror_stops_the_start(tmp_path: Path, place):
     with pytest.raises(CannotStart, match="EVIDENCE_MIRRORS"):
         load(None, data=tmp_path, keys=tmp_path.with_name("keys"), mirrors=place.format(data=tmp_path))
