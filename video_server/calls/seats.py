@@ -389,9 +389,9 @@ class Seat:
             return
         place = {"appointment_id": person.appointment_id, "epoch": self._epoch}
         try:
+            await self._relays.hold(**place, held=view.is_held)  # type: ignore[arg-type]
             await self._relays.permit(**place, participant_id=person.id, publish=roles.may_publish(person.role))  # type: ignore[arg-type]
             await self._relays.set_audio_only(**place, participant_id=person.id, on=without_pictures)  # type: ignore[arg-type]
-            await self._relays.hold(**place, held=view.is_held)  # type: ignore[arg-type]
             self._told = rights
         except (NoRelay, RelayRefused) as refusal:
             log.info("rights_not_told", code=refusal.code)  # we are not there; a fresh offer carries them

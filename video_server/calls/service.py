@@ -101,7 +101,7 @@ async def arrive(
     if found is not None:
         return found
     await storage.ensure_room(db, appointment.id, now=now)
-    if staff is None:
+    if role not in {Role.OFFICER, Role.SUPERVISOR}:
         await _make_place(db, appointment.id, guest_id=guest.id if guest else None, now=now)
     admitted = role is Role.OFFICER
     person = Participant(
