@@ -160,6 +160,17 @@ async def test_the_page_explains_the_gap_that_the_relay_noticed(database, clock,
     assert await gaps_of(look) == [("asleep", timedelta(seconds=6))]
 
 
+async def test_a_gap_that_the_page_explains_before_the_relay_hears_it_still_ends(database, clock, admitted, look):
+    async with database.begin() as db:
+        await service.note_silence(db, admitted.person.id, why="silent", now=clock())
+    clock.move(seconds=6)
+    await admitted(type="broke", why="asleep", ago_ms=6000, lasted_ms=5900)
+    assert await gaps_of(look) == [("asleep", None)]
+    async with database.begin() as db:
+        await service.note_sound(db, admitted.person.id, now=clock.move(seconds=1))
+    assert await gaps_of(look) == [("asleep", timedelta(seconds=7))]
+
+
 async def test_a_break_that_only_the_page_noticed_is_recorded_with_its_times(clock, admitted, look):
     clock.move(seconds=30)
     await admitted(type="broke", why="network_changed", ago_ms=2500, lasted_ms=2000)

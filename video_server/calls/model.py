@@ -143,7 +143,10 @@ class Alert:
 HEARD_BY_RELAY = ("silent", "relay_lost", "closed")
 """Reasons of gaps that the relay notices; they end when it hears the participant again."""
 
-TOLD_BY_PAGE = ("offline", "network_changed", "asleep", "interrupted", "device_lost")
+EXPLAINED_BY_PAGE = ("offline", "network_changed", "asleep")
+"""What the page may say of a gap that the relay noticed, sometimes before the relay hears the participant again."""
+
+TOLD_BY_PAGE = (*EXPLAINED_BY_PAGE, "interrupted", "device_lost")
 """Reasons that only the page knows: no network, another network, screen locked or page frozen, microphone taken by a
 phone call or another app, microphone unplugged or stopped."""
 

@@ -15,6 +15,7 @@ from video_server.appointments.model import State as Standing
 from video_server.audit import service as audit
 from video_server.calls import storage
 from video_server.calls.model import (
+    EXPLAINED_BY_PAGE,
     FINAL,
     HEARD_BY_RELAY,
     Alert,
@@ -432,7 +433,7 @@ async def note_silence(db: Connection, participant_id: str, *, why: str, now: da
 async def note_sound(db: Connection, participant_id: str, *, now: datetime) -> None:
     """The relay hears this participant (again); ends the gaps that the relay noticed."""
     appointment_id = await storage.set_silent(db, participant_id, since=None)
-    closed = await storage.close_gap(db, participant_id, now=now, why=HEARD_BY_RELAY)
+    closed = await storage.close_gap(db, participant_id, now=now, why=(*HEARD_BY_RELAY, *EXPLAINED_BY_PAGE))
     if appointment_id is not None or closed:
         person = await get_participant(db, participant_id)
         await events.record(db, "room", person.appointment_id, now=now)
