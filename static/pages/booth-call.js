@@ -35,6 +35,7 @@ const drawing = new RoomDrawing({
   onAdmit: admit,
   onDismiss: dismiss,
   linkOf: (participant) => links.get(participant),
+  isPartly,
 });
 const people = new People({ ...config, words });
 const evidence = new OfficerEvidence({ ...config, words, ahead: Date.parse(config.now) - Date.now() });
@@ -78,7 +79,7 @@ startEnd({
 
 socket.addEventListener("state", (event) => {
   room = detail(event);
-  remotes.know(known(room), room.sending ?? {});
+  remotes.know(known(room), room.sending ?? {}, room.me);
   drawStage();
   drawing.draw(room);
   people.follow(room);
@@ -263,6 +264,11 @@ function setMuted() {
   drawOwnNotice();
 }
 
+/** Something of ours is not sent, or not shown to us. */
+function isPartly() {
+  return muted.audio || muted.video || soundOnly || ["no_picture", "sound_only", "ring"].includes(ownRung);
+}
+
 function nameButtons() {
   write(button.mute, words.say(muted.audio ? "unmute" : "mute"));
   write(button.camera, words.say(muted.video ? "cameraOn" : "cameraOff"));
@@ -298,7 +304,7 @@ function tell(text) {
 /** Tell the room what we send, and what keeps us from it. */
 function tellSending() {
   if (!call) return;
-  socket.stand("sending", { type: "sending", muted: muted.audio, camera_off: muted.video, audio_only: soundOnly });
+  socket.stand("sending", { type: "sending", muted: muted.audio, camera_off: muted.video || !devices.stream?.getVideoTracks().length, audio_only: soundOnly });
   socket.stand("interrupted", { type: "pause", why: "interrupted", on: taken });
 }
 

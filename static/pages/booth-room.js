@@ -25,6 +25,7 @@ import { drawSignal } from "./call-tools.js";
  * @property {string|null} admitted
  * @property {{id: string, kind: "unsafe"|"exited", at: string}[]} alerts
  * @property {{at: string, outcome: string}|null} ended
+ * @property {boolean} [held] paused for everybody
  * @property {{participant: string, began_at: string, ended_at: string|null, why: string}[]} gaps
  * @property {Record<string, import("./call-tiles.js").Sending>} [sending]
  */
@@ -59,11 +60,12 @@ function isHere(state) {
 /**
  * What the line over the picture says.
  * @param {Room} room
- * @param {{words: import("./booth-page.js").Words, name: string, now: number, onCamera: boolean, flows: boolean, rung?: string}} know
- *   now: the server's time in ms; flows: sound and picture of the other side arrive; rung: where their link stands
+ * @param {{words: import("./booth-page.js").Words, name: string, now: number, onCamera: boolean, flows: boolean, rung?: string, partly?: boolean}} know
+ *   now: the server's time in ms; flows: sound and picture of the other side arrive; rung: where their link stands;
+ *   partly: a camera, a microphone or the pictures are off at our side
  * @returns {Headline}
  */
-export function headline(room, { words, name, now, onCamera, flows, rung = "full" }) {
+export function headline(room, { words, name, now, onCamera, flows, rung = "full", partly = false }) {
   const say = words.say.bind(words);
   if (room.ended) return { tone: "quiet", text: say("endedAt", { time: words.clock(room.ended.at) }), more: "" };
   const person = mainPerson(room);
@@ -77,8 +79,11 @@ export function headline(room, { words, name, now, onCamera, flows, rung = "full
     if (since) return { tone: "warn", text: say("lost", { name }), more: say("comesBack", { seconds: secondsSince(since, now) }) };
     const pause = openGap(room, person.id);
     if (pause) return { tone: "warn", text: say("interruptedHead", { name }), more: gapWords(pause, words) };
+    if (room.held) return { tone: "warn", text: say("connected", { name }), more: say("held") };
     if (rung === "no_picture" || rung === "sound_only") return { tone: "warn", text: say("connected", { name }), more: say(`rung.${rung}`, { name }) };
-    const more = onCamera ? say(flows ? "callFlows" : "callStarts") : say("notOnCamera");
+    const sends = room.sending?.[person.id];
+    const isPartly = partly || sends?.muted || sends?.camera_off || sends?.audio_only;
+    const more = onCamera ? say(!flows ? "callStarts" : isPartly ? "callFlowsPartly" : "callFlows") : say("notOnCamera");
     return { tone: onCamera ? "good" : "act", text: say("connected", { name }), more };
   }
   if (person.state === "waiting") {
@@ -135,9 +140,11 @@ export class RoomDrawing {
    * @param {(person: Person, others: number) => void} given.onAdmit
    * @param {(alert: string) => void} given.onDismiss
    * @param {(participant: string) => import("./call-tools.js").LinkState | undefined} given.linkOf
+   * @param {() => boolean} given.isPartly
    */
-  constructor({ words, name, ahead, alertWords, onAdmit, onDismiss, linkOf }) {
+  constructor({ words, name, ahead, alertWords, onAdmit, onDismiss, linkOf, isPartly }) {
     this.linkOf = linkOf;
+    this.isPartly = isPartly;
     this.words = words;
     this.name = name;
     this.ahead = ahead;
@@ -172,7 +179,7 @@ export class RoomDrawing {
   /** @param {Room} room */
   #drawHeadline(room) {
     const rung = this.linkOf(room.admitted ?? "")?.link.rung;
-    const said = headline(room, { words: this.words, name: this.name, now: this.now, onCamera: this.onCamera, flows: this.flows, rung });
+    const said = headline(room, { words: this.words, name: this.name, now: this.now, onCamera: this.onCamera, flows: this.flows, rung, partly: this.isPartly() });
     get("headline", HTMLElement).dataset.tone = said.tone;
     write(get("headline-text", HTMLElement), said.text);
     write(get("headline-more", HTMLElement), said.more);

@@ -32,8 +32,9 @@ export class Tiles {
     this.speaker = "";
   }
 
-  /** @param {Person[]} people @param {Record<string, Sending>} sending */
-  know(people, sending) {
+  /** @param {Person[]} people @param {Record<string, Sending>} sending @param {string} me */
+  know(people, sending, me) {
+    this.box.dataset.pictures = sending[me]?.audio_only ? "off" : "on"; // a face must not stand still on a screen
     this.people = new Map(people.map((one) => [one.id, one]));
     this.sending = sending;
     this.draw(this.slots, this.seated);
@@ -100,7 +101,7 @@ export class Tiles {
       tile.video.srcObject = stream;
       this.#play(tile.video);
     }
-    write(tile.name, this.people.size > 2 && !one.screen ? name : "");
+    write(tile.name, this.people.size > 1 && !one.screen ? name : "");
     tile.words = one.screen ? ["", ""] : [this.#stateOf(one, name, ""), this.#stateOf(one, name, "Short")];
     this.#writeState(tile);
   }
@@ -117,7 +118,7 @@ export class Tiles {
     const sends = this.sending[one.participant];
     if (sends?.audio_only) return this.say(`soundOnlyOf${form}`, { name });
     const parts = [];
-    if (sends?.camera_off || !one.video) parts.push(this.say(`pictureOff${form}`, { name }));
+    if (sends ? sends.camera_off : !one.video) parts.push(this.say(`pictureOff${form}`, { name }));
     if (sends?.muted) parts.push(this.say(`mutedOf${form}`, { name }));
     return parts.join(" ");
   }

@@ -67,7 +67,10 @@ const more = new More(one(root, '[data-section="call"]'), words, {
   largest: () => tiles.largest,
   setSpeaker: (device) => void tiles.setSpeaker(device),
   tell,
-  changed: tellSending,
+  changed: () => {
+    tellSending();
+    showOwn();
+  },
 });
 
 const check = new Check(one(root, '[data-section="check"]'), {
@@ -163,7 +166,7 @@ function showRoom(state) {
   if (!trouble.inCall) return;
   const self = (state.people ?? []).find((/** @type {any} */ person) => person.is_self);
   more.mayShare = self ? self.publishes.includes("screen") : true;
-  tiles.know(known(state), state.sending ?? {});
+  tiles.know(known(state), state.sending ?? {}, state.me);
   attach();
 }
 
@@ -344,7 +347,7 @@ async function replaceLost(kind) {
 
 function showOwn() {
   if (!devices) return;
-  const seen = isCameraOn();
+  const seen = isCameraOn() && !more.soundOnly;
   for (const player of [own, preview]) {
     player.srcObject = devices.stream;
     player.hidden = !seen;

@@ -14,6 +14,18 @@ test("connected and seen is good", () => {
   assert.deepEqual(headline(room(), know), { tone: "good", text: "connected Jo", more: "callFlows" });
 });
 
+test("nobody is said to be seen and heard while a camera, a microphone or the pictures are off on either side", () => {
+  for (const off of ["muted", "camera_off", "audio_only"]) {
+    const sending = { p: { muted: false, camera_off: false, audio_only: false, [off]: true } };
+    assert.equal(headline({ ...room(), sending }, know).more, "callFlowsPartly");
+  }
+  assert.equal(headline(room(), { ...know, partly: true }).more, "callFlowsPartly");
+});
+
+test("a paused call says so, and nothing of seeing and hearing", () => {
+  assert.deepEqual(headline({ ...room(), held: true }, know), { tone: "warn", text: "connected Jo", more: "held" });
+});
+
 test("silence is told with the seconds since", () => {
   assert.deepEqual(headline(room({ silent_since: AT }), know), { tone: "warn", text: "lost Jo", more: "comesBack 8" });
 });
