@@ -230,8 +230,16 @@ def test_a_locked_screen_is_a_gap_with_its_reason_in_the_record(call, browsers):
     expect(call.booth.locator(".app-wait__gap")).to_contain_text("screen was locked")
 
 
+IS_ON_TOP = """one => {
+  const { x, y, width, height } = one.getBoundingClientRect();
+  return one.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}"""
+
+
 def test_the_link_is_shown_in_words_and_kept_with_the_appointment(product, call):
-    expect(call.phone.locator("[data-signal]")).to_contain_text("Connection:")
+    signal = call.phone.locator("[data-signal]")
+    expect(signal).to_contain_text("Connection:")
+    assert signal.evaluate(IS_ON_TOP), "something covers the bars"
     expect(call.booth.locator(".app-wait__signal")).to_contain_text("Connection")
     call.booth.locator("#graph-part summary").click()
     expect(call.booth.get_by_role("img", name=re.compile(r"Sends [\d.]+ Mbit"))).to_be_visible()
