@@ -83,6 +83,10 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
     decodes(interpreter, going_on=True)
     expect(booth.locator("#remotes video")).to_have_count(2)
     assert "Bloggs" not in interpreter.content()
+    names = booth.locator("#remotes .app-tile__name")
+    expect(names).to_have_count(2)
+    expect(names.filter(has_text="Sam Jones")).to_be_visible()
+    expect(booth.get_by_label("The guest's link, to pass on")).to_be_hidden()
 
     booth.get_by_role("button", name="Ask to mute: Sam Jones, Interpreter").click()
     asked = interpreter.locator("[data-others-asked]")
@@ -94,6 +98,7 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
     phone.get_by_role("button", name="Ask for a pause").click()
     expect(booth.locator("#people-pause")).to_have_text("Jo Bloggs asks for a pause.")
     booth.get_by_role("button", name="Pause the call").click()
+    expect(booth.locator("#headline")).to_contain_text("The call is paused: nobody sees or hears anybody.")
     for page in (phone, interpreter):
         expect(page.locator("[data-others-held]")).to_contain_text("The call is paused.")
         decodes(page, going_on=False)

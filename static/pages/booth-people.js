@@ -8,7 +8,7 @@ import { Words, ask, find, get, read, show, write } from "./booth-page.js";
  * @typedef {{id: string, role_words: string, name: string}} Guest
  * @typedef {{id: string, guest: string, state: string, connected: boolean}} Session
  * @typedef {{role: string, role_words: string, missing: boolean}} Need
- * @typedef {{needs: Need[], people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, ended: object|null}} Room
+ * @typedef {{needs: Need[], people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, ended: object|null, sending?: Record<string, import("./call-tiles.js").Sending>}} Room
  * @typedef {{key: string, name: string, state: string, participant: string, guest: string, waits: boolean, inCall: boolean, isSelf: boolean}} Line
  */
 
@@ -105,7 +105,8 @@ export class People {
       write(find(item, ".app-people__name", HTMLElement), line.name);
       write(find(item, ".app-people__state", HTMLElement), line.state);
       const over = this.room?.ended !== null;
-      const may = { admit: line.waits, mute: line.inCall, unmute: line.inCall, link: line.guest !== "" && !line.inCall, remove: line.guest !== "" };
+      const isMuted = this.room?.sending?.[line.participant]?.muted === true;
+      const may = { admit: line.waits, mute: line.inCall && !isMuted, unmute: line.inCall && isMuted, link: line.guest !== "" && !line.inCall, remove: line.guest !== "" };
       for (const [deed, allowed] of Object.entries(may)) {
         const button = find(item, `[data-people-do="${deed}"]`, HTMLButtonElement);
         button.hidden = over || !allowed;
@@ -132,9 +133,12 @@ export class People {
   /** @param {string} deed @param {Line} line */
   async #do(deed, line) {
     const name = line.name;
-    if (deed === "admit") await this.#post("/admit", { participant: line.participant });
+    if (deed === "admit" && (await this.#post("/admit", { participant: line.participant }))) {
+      this.#showLink(null); // it has done its work
+      this.#say("");
+    }
     if (deed === "mute" || deed === "unmute") {
-      if (await this.#post(`/people/${line.participant}/ask`, { wish: deed })) this.#say(this.words.say("asked", { wish: this.words.say(deed) }));
+      if (await this.#post(`/people/${line.participant}/ask`, { wish: deed })) this.#say(this.words.say(`asked.${deed}`, { name }));
     }
     if (deed === "link") {
       const answer = await fetch(`${this.here}/guests/${line.guest}/link`, { headers: { Accept: "application/json" } }).catch(() => null);

@@ -4,7 +4,7 @@
 
 import { one } from "./phone_page.js";
 
-/** @typedef {{id: string, role_words: string, name_to_show: string, is_self: boolean}} Person */
+/** @typedef {{id: string, role: string, role_words: string, name_to_show: string, is_self: boolean}} Person */
 /** @typedef {{people: Person[], listeners: string[], held: boolean, held_words: string, asked: {what: "mute" | "unmute", said: string} | null, pause_asked?: boolean}} Told */
 
 export class Others {
@@ -29,8 +29,9 @@ export class Others {
     this.#say("held", room.held_words || (room.pause_asked ? this.words.pause_asked : ""));
     document.body.dataset.held = room.held ? "yes" : "no"; // a face must not stand still on a screen meanwhile
     this.#say("listening", room.listeners.join(" "));
-    const names = room.people.map((person) => (person.is_self ? this.words.self : `${person.name_to_show} (${person.role_words})`));
-    this.#say("people", room.people.length > 1 ? this.words.people.replace("{names}", names.join(", ")) : "");
+    const people = room.people.filter((person) => person.role !== "supervisor"); // who listens is named above
+    const names = people.map((person) => (person.is_self ? this.words.self : `${person.name_to_show} (${person.role_words})`));
+    this.#say("people", people.length > 1 ? this.words.people.replace("{names}", names.join(", ")) : "");
     one(this.root, "[data-others-asked]").hidden = room.asked === null;
     this.#say("asked-words", room.asked?.said ?? "");
     one(this.root, '[data-others-do="heed"]').textContent = room.asked ? this.words[room.asked.what] : "";

@@ -92,7 +92,7 @@ def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[st
         "share_stop": _("Stop showing"),
         "you_share": _("%(name)s sees what you show.") % named,
         "share_problem": _("Nothing is shown. To show something, select “Show photos” and choose a window."),
-        "float": _("Small window"),
+        "float": _("Picture in a small window"),
         "signal_good": _("Connection: good"),
         "signal_fair": _("Connection: fair"),
         "signal_weak": _("Connection: weak"),
