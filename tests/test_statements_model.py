@@ -117,7 +117,7 @@ def test_the_digest_covers_the_declaration_and_what_is_shown_can_be_read_back():
 
 def test_a_statement_is_signed_only_as_shown_confirmed_and_declared():
     offered = replace(DRAFT, state=State.READ)
-    fine = {"digest": "d", "shown_digest": "d", "answers": confirmed(offered), "declared": True}
+    fine = {"digest": "d", "shown_digest": "d", "answers": confirmed(offered), "reading": None, "declared": True}
     model.check_sign(offered, **fine)
     with pytest.raises(model.TextChanged):
         model.check_sign(offered, **{**fine, "shown_digest": "e"})
@@ -127,6 +127,11 @@ def test_a_statement_is_signed_only_as_shown_confirmed_and_declared():
             model.check_sign(offered, **{**fine, "answers": answers})
     with pytest.raises(model.NotDeclared):
         model.check_sign(offered, **{**fine, "declared": False})
+    read_aloud = replace(offered, heading=Heading("Jo Bloggs", None, "PC Smith"))
+    with pytest.raises(model.NotReadAloud):
+        model.check_sign(read_aloud, **fine)
+    certificate = model.Reading("PC Smith", NOW, "staff")
+    model.check_sign(read_aloud, **{**fine, "reading": certificate})
     for state in (State.DRAFT, State.SEALING, State.SIGNED):
         with pytest.raises(model.NotNow):
             model.check_sign(replace(offered, state=state), **fine)
