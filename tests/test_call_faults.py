@@ -248,7 +248,12 @@ def test_the_link_is_shown_in_words_and_kept_with_the_appointment(product, call)
         expect(call.booth.locator(".app-wait__gap")).to_contain_text("has the microphone")
     end(call.booth, "Seen")
     expect(call.booth.locator("main")).to_contain_text("A phone call or another app had the microphone")
-    expect(call.booth.locator("main")).to_contain_text("There and back")
+
+    def shows_the_figures() -> bool:  # each seat writes its last figures down when the call's end reaches it
+        call.booth.reload()
+        return "There and back" in call.booth.locator("main").inner_text()
+
+    until(shows_the_figures, "the figures of the call")
     figures = product.read("/metrics")
     assert re.search(r'^call_packet_loss_ratio_count\{direction="up"\} [1-9]', figures, re.MULTILINE)
     assert re.search(r'^call_rung_seconds_total\{rung="full"\} [1-9]', figures, re.MULTILINE)
