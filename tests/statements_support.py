@@ -19,7 +19,7 @@ from video_server.core.keys import KeyRing
 from video_server.incidents import service as incidents
 from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.model import SafeContact, Wording
-from video_server.statements import service
+from video_server.statements import service, shown, signing
 from video_server.statements.model import Answer, Statement
 from video_server.statements.printing import Printer
 from video_server.statements.signature import Signature
@@ -121,16 +121,16 @@ class Desk:
             now=self.clock(),
         )
 
-    async def view(self, statement: Statement) -> service.View:
+    async def view(self, statement: Statement) -> shown.View:
         async with self.database.read() as db:
-            current = await service.get(db, self.appointment.id, statement.id)
-            return await service.view(db, current, printer=self.printer, session_id=self.witness.session_id)
+            current = await shown.get(db, self.appointment.id, statement.id)
+            return await shown.view(db, current, printer=self.printer, session_id=self.witness.session_id)
 
-    async def confirm_all(self, statement: Statement) -> service.View:
+    async def confirm_all(self, statement: Statement) -> shown.View:
         seen = await self.view(statement)
         for paragraph in seen.statement.paragraphs:
             async with self.database.begin() as db:
-                seen = await service.answer(
+                seen = await signing.answer(
                     db,
                     self.witness,
                     statement.id,
@@ -141,9 +141,9 @@ class Desk:
                 )
         return seen
 
-    async def certify_reading(self, seen: service.View, typed: str) -> service.View:
+    async def certify_reading(self, seen: shown.View, typed: str) -> shown.View:
         async with self.database.begin() as db:
-            return await service.certify_reading(
+            return await signing.certify_reading(
                 db,
                 self.appointment.id,
                 seen.statement.id,
@@ -154,15 +154,15 @@ class Desk:
                 now=self.clock(),
             )
 
-    async def ready(self, text: str = TEXT) -> service.View:
+    async def ready(self, text: str = TEXT) -> shown.View:
         """Return a statement that only lacks the signature."""
         return await self.confirm_all(await self.offer(await self.write(await self.begin(), text)))
 
     async def sign(
-        self, seen: service.View, *, database: Database | None = None, signature: Signature | None = None, **other: Any
+        self, seen: shown.View, *, database: Database | None = None, signature: Signature | None = None, **other: Any
     ) -> Statement:
         given = {"shown_digest": seen.digest, "declared": True, **other}
-        return await service.sign(
+        return await signing.sign(
             database or self.database,
             self.witness,
             seen.statement.id,

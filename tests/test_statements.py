@@ -17,8 +17,9 @@ from video_server.audit import service as audit
 from video_server.calls import guests
 from video_server.calls import service as calls
 from video_server.core.database import Database
+from video_server.core.errors import NotFound
 from video_server.core.keys import load_demo_signing_identity
-from video_server.statements import model, service, storage
+from video_server.statements import model, service, shown, signing, storage
 from video_server.statements.back_page import BackPage
 from video_server.statements.model import Answer, Exhibit, Heading, State
 from video_server.statements.printing import CannotPrint, Printer, SigningNotSetUp
@@ -42,8 +43,8 @@ async def test_a_statement_goes_from_draft_to_sealing(desk):
     assert signed.state is State.SEALING
     assert signed.signed_at == desk.clock()
     async with desk.database.read() as db:
-        with pytest.raises(service.NotSealedYet):
-            await service.get_copy(db, signed)
+        with pytest.raises(signing.NotSealedYet):
+            await signing.get_copy(db, signed)
         actions = [entry.action for entry in await audit.list_for(db, f"appointment:{desk.appointment.id}")]
     assert [one for one in actions if one.startswith("statements.")] == [
         "statements.begun",
@@ -102,7 +103,7 @@ async def test_every_version_of_a_draft_is_kept(desk):
     for text in ("It was red.", "It was blue.", "It was blue, I think."):
         statement = await desk.write(statement, text)
     async with desk.database.read() as db:
-        drafts = await service.list_drafts(db, statement)
+        drafts = await shown.list_drafts(db, statement)
     assert [text for _, text, _, _ in drafts] == ["It was red.", "It was blue.", "It was blue, I think."]
     assert {by for *_, by in drafts} == {desk.appointment.officer_id}
 
@@ -154,7 +155,7 @@ async def test_a_paragraph_taken_back_while_the_pdf_is_being_made_is_refused(des
     async def take_back() -> None:
         async with desk.database.begin() as db:
             key = seen.statement.paragraphs[0].key
-            await service.answer(
+            await signing.answer(
                 db, desk.witness, seen.statement.id,
                 paragraph=key, said=Answer.WRONG, printer=desk.printer, now=desk.clock(),
             )  # fmt: skip
@@ -258,7 +259,7 @@ async def test_a_signed_statement_is_never_altered(desk):
         lambda db: service.add_exhibit(db, *ids, Exhibit("JB/2", "Late"), **by),
         lambda db: service.take_back(db, *ids, **by),
         lambda db: service.show_live(db, *ids, live=True, **by),
-        lambda db: service.answer(
+        lambda db: signing.answer(
             db, desk.witness, ids[1],
             paragraph=seen.statement.paragraphs[0].key, said=Answer.WRONG, printer=desk.printer, now=desk.clock(),
         ),
@@ -274,12 +275,12 @@ async def test_only_the_session_in_the_call_signs_and_it_may_fetch_the_copy_afte
     async with desk.database.begin() as db:
         await calls.leave(db, desk.witness.id, now=desk.clock())
     async with desk.database.read() as db:
-        with pytest.raises(service.NotInCall):
-            await service.access_witness(db, desk.appointment.id, desk.witness.session_id)
-        with pytest.raises(service.NotInCall):
-            await service.access_witness(db, desk.appointment.id, "x" * 32, for_copy=True)
-        await service.access_witness(db, desk.appointment.id, desk.witness.session_id, for_copy=True)
-    with pytest.raises(service.NotInCall):  # the page may have asked before it was put out
+        with pytest.raises(signing.NotInCall):
+            await signing.access_witness(db, desk.appointment.id, desk.witness.session_id)
+        with pytest.raises(signing.NotInCall):
+            await signing.access_witness(db, desk.appointment.id, "x" * 32, for_copy=True)
+        await signing.access_witness(db, desk.appointment.id, desk.witness.session_id, for_copy=True)
+    with pytest.raises(signing.NotInCall):  # the page may have asked before it was put out
         await desk.sign(seen)
     assert (await desk.view(seen.statement)).statement.state is State.READ
 
@@ -287,7 +288,7 @@ async def test_only_the_session_in_the_call_signs_and_it_may_fetch_the_copy_afte
 async def test_what_another_device_confirmed_does_not_count_for_the_one_that_signs(desk):
     seen = await desk.ready()
     second, _ = await let_in(desk.database, desk.appointment, now=desk.clock())
-    with pytest.raises(service.NotInCall):
+    with pytest.raises(signing.NotInCall):
         await desk.sign(seen)
     moved = replace(desk, witness=second)
     assert (await moved.view(seen.statement)).confirmed == 0
@@ -299,14 +300,14 @@ async def test_what_another_device_confirmed_does_not_count_for_the_one_that_sig
 async def test_the_witness_sees_a_draft_only_when_the_officer_shows_it(desk):
     statement = await desk.write(await desk.begin(), TEXT)
 
-    async def shown():
+    async def find():
         async with desk.database.read() as db:
-            return await service.find_shown(db, desk.appointment.id)
+            return await shown.find_shown(db, desk.appointment.id)
 
-    assert await shown() is None
+    assert await find() is None
     async with desk.database.begin() as db:
         await service.show_live(db, desk.appointment.id, statement.id, live=True, by="o" * 32, now=desk.clock())
-    assert (await shown()).id == statement.id
+    assert (await find()).id == statement.id
 
 
 async def test_what_cannot_be_printed_is_told_before_the_witness_reads_it(desk):
@@ -326,8 +327,8 @@ async def test_without_a_signing_key_nothing_is_offered(desk):
 async def test_another_appointments_statement_is_not_found(desk):
     statement = await desk.begin()
     async with desk.database.read() as db:
-        with pytest.raises(service.NotFound):
-            await service.get(db, "f" * 32, statement.id)
+        with pytest.raises(NotFound):
+            await shown.get(db, "f" * 32, statement.id)
 
 
 async def test_the_back_page_is_kept_apart_and_may_be_completed_after_the_signature(desk):
@@ -365,7 +366,7 @@ async def test_a_statement_stays_locked_until_who_must_be_present_is_in_the_call
             key_ring=key_ring,
         )
     statement = await desk.write(await desk.begin(), TEXT)
-    with pytest.raises(service.NeededAbsent):
+    with pytest.raises(shown.NeededAbsent):
         await desk.offer(statement)
     async with desk.database.begin() as db:
         person = await guests.arrive(db, desk.appointment, guest, session_id="g" * 32, device="", now=now)
@@ -375,9 +376,9 @@ async def test_a_statement_stays_locked_until_who_must_be_present_is_in_the_call
     seen = await desk.confirm_all(await desk.offer(statement))
     async with desk.database.begin() as db:
         await calls.leave(db, person.id, now=now)
-    with pytest.raises(service.NeededAbsent):
+    with pytest.raises(shown.NeededAbsent):
         await desk.sign(seen)
-    with pytest.raises(service.NeededAbsent):
+    with pytest.raises(shown.NeededAbsent):
         await desk.confirm_all(statement)
     async with desk.database.begin() as db:
         await appointments.set_needs(db, desk.appointment.id, [], by=officer, now=now)

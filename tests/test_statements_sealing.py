@@ -22,7 +22,7 @@ from video_server.audit import service as audit
 from video_server.core import keys
 from video_server.core.database import Database
 from video_server.core.keys import load_demo_signing_identity
-from video_server.statements import sealing, service, storage
+from video_server.statements import sealing, shown, signing, storage
 from video_server.statements.model import State, Statement
 from video_server.statements.printing import Printer
 from video_server.statements.sealing import LEASE, seal_due, wait_before_try
@@ -61,8 +61,8 @@ async def test_after_the_acknowledgement_it_is_signed_and_the_copy_is_what_was_s
     statement = await desk.sign(await desk.ready())
     assert await seal_due(desk.database, store, clock=desk.clock) == 1
     async with desk.database.read() as db:
-        signed = await service.get(db, desk.appointment.id, statement.id)
-        name, pdf = await service.get_copy(db, signed)
+        signed = await shown.get(db, desk.appointment.id, statement.id)
+        name, pdf = await signing.get_copy(db, signed)
     assert (signed.state, signed.sealed_at) == (State.SIGNED, desk.clock())
     assert name == "statement-1.pdf"
     assert store.objects == {keys.derive_id("statement", statement.id, statement.version): pdf}
@@ -252,7 +252,7 @@ async def test_the_real_store_goes_down_and_up_again_and_gives_back_the_bytes(de
     desk.clock.move(minutes=1)
     assert await seal_due(desk.database, client, clock=desk.clock) == 1
     async with desk.database.read() as db:
-        _, pdf = await service.get_copy(db, await service.get(db, desk.appointment.id, statement.id))
+        _, pdf = await signing.get_copy(db, await shown.get(db, desk.appointment.id, statement.id))
     seen = await desk.view(statement)
     [stored] = (await client.list_objects(seen.reference)).objects
     assert (stored.id, stored.kind) == (keys.derive_id("statement", statement.id, statement.version), "statement")

@@ -31,7 +31,7 @@ from video_server.core import keys
 from video_server.core.keys import load_demo_signing_identity
 from video_server.evidence import service as evidence
 from video_server.evidence.model import Kind, RequestState
-from video_server.statements import service, storage
+from video_server.statements import shown, storage
 from video_server.statements.model import State
 from video_server.statements.printing import Printer
 from video_server.statements.sealing import seal_due
@@ -189,7 +189,7 @@ async def test_kills_around_the_signature_leave_one_statement_each_and_none_sign
     await until("every statement to be signed", all_signed)
     async with desk.database.read() as db:
         entries = await audit.list_for(db, f"appointment:{desk.appointment.id}", limit=5_000)
-        listed = await service.list_for(db, desk.appointment.id)
+        listed = await shown.list_for(db, desk.appointment.id)
         digests = {one.id: keys.digest_bytes(await storage.find_pdf(db, one.id)) for one in listed}
         incident = (await desk.view(signed[0])).reference
     deeds = [entry.action for entry in entries]

@@ -26,7 +26,7 @@ from video_server.core.keys import load_keys
 from video_server.core.log import configure, get_logger
 from video_server.evidence.link import StoreLink
 from video_server.statements.sealing import LinkedStore, seal_due
-from video_server.statements.service import SEALS
+from video_server.statements.signing import SEALS
 from video_server.texts.gateway import Gateway, ScreenGateway, TwilioGateway
 from video_server.texts.worker import chase_unconfirmed, send_due
 from video_server.web import sessions

@@ -17,7 +17,7 @@ from video_server.evidence.model import ItemState, Kind
 from video_server.incidents import offences
 from video_server.incidents import service as incidents
 from video_server.incidents.mobile import say_mobile
-from video_server.statements import service as statements
+from video_server.statements import shown as statements
 from video_server.web import i18n
 
 KINDS = {

@@ -8,7 +8,7 @@ from video_server.accounts import access as staff_access
 from video_server.booth import access
 from video_server.booth.views import booth_staff
 from video_server.core.database import Connection
-from video_server.statements import bodies, drawing, model, service
+from video_server.statements import bodies, drawing, model, service, shown, signing
 from video_server.statements.back_page import BackPage
 from video_server.statements.model import Statement
 from video_server.statements.printing import PRINTER, CannotPrint
@@ -26,7 +26,7 @@ async def show(request: web.Request) -> web.Response:
     """Return the newest statement of the appointment, or null when none was begun."""
     async with request.app[app_keys.DATABASE].read() as db:
         appointment = await _access(db, request)
-        listed = await service.list_for(db, appointment.id)
+        listed = await shown.list_for(db, appointment.id)
         return web.json_response(await _draw(db, request, listed[-1]) if listed else None)
 
 
@@ -124,7 +124,7 @@ async def certify_reading(request: web.Request) -> web.Response:
     """Sign, as the reader, that the text was read aloud to a witness who cannot read."""
     body = await bodies.read_body(request, bodies.ReadingBody)
     async with request.app[app_keys.DATABASE].begin() as db:
-        seen = await service.certify_reading(
+        seen = await signing.certify_reading(
             db,
             *await _ids(db, request),
             typed=body.typed,
@@ -160,10 +160,10 @@ async def save_back_page(request: web.Request) -> web.Response:
 async def copy(request: web.Request) -> web.Response:
     """Hand out the sealed PDF."""
     async with request.app[app_keys.DATABASE].begin() as db:
-        statement = await service.get(db, *await _ids(db, request))
-        name, content = await service.get_copy(db, statement)
+        statement = await shown.get(db, *await _ids(db, request))
+        name, content = await signing.get_copy(db, statement)
         actor = f"staff:{request[staff_access.STAFF].id}"
-        await service.record_copy(db, statement, actor=actor, now=request.app[app_keys.CLOCK]())
+        await signing.record_copy(db, statement, actor=actor, now=request.app[app_keys.CLOCK]())
     return bodies.attach(name, content)
 
 
@@ -181,8 +181,8 @@ def _by(request: web.Request) -> dict[str, Any]:
 
 
 async def _draw(db: Connection, request: web.Request, statement: Statement) -> dict[str, Any]:
-    seen = await service.view(db, statement, printer=request.app[PRINTER])
-    listed = await service.list_for(db, statement.appointment_id)
+    seen = await shown.view(db, statement, printer=request.app[PRINTER])
+    listed = await shown.list_for(db, statement.appointment_id)
     return drawing.for_officer(seen, listed, await service.get_back_page(db, statement.id))
 
 

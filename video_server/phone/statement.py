@@ -7,7 +7,7 @@ from aiohttp import web
 from video_server.core.database import Connection
 from video_server.core.errors import NotFound
 from video_server.phone import access
-from video_server.statements import bodies, drawing, service
+from video_server.statements import bodies, drawing, shown, signing
 from video_server.statements.model import Answer, NotConfirmed, NotReadAloud, State, Statement, TextChanged
 from video_server.statements.printing import PRINTER
 from video_server.statements.signature import read_signature
@@ -22,7 +22,7 @@ async def show(request: web.Request) -> web.Response:
     """Return what the witness reads now, or null while there is nothing to show."""
     async with request.app[app_keys.DATABASE].read() as db:
         witness = await _witness(db, request, for_copy=True)
-        statement = await service.find_shown(db, witness.appointment_id)
+        statement = await shown.find_shown(db, witness.appointment_id)
         return web.json_response(await _draw(db, request, statement) if statement else None)
 
 
@@ -34,7 +34,7 @@ async def answer(request: web.Request) -> web.Response:
     try:
         async with request.app[app_keys.DATABASE].begin() as db:
             witness = await _witness(db, request)
-            seen = await service.answer(
+            seen = await signing.answer(
                 db,
                 witness,
                 body.statement,
@@ -58,7 +58,7 @@ async def sign(request: web.Request) -> web.Response:
     async with database.read() as db:
         witness = await _witness(db, request)
     try:
-        statement = await service.sign(
+        statement = await signing.sign(
             database,
             witness,
             body.statement,
@@ -82,29 +82,29 @@ async def copy(request: web.Request) -> web.Response:
     async with request.app[app_keys.DATABASE].begin() as db:
         witness = await _witness(db, request, for_copy=True)
         number = int(request.match_info["number"])
-        listed = await service.list_for(db, witness.appointment_id)
+        listed = await shown.list_for(db, witness.appointment_id)
         statement = next((one for one in listed if one.number == number and one.state is not State.DRAFT), None)
         if statement is None:
             raise NotFound
-        name, content = await service.get_copy(db, statement)
+        name, content = await signing.get_copy(db, statement)
         actor = f"phone-session:{witness.session_id}"
-        await service.record_copy(db, statement, actor=actor, now=request.app[app_keys.CLOCK]())
+        await signing.record_copy(db, statement, actor=actor, now=request.app[app_keys.CLOCK]())
     return bodies.attach(name, content)
 
 
 async def _witness(db: Connection, request: web.Request, *, for_copy: bool = False) -> Any:
     victim = request[access.VICTIM]
-    return await service.access_witness(db, victim.appointment.id, victim.session_id, for_copy=for_copy)
+    return await signing.access_witness(db, victim.appointment.id, victim.session_id, for_copy=for_copy)
 
 
 async def _draw(db: Connection, request: web.Request, statement: Statement) -> dict[str, Any]:
-    seen = await service.view(db, statement, printer=request.app[PRINTER], session_id=request[access.VICTIM].session_id)
-    return drawing.for_person(seen, await service.list_for(db, statement.appointment_id))
+    seen = await shown.view(db, statement, printer=request.app[PRINTER], session_id=request[access.VICTIM].session_id)
+    return drawing.for_person(seen, await shown.list_for(db, statement.appointment_id))
 
 
 async def _show_anew(request: web.Request, refusal: TextChanged | NotConfirmed | NotReadAloud) -> web.Response:
     async with request.app[app_keys.DATABASE].read() as db:
-        statement = await service.find_shown(db, request[access.VICTIM].appointment.id)
-        shown = await _draw(db, request, statement) if statement else None
-    said = {"error": refusal.code, "message": pages.say(refusal), "statement": shown}
+        statement = await shown.find_shown(db, request[access.VICTIM].appointment.id)
+        drawn = await _draw(db, request, statement) if statement else None
+    said = {"error": refusal.code, "message": pages.say(refusal), "statement": drawn}
     return web.json_response(said, status=refusal.status)

@@ -16,7 +16,7 @@ from video_server.core.errors import N_
 from video_server.incidents import service as incidents
 from video_server.phone import access, doors, words
 from video_server.phone.steps import Step, next_step
-from video_server.statements import service as statements
+from video_server.statements import signing as statements
 from video_server.web import app_keys, forms, pages
 
 routes = web.RouteTableDef()

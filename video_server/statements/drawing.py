@@ -4,27 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from video_server.core.database import Connection
-from video_server.statements import model, service, storage
+from video_server.statements import model, shown, storage
 from video_server.statements.back_page import BackPage
 from video_server.statements.declaration import get_words
 from video_server.statements.model import State, Statement
-from video_server.statements.service import View
+from video_server.statements.shown import View
 
 
 async def mark_for_person(db: Connection, appointment_id: str) -> dict[str, Any] | None:
     """Return what changes whenever the person's page must ask for the statement again; None: nothing to show."""
-    shown = await service.find_shown(db, appointment_id)
-    return None if shown is None else await _mark(db, shown)
+    statement = await shown.find_shown(db, appointment_id)
+    return None if statement is None else await _mark(db, statement)
 
 
 async def mark_for_officer(db: Connection, appointment_id: str) -> dict[str, Any] | None:
     """Return what changes whenever the officer's page must ask again; None: no statement was begun."""
-    statements = await service.list_for(db, appointment_id)
+    statements = await shown.list_for(db, appointment_id)
     return None if not statements else await _mark(db, statements[-1])
 
 
 async def _mark(db: Connection, statement: Statement) -> dict[str, Any]:
-    session_id = await service.find_session_in_call(db, statement.appointment_id)
+    session_id = await shown.find_session_in_call(db, statement.appointment_id)
     answers = await storage.list_answers(db, statement.id, session_id=session_id)
     readings = await storage.list_readings(db, statement.id)
     return {

@@ -17,7 +17,7 @@ from video_server.core.database import Database
 from video_server.core.errors import N_
 from video_server.core.log import get_logger
 from video_server.evidence.link import StoreDown, StoreLink
-from video_server.statements import service, storage
+from video_server.statements import signing, storage
 from video_server.statements.storage import Seal
 from video_server.tasks import service as tasks
 
@@ -103,7 +103,7 @@ async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -
         await _put_back(database, seal, "fault", now=clock())
         return False
     async with database.begin() as db:
-        return await service.record_sealed(db, seal.statement_id, object_id=seal.object_id, now=clock())
+        return await signing.record_sealed(db, seal.statement_id, object_id=seal.object_id, now=clock())
 
 
 async def _put_back(database: Database, seal: Seal, fault: str, *, now: datetime) -> None:
