@@ -30,6 +30,7 @@ def token(scope: Scope) -> Callable[[Handler], Handler]:
         async def guarded(request: web.Request) -> web.StreamResponse:
             store = request.app[app_keys.STORE]
             held = tokens.open_token(store.keys.token, _credential(request, "Bearer"), now=store.clock())
+            request.app[app_keys.LIMITS].check("token", held.id, store.settings.token_per_minute)
             held.require(scope)
             request[app_keys.TOKEN] = held
             return await handler(request)
@@ -54,6 +55,7 @@ def bearer(handler: Handler) -> Handler:
         store = request.app[app_keys.STORE]
         upload = parse_id(request.match_info["id"])
         grants.check_bearer(store.keys.bearer, _credential(request, "Bearer"), upload, now=store.clock())
+        request.app[app_keys.LIMITS].check("upload", upload, store.settings.upload_per_minute)
         return await handler(request)
 
     setattr(guarded, _MARK, "bearer")
@@ -61,9 +63,12 @@ def bearer(handler: Handler) -> Handler:
 
 
 def open_grant(request: web.Request) -> Grant:
-    """Return the grant the request carries. Raises Unauthorized or GrantRefused."""
-    store = request.app[app_keys.STORE]
-    return grants.open_grant(store.keys.grant, _credential(request, "Grant"), now=store.clock())
+    """Return the grant the request carries. Raises Unauthorized, GrantRefused or TooFast."""
+    store, limits = request.app[app_keys.STORE], request.app[app_keys.LIMITS]
+    found = grants.open_grant(store.keys.grant, _credential(request, "Grant"), now=store.clock())
+    limits.check("upload", found.upload, store.settings.upload_per_minute)
+    limits.check("incident", found.incident, store.settings.incident_uploads_per_minute)
+    return found
 
 
 async def get_visible(request: web.Request) -> StoredObject:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from evidence_store import (
     views_tus,
 )
 from evidence_store.access import Handler
+from evidence_store.admission.limits import Limits
 from evidence_store.backend import LocalBackend
 from evidence_store.checkpoints import Checkpointer
 from evidence_store.clock import Clock
@@ -67,6 +69,7 @@ def make_app(store: Store) -> web.Application:
     app[app_keys.UPLOADS] = Uploads(store)
     app[app_keys.NOTIFIER] = Notifier(store)
     app[app_keys.READS] = ReadLog(store)
+    app[app_keys.LIMITS] = Limits()
     for views in (views_tus, views_api, custody_views, keeping_views, views_ledger, views_service):
         app.add_routes(views.routes)
     app.on_response_prepare.append(_harden)
@@ -120,6 +123,8 @@ async def _answer_refusals(request: web.Request, handler: Handler) -> web.Stream
         response = problem_response(refusal.status, refusal.code, refusal.title, refusal.detail)
         if refusal.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
+        if refusal.retry_after_seconds is not None:
+            response.headers["Retry-After"] = str(math.ceil(refusal.retry_after_seconds))
     except web.HTTPException as refusal:
         response = problem_response(refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason, "")
     except StoreError as problem:

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from evidence_store.admission.limits import Limits
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
 from evidence_store.store import Store
@@ -12,4 +13,5 @@ STORE = web.AppKey("store", Store)
 UPLOADS = web.AppKey("uploads", Uploads)
 NOTIFIER = web.AppKey("notifier", Notifier)
 READS = web.AppKey("reads", ReadLog)
+LIMITS = web.AppKey("limits", Limits)
 TOKEN = web.RequestKey("token", Token)

@@ -23,10 +23,11 @@ class Refusal(StoreError):
     status: ClassVar[int] = 400
     title: ClassVar[str] = "The request cannot be used."
 
-    def __init__(self, detail: str = "") -> None:
+    def __init__(self, detail: str = "", *, retry_after_seconds: float | None = None) -> None:
         """Keep `detail` for the answer; it must hold no personal data and no secret."""
         super().__init__(detail or self.title)
         self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
 
 
 class BadRequest(Refusal):
@@ -206,6 +207,12 @@ class TooMany(Refusal):
     code = "too_many"
     status = 429
     title = "Too many uploads are open. Try again in a few minutes."
+
+
+class TooFast(Refusal):
+    code = "too_fast"
+    status = 429
+    title = "Too many requests came in a short time. Wait as long as Retry-After says, then go on."
 
 
 class DamagedHere(Refusal):

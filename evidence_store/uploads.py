@@ -59,6 +59,7 @@ _LOCK_PATIENCE_SECONDS = 5.0
 _IDLE_SESSION_SECONDS = 120.0
 _MAX_IDLE_SESSIONS = 64
 _INGEST_KEY = "ingest.json"
+_CROWDED_SECONDS = 60
 _NO_SPACE_ERRNOS = {28, 122}  # ENOSPC, EDQUOT
 
 
@@ -106,7 +107,7 @@ class Uploads:
             if known is not None or taken is not None:
                 return _same_upload(known, upload)
             if open_ones >= store.settings.max_open_uploads:
-                raise TooMany
+                raise TooMany(retry_after_seconds=_CROWDED_SECONDS)
             await store.run(self._begin, upload.id)
             async with store.database.begin() as db:
                 await storage.insert_upload(db, upload)

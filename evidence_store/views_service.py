@@ -6,6 +6,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from evidence_store import access, app_keys, checkpoints, ledger, storage
+from evidence_store.admission import limits
 from evidence_store.model import RunKind
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
@@ -76,7 +77,8 @@ async def metrics(request: web.Request) -> web.Response:
         _OPEN.set(await storage.count_open_uploads(db))
         _WAITING.set(await storage.count_waiting_events(db))
         _LEDGER.set((await ledger.read_head(db)).size)
-    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"})
+    figures = b"".join(generate_latest(registry) for registry in (REGISTRY, limits.REGISTRY))
+    return web.Response(body=figures, headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
 @routes.get("/evidence/v1/openapi.json", name="service.openapi")

@@ -79,6 +79,7 @@ class EvidenceStore(Server):
         super().__init__(
             [sys.executable, "-m", "evidence_store.cli", "serve"], port, EVIDENCE_DATA=str(folder / "data"),
             EVIDENCE_KEYS=str(folder / "keys"), EVIDENCE_LISTEN=f"127.0.0.1:{port}", EVIDENCE_LOG_LEVEL="WARNING",
+            EVIDENCE_TOKEN_PER_MINUTE="0", EVIDENCE_UPLOAD_PER_MINUTE="0", EVIDENCE_INCIDENT_UPLOADS_PER_MINUTE="0",
         )  # fmt: skip
 
     def clear(self) -> None:

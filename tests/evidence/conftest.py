@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 import requests
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
+from evidence_store import app_keys
 from evidence_store.app import make_app, open_store
 from evidence_store.client import make_grant
 from evidence_store.config import Settings, load
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys, load_keys, make_keys
-from evidence_store.store import Store
 from evidence_store.tokens import Scope, make_token
 from tests.conftest import HeldClock, apart, on_postgres
 
@@ -74,8 +74,8 @@ def evidence_settings(tmp_path: Path, keys: Keys, evidence_database: str) -> Set
 class Wire:
     """Plain HTTP against a store in this process."""
 
-    def __init__(self, store: Store, session: ClientSession, clock: HeldClock) -> None:
-        self.store, self.http, self.clock = store, session, clock
+    def __init__(self, app: web.Application, session: ClientSession, clock: HeldClock) -> None:
+        self.app, self.store, self.http, self.clock = app, app[app_keys.STORE], session, clock
 
     def token(self, *scopes: Scope, incident: str | None = None) -> dict[str, str]:
         made = make_token(
@@ -166,11 +166,11 @@ class Wire:
 @pytest.fixture
 async def wire(evidence_settings: Settings, keys: Keys, clock: HeldClock) -> AsyncIterator[Wire]:
     """A store in this process, its clock held by the test."""
-    store = open_store(evidence_settings, keys, now=clock)
-    server = TestServer(make_app(store))
+    app = make_app(open_store(evidence_settings, keys, now=clock))
+    server = TestServer(app)
     await server.start_server()
     async with ClientSession(str(server.make_url(""))) as session:
-        yield Wire(store, session, clock)
+        yield Wire(app, session, clock)
     await server.close()
 
 
