@@ -27,6 +27,7 @@ from evidence_store.backend import LocalBackend
 from evidence_store.checkpoints import Checkpointer
 from evidence_store.clock import Clock
 from evidence_store.config import Settings
+from evidence_store.court import views as court_views
 from evidence_store.custody import views as custody_views
 from evidence_store.database import Database
 from evidence_store.errors import CannotStart, Damaged, Refusal, StoreError
@@ -70,7 +71,7 @@ def make_app(store: Store) -> web.Application:
     app[app_keys.NOTIFIER] = Notifier(store)
     app[app_keys.READS] = ReadLog(store)
     app[app_keys.LIMITS] = Limits()
-    for views in (views_tus, views_api, custody_views, keeping_views, views_ledger, views_service):
+    for views in (views_tus, views_api, custody_views, keeping_views, court_views, views_ledger, views_service):
         app.add_routes(views.routes)
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_run_beside)

@@ -28,6 +28,7 @@ from evidence_store.sealing.notes import Checkpoint, LedgerKey
 from evidence_store.sealing.signing import NotGenuine
 
 FORMAT = 1
+_PROOFS = 100  # lines proved by one question: at most 100 · 4 · log2(size) nodes are asked for
 _FIELDS = {"v", "sequence", "at", "actor", "purpose", "action", "object", "digest", "details"}
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # there INTEGER is 64 bits, and the row's own place
 
@@ -227,6 +228,30 @@ async def list_entries(db: Connection, *, after: int, limit: int, object_id: str
         raise Damaged(f"the ledger holds a line that is none ({problem})") from None
 
 
+async def list_entries_about(db: Connection, object_id: str, incident: str, *, size: int) -> list[Entry]:
+    """Return every line up to `size` that speaks of an object, in order: those filed under it, and of those filed
+    under none the ones that name it, or the whole of its incident. Raises Damaged for what is no line.
+    """
+    named = _LEDGER.c.leaf.contains(f'"{object_id}"') | _LEDGER.c.leaf.contains(
+        f'"incident":"{incident}"', autoescape=True
+    )
+    chosen = select(_LEDGER.c.leaf).where(_LEDGER.c.sequence <= size)
+    own = chosen.where(_LEDGER.c.object == object_id)
+    among = chosen.where((_LEDGER.c.object == "") & named)
+    leaves = [*(await db.execute(own)).scalars(), *(await db.execute(among)).scalars()]
+    try:
+        found = [parse_leaf(leaf) for leaf in leaves]
+    except ValueError as problem:
+        raise Damaged(f"the ledger holds a line that is none ({problem})") from None
+    about = [entry for entry in found if entry.object or _names(entry, object_id, incident)]
+    return sorted(about, key=lambda entry: entry.sequence)
+
+
+def _names(entry: Entry, object_id: str, incident: str) -> bool:
+    listed = (value for value in entry.details.values() if isinstance(value, list))
+    return entry.details.get("incident") == incident or any(object_id in value for value in listed)
+
+
 async def list_nodes(db: Connection, start: int, stop: int) -> list[bytes | None]:
     """Return the hashes of nodes `start` up to `stop`; None where one is missing."""
     within = (_NODES.c.position >= start) & (_NODES.c.position < stop)
@@ -262,6 +287,22 @@ async def prove_inclusion(db: Connection, sequence: int, size: int) -> Proof:
     """
     ranges = merkle.inclusion_ranges(sequence - 1, size)
     return await _prove(db, ranges, (sequence - 1, sequence), (0, size))
+
+
+async def prove_inclusions(db: Connection, sequences: Sequence[int], size: int) -> dict[int, list[bytes]]:
+    """Return the proof of each of these lines to the ledger of `size`. Raises ValueError, Damaged."""
+    found: dict[int, list[bytes]] = {}
+    for start in range(0, len(sequences), _PROOFS):
+        some = sequences[start : start + _PROOFS]
+        ranges = {sequence: merkle.inclusion_ranges(sequence - 1, size) for sequence in some}
+        positions = {node for path in ranges.values() for node in merkle.needed_positions(path)}
+        rows = await db.execute(select(_NODES).where(_NODES.c.position.in_(positions)))
+        nodes = {row.position: row.hash for row in rows}
+        try:
+            found |= {sequence: merkle.hashes_of(path, nodes) for sequence, path in ranges.items()}
+        except KeyError:
+            raise Damaged("a node of the ledger's tree is missing") from None
+    return found
 
 
 async def prove_consistency(db: Connection, first: int, second: int) -> Proof:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from evidence_store import schemas
+from evidence_store.court import openapi as court
 from evidence_store.custody import openapi as custody
 from evidence_store.keeping import openapi as keeping
 from evidence_store.openapi_parts import OBJECT_ID as _ID
@@ -182,7 +183,7 @@ def _together(*parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def document() -> dict[str, Any]:
     """Return the whole document."""
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in [*_MODELS, *custody.MODELS, *keeping.MODELS]],
+        [(model, "serialization") for model in [*_MODELS, *custody.MODELS, *keeping.MODELS, *court.MODELS]],
         ref_template="#/components/schemas/{model}",
     )
     schemes = {
@@ -193,6 +194,6 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Evidence store", "version": "1"},
-        "paths": _together(_PATHS, custody.PATHS, keeping.PATHS),
+        "paths": _together(_PATHS, custody.PATHS, keeping.PATHS, court.PATHS),
         "components": {"schemas": definitions["$defs"], "securitySchemes": schemes},
     }

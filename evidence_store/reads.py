@@ -23,10 +23,11 @@ class ReadLog:
         self._store = store
         self._recent: OrderedDict[Hashable, datetime] = OrderedDict()
 
-    async def record(self, stored: StoredObject, *, action: Action, actor: str, purpose: str) -> None:
-        """Record that one object is looked at or given out; durable when this returns."""
-        draft = ledger.Draft(self._store.clock(), actor, action, stored.id, stored.sha256, purpose)
-        await self._record((action, actor, stored.id, purpose), draft)
+    async def record(self, stored: StoredObject, *, action: Action, actor: str, purpose: str, what: str = "") -> None:
+        """Record that one object, or `what` is kept of it, is looked at or given out; durable when this returns."""
+        details = {"what": what} if what else {}
+        draft = ledger.Draft(self._store.clock(), actor, action, stored.id, stored.sha256, purpose, details)
+        await self._record((action, actor, stored.id, purpose, what), draft)
 
     async def record_search(
         self, conditions: Mapping[str, str], found: Sequence[StoredObject], *, actor: str, purpose: str

@@ -22,6 +22,7 @@ class Scope(StrEnum):
     RETENTION = "retention"
     REVIEW = "review"
     DISPOSE = "dispose"
+    TRAIL = "trail"
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ _CALLS = [
     ("POST", "/evidence/v1/reviews/{id}/approve", Scope.DISPOSE),
     ("POST", "/evidence/v1/reviews/{id}/reject", Scope.DISPOSE),
     ("GET", "/evidence/v1/reviews/{id}/certificate", Scope.READ),
+    ("GET", "/evidence/v1/objects/{id}/trail", Scope.TRAIL),
 ]
 
 

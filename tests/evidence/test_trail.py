@@ -1,0 +1,98 @@
+"""The audit trail of one object: complete, provable, silent about others, and itself on record."""
+
+import hashlib
+import json
+
+from evidence_store.sealing import signing
+from evidence_store.sealing.notes import VerifierKey
+from evidence_store.tokens import Scope
+from tests.evidence import second_merkle
+from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
+
+OTHER = "AP-0000-0001"
+
+
+def check_proofs(trail: dict) -> None:
+    """Lead every line to the root that the ledger's key signed, by the second implementation of the tree."""
+    checkpoint = VerifierKey.parse(trail["key"]).open(trail["checkpoint"])
+    assert checkpoint.size == trail["size"]
+    for line in trail["lines"]:
+        path = [bytes.fromhex(step) for step in line["path"]]
+        if line["leaf"] is None:
+            continue
+        leaf = line["leaf"].encode()
+        assert hashlib.sha256(b"\x00" + leaf).hexdigest() == line["leaf_hash"]
+        assert second_merkle.root_from_path(leaf, line["index"], trail["size"], path) == checkpoint.root
+        said = json.loads(leaf)
+        assert (said["sequence"], said["actor"], said["action"]) == (line["sequence"], line["actor"], line["action"])
+
+
+@both_databases
+async def test_a_trail_tells_all_that_was_done_with_an_object_and_proves_each_line(wire: Wire):
+    await wire.ask("POST", "/holds", {"incident": INCIDENT, "reason": "Trial at Leamington Justice Centre"}, status=201)
+    object_id = await wire.upload(jpeg(700))
+    await wire.put(signing.new_id(), jpeg(100, 2))
+    label = {"mark": "JS/1", "description": "Photo of the broken window", "maker": "Jo Smith"}
+    await wire.ask("PUT", f"/objects/{object_id}/label", label)
+    async with wire.http.get(f"/evidence/v1/objects/{object_id}/content", headers=wire.token()) as answer:
+        assert await answer.read() == jpeg(700)
+    trail = await wire.ask("GET", f"/objects/{object_id}/trail", **{"Evidence-Purpose": "disclosure"})
+    said = [(line["action"], line["purpose"]) for line in trail["lines"]]
+    assert said == [
+        ("held", "Trial at Leamington Justice Centre"), ("upload opened", ""), ("received", ""), ("annotated", ""),
+        ("downloaded", ""), ("viewed", "disclosure"),
+    ]  # fmt: skip
+    assert (trail["mark"], trail["object"]["sha256"]) == ("JS/1", sha256(jpeg(700)))
+    assert {line["digest"] for line in trail["lines"][2:]} == {sha256(jpeg(700))}
+    assert trail["lines"][-1]["details"] == {"what": "audit trail"}
+    assert trail["key"] == str(wire.store.keys.ledger.public)
+    check_proofs(trail)
+
+
+@both_databases
+async def test_a_search_stands_in_the_trail_and_names_no_object_of_another_incident(wire: Wire):
+    object_id, other = signing.new_id(), signing.new_id()
+    await wire.put(object_id, jpeg(100))
+    await wire.put(other, jpeg(100, 2), **{"Evidence-Incident": OTHER})
+    await wire.ask("GET", "/objects?officer=", **{"Evidence-Purpose": f"looking into {OTHER}"})
+    await wire.ask("GET", f"/objects?incident={INCIDENT}", **{"Evidence-Purpose": "case review"})
+    await wire.ask("GET", f"/objects?incident={OTHER}")
+    trail = await wire.ask("GET", f"/objects/{object_id}/trail", **wire.token(Scope.TRAIL, incident=INCIDENT))
+    wide, narrow = trail["lines"][1:3]
+    assert (wide["action"], wide["leaf"], wide["details"], wide["purpose"]) == ("viewed", None, {}, "")
+    assert narrow["details"]["objects"] == [object_id]
+    assert [line["action"] for line in trail["lines"]] == ["received", "viewed", "viewed", "viewed"]
+    assert other not in json.dumps(trail)
+    assert OTHER not in json.dumps(trail)
+    check_proofs(trail)
+    whole = (await wire.lines())[wide["sequence"] - 1]["leaf"]
+    assert hashlib.sha256(b"\x00" + whole.encode()).hexdigest() == wide["leaf_hash"]
+
+
+async def test_a_trail_of_very_many_lines_is_whole(wire: Wire):
+    object_id = signing.new_id()
+    await wire.put(object_id, jpeg(100))
+    for n in range(250):
+        await wire.ask("GET", f"/objects/{object_id}", **{"Evidence-Purpose": f"look {n}"})
+    trail = await wire.ask("GET", f"/objects/{object_id}/trail")
+    assert [line["purpose"] for line in trail["lines"]] == ["", *(f"look {n}" for n in range(250)), ""]
+    check_proofs(trail)
+
+
+async def test_looking_at_an_object_and_at_its_trail_are_two_lines(wire: Wire):
+    object_id = signing.new_id()
+    await wire.put(object_id, jpeg(100))
+    one = wire.token()
+    for _ in range(2):
+        await wire.ask("GET", f"/objects/{object_id}", **one)
+        trail = await wire.ask("GET", f"/objects/{object_id}/trail", **one)
+    assert [line["details"].get("what") for line in trail["lines"][1:]] == [None, "audit trail"]
+
+
+async def test_a_trail_of_another_incident_or_of_nothing_is_not_found(wire: Wire):
+    object_id = signing.new_id()
+    await wire.put(object_id, jpeg(100))
+    await wire.ask("GET", f"/objects/{object_id}/trail", status=404, **wire.token(Scope.TRAIL, incident=OTHER))
+    await wire.ask("GET", f"/objects/{signing.new_id()}/trail", status=404)
+    await wire.ask("GET", "/objects/nothing/trail", status=400)
+    assert [line["action"] for line in await wire.lines(object_id)] == ["received"]
