@@ -1,23 +1,24 @@
-"""Objects on the local disk: every name appears whole or not at all, and stays after a power cut.
+"""What every backend is: a node's own folder for what arrives, and a place for what is sealed.
 
-    objects/ab/<id>/data.floe, key.json     sealed; `ab` is the id's first two digits
-    incoming/<name>/object/                 what becomes the object's folder, by one rename
+    incoming/<name>/object/                 what becomes the object: data.floe, key.json
     incoming/<name>/tail.<offset>           acknowledged bytes behind the last whole segment of an open upload
     incoming/<name>/ingest.json             the open upload's key, wrapped to its ingest key
     locks/<name>                            who writes: flock, and a nonce that tells whether somebody else wrote since
 
-Folders and files are flushed before anything that rests on them is acknowledged.
+These lie on the node's disk whatever the backend; folders and files are flushed before anything that rests on them is
+acknowledged. Where sealed objects lie is the backend's own: `backend_folder.py`, `backend_s3.py`.
 """
 
 import contextlib
 import fcntl
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-
-from evidence_store.sealing.files import destroy_secret
+from typing import Protocol
 
 DATA = "data.floe"
 KEY = "key.json"
@@ -45,37 +46,53 @@ class Lock:
         os.pwrite(self.descriptor, nonce.encode(), 0)
 
     def release(self) -> None:
-        """Let go."""
+        """Let go; the file with its nonce stays."""
+        os.close(self.descriptor)
+
+    def finish(self) -> None:
+        """Let go and leave no file: for locks that are held once, whose nonce nobody will ask for."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
         os.close(self.descriptor)
 
 
-class LocalBackend:
-    """The folder of one store. Every method is short and blocking: call it in a worker thread."""
+class Sealed(Protocol):
+    """The bytes of one sealed object, open for reading; close it. Raises OSError, BackendFailed."""
+
+    size_bytes: int
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """Return the bytes from `start`, at most `length`, fewer only at the end."""
+
+    def close(self) -> None:
+        """Let go of it; again is fine."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a backend says of itself, each a sentence: `good`, `notes` (could be better) and `bad` (mend it)."""
+
+    good: list[str]
+    notes: list[str]
+    bad: list[str]
+
+
+class Backend(ABC):
+    """One store's node folder and its sealed objects. Every method is blocking: call it in a worker thread.
+
+    Sealed objects: BackendFailed where their place does not answer (nothing is known then); FileNotFoundError where an
+    object is not there; OSError for any other fault of a disk.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def prepare(self) -> None:
-        """Make the folders and prove that create-if-absent holds here. Raises OSError."""
-        for name in ("objects", "incoming", "locks"):
+        """Make the node's folders and prove that create-if-absent holds. Raises OSError, CannotStart."""
+        for name in ("incoming", "locks"):
             (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._prove_create_if_absent()
-        flush_folder(self.root)
-
-    def _prove_create_if_absent(self) -> None:
-        probe, other = (self.root / "incoming" / f".probe-{os.getpid()}-{part}" for part in "ab")
-        try:
-            for place in (probe, other):
-                place.mkdir(exist_ok=True)
-                (place / DATA).write_bytes(b"probe")
-            with contextlib.suppress(OSError):
-                probe.rename(other)
-                raise OSError(None, "this file system replaces folders that hold files; it cannot hold evidence")
-            if not probe.exists():
-                raise OSError(None, "this file system replaces folders that hold files; it cannot hold evidence")
-        finally:
-            for place in (probe, other):
-                shutil.rmtree(place, ignore_errors=True)
+        for folder in (self.root, self.root.parent):
+            flush_folder(folder)
 
     # --- what is arriving
 
@@ -136,55 +153,67 @@ class LocalBackend:
 
     # --- what is sealed
 
-    def object_folder(self, object_id: str) -> Path:
-        """Where a sealed object lies."""
-        return self.root / "objects" / object_id[:2] / object_id
-
-    def read_key(self, object_id: str) -> bytes:
-        """Return a sealed object's wrapped key. Raises OSError."""
-        return (self.object_folder(object_id) / KEY).read_bytes()
-
-    def replace_key(self, object_id: str, wrapped: bytes) -> None:
-        """Put another wrapping of an object's key in place of the old one, whole or not at all; hold the object's lock.
-
-        Raises OSError.
-        """
-        write_whole(self.object_folder(object_id) / KEY, wrapped)
-
+    @abstractmethod
     def publish(self, name: str, object_id: str) -> None:
-        """Move an arrived object to its place in one step; done before is fine. Raises FileExistsError.
+        """Put an arrived object in its place, whole or not at all; hold the object's lock. Done before is fine.
 
-        The folder's files are flushed already. A rename never replaces a folder that holds something.
+        Its files are flushed already. When this returns both survive whatever happens to this node; what lies under
+        incoming/ may be gone or not. Raises FileExistsError when the place is another object's, FileNotFoundError.
         """
-        source, target = self.incoming(name) / "object", self.object_folder(object_id)
-        if not target.parent.exists():
-            target.parent.mkdir(exist_ok=True, mode=0o700)
-            flush_folder(target.parent.parent)
-        try:
-            source.rename(target)
-        except FileNotFoundError:
-            if not target.exists():
-                raise
-        except OSError:
-            if target.exists():
-                raise FileExistsError(object_id) from None
-            raise
-        flush_folder(target.parent)
-        if source.parent.exists():
-            flush_folder(source.parent)
 
+    @abstractmethod
+    def adopt(self, folder: Path, object_id: str) -> None:
+        """Copy an object out of a backup's folder into its place; data of the right length that is there counts."""
+
+    @abstractmethod
+    def open(self, object_id: str) -> Sealed:
+        """Open an object's sealed bytes. Raises FileNotFoundError."""
+
+    @abstractmethod
+    def read_key(self, object_id: str) -> bytes:
+        """Return an object's wrapped key. Raises FileNotFoundError."""
+
+    @abstractmethod
+    def replace_key(self, object_id: str, wrapped: bytes) -> None:
+        """Put another wrapping of an object's key in place of the old one, whole or not at all; hold its lock."""
+
+    @abstractmethod
+    def retain(self, object_id: str, until: datetime) -> None:
+        """Have the place itself refuse to delete an object before `until` (aware), where it offers that."""
+
+    @abstractmethod
     def destroy(self, object_id: str) -> None:
-        """Destroy an object's key, then its bytes; hold its lock. What is gone is fine. Raises OSError."""
-        folder = self.object_folder(object_id)
-        destroy_secret(folder / KEY)
-        if folder.exists():
-            shutil.rmtree(folder)
-            flush_folder(folder.parent)
+        """Destroy an object's key, then its bytes; hold its lock. What is gone is fine."""
 
+    @abstractmethod
+    def keeps_any(self, object_id: str) -> bool:
+        """Say whether anything of an object is still there."""
+
+    @abstractmethod
     def list_objects(self) -> Iterator[str]:
-        """Yield the ids of all sealed objects, in order."""
-        for shelf in sorted((self.root / "objects").iterdir()):
-            yield from sorted(entry.name for entry in shelf.iterdir())
+        """Yield the ids of all sealed objects."""
+
+    @abstractmethod
+    def describe(self) -> Place:
+        """Say where sealed objects lie and what that place offers."""
+
+
+class OpenFile:
+    """A sealed object in a file. Raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size_bytes = os.fstat(self._descriptor).st_size
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """Return the bytes from `start`, at most `length`, fewer only at the end."""
+        return os.pread(self._descriptor, length, start)
+
+    def close(self) -> None:
+        """Close the file; again is fine."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -214,3 +243,17 @@ def flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_out(sealed: Sealed, target: Path, *, piece: int = 1 << 20) -> None:
+    """Write a sealed object's bytes into a file that appears whole and flushed, in constant memory."""
+    part = target.with_name(f".{target.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        for start in range(0, sealed.size_bytes, piece):
+            write_all(descriptor, memoryview(sealed.read_at(start, piece)))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    part.rename(target)
+    flush_folder(target.parent)

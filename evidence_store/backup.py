@@ -9,16 +9,17 @@ and need not be again the next time; only keys are, since rotation may have wrap
 not in a backup: what is in it opens with them alone. Uploads under way are not in it: after a restore they are expired.
 """
 
+import contextlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from evidence_store import ledger, migrations, storage
-from evidence_store.backend import DATA, KEY, flush_folder, write_whole
+from evidence_store.backend import DATA, KEY, OpenFile, Sealed, flush_folder, write_whole
+from evidence_store.backend_folder import copy_sealed
 from evidence_store.database import Database, copy_rows, is_empty
 from evidence_store.errors import CannotStart
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
@@ -121,28 +122,22 @@ async def _copy_objects(store: Store, run: Run, part: Path, target: Path, progre
 
 
 def _copy_object(store: Store, stored: StoredObject, target: Path) -> str | None:
-    source, folder = store.backend.object_folder(stored.id), target / "objects" / stored.id[:2] / stored.id
-    if stored.state is ObjectState.SEALING and not source.exists():
-        source = store.backend.incoming(stored.staging) / "object"
+    folder = target / "objects" / stored.id[:2] / stored.id
+    if stored.state is ObjectState.SEALING:
+        with contextlib.suppress(FileNotFoundError):  # it got to its place meanwhile
+            arriving = store.backend.incoming(stored.staging) / "object"
+            _copy(OpenFile(arriving / DATA), lambda: (arriving / KEY).read_bytes(), folder)
+            return None
     try:
-        _copy_files(source, folder)
+        _copy(store.backend.open(stored.id), lambda: store.backend.read_key(stored.id), folder)
     except FileNotFoundError:
         return f"Object {stored.id}: its files are gone."
     return None
 
 
-def _copy_files(source: Path, folder: Path) -> None:
-    """Copy one object's two files, flushed; the large one only when it is not there already."""
-    key, size = (source / KEY).read_bytes(), (source / DATA).stat().st_size
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not (folder / DATA).exists() or (folder / DATA).stat().st_size != size:
-        part = folder / f".{DATA}.part"
-        shutil.copyfile(source / DATA, part)
-        _put_in_place(part, folder / DATA)
-    if not (folder / KEY).exists() or (folder / KEY).read_bytes() != key:
-        write_whole(folder / KEY, key)
-    for place in (folder.parent, folder.parent.parent):
-        flush_folder(place)
+def _copy(sealed: Sealed, read_key: Callable[[], bytes], folder: Path) -> None:
+    with contextlib.closing(sealed):
+        copy_sealed(sealed, read_key(), folder)
 
 
 def _put_in_place(part: Path, final: Path) -> None:
@@ -175,16 +170,16 @@ async def restore(store: Store, source: Path, *, progress: Progress) -> Report:
         if not await is_empty(db):
             raise CannotStart("The database is not empty. Restore into a new one: nothing is ever written over.")
     try:
-        await store.run(_copy_back, source, store.backend.root, about.objects, progress)
+        await store.run(_copy_back, store, source, about.objects, progress)
     except OSError as problem:
         raise CannotStart(f"The data folder cannot be written ({problem.strerror}).") from None
     await _restore_rows(store, source, about, progress)
     return await verify(store, progress=progress)
 
 
-def _copy_back(source: Path, root: Path, total: int, progress: Callable[[str, int, int], None]) -> None:
+def _copy_back(store: Store, source: Path, total: int, progress: Callable[[str, int, int], None]) -> None:
     for done, folder in enumerate(sorted((source / "objects").glob("*/*")), start=1):
-        _copy_files(folder, root / "objects" / folder.parent.name / folder.name)
+        store.backend.adopt(folder, folder.name)
         progress("objects", min(done, total), total)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from evidence_store import checkpoints, ledger, migrations, storage
+from evidence_store.errors import BackendFailed
 from evidence_store.ledger import HeadForged
 from evidence_store.mirrors import MirrorFailed, open_mirror
 from evidence_store.model import Run, RunKind
@@ -56,6 +57,8 @@ async def examine(store: Store) -> AsyncIterator[Finding]:
     for finding in _old_keys(store):
         yield finding
     yield _disk(store)
+    async for finding in _place(store):
+        yield finding
     try:
         async with store.database.read() as db:
             is_newest = await db.run_sync(migrations.is_newest)
@@ -94,7 +97,21 @@ def _disk(store: Store) -> Finding:
     words = f"{free / 1e9:,.0f} GB are free in {store.backend.root}"
     if free < _MIN_FREE_BYTES:
         return bad(f"Only {words}: make room, or move EVIDENCE_DATA.")
-    return good(f"{words}, which keeps what is flushed and never replaces what is there.")
+    return good(f"{words}.")
+
+
+async def _place(store: Store) -> AsyncIterator[Finding]:
+    try:
+        place = await store.run(store.backend.describe)
+    except BackendFailed as problem:
+        yield bad(str(problem))
+        return
+    for says in place.good:
+        yield good(says)
+    for says in place.notes:
+        yield note(says)
+    for says in place.bad:
+        yield bad(says)
 
 
 async def _ledger(store: Store) -> AsyncIterator[Finding]:

@@ -233,6 +233,12 @@ class Unavailable(Refusal):
     title = "The store cannot do this at the moment. Try again in a minute."
 
 
+class BackendFailed(Refusal):
+    code = "backend_failed"
+    status = 503
+    title = "The place of sealed objects does not answer. What was acknowledged is kept; try again in a minute."
+
+
 class NoSpace(Refusal):
     code = "no_space"
     status = 507

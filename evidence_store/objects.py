@@ -1,5 +1,6 @@
 """Sealed objects: taken in one piece, put in their place, found, opened."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from aiohttp import StreamReader
 
-from evidence_store import kinds, storage
-from evidence_store.backend import KEY, Lock, write_whole
+from evidence_store import clock, kinds, storage
+from evidence_store.backend import KEY, Busy, Lock, write_whole
 from evidence_store.errors import (
     BadRequest,
     Conflict,
@@ -26,6 +27,8 @@ from evidence_store.sealing.files import destroy_secret
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store, description_of, verdict_of
+
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -133,15 +136,34 @@ def seal_key(store: Store, name: str, object_id: str, key: bytes) -> None:
     write_whole(store.backend.incoming(name) / "object" / KEY, store.keys.sealing.wrap(object_id, "sealed", key))
 
 
-async def settle(store: Store, stored: StoredObject, *, actor: str) -> StoredObject:
+async def settle(store: Store, stored: StoredObject, *, actor: str, waits: bool = True) -> StoredObject:
     """Put a durable object in its place and in the ledger, tell the web server, destroy the ingest key.
 
-    Each step may have been done before a crash, or by another process at this moment; doing it twice is harmless.
+    Each step may have been done before a crash, or by another process; doing it twice is harmless. While somebody else
+    is at it this waits, and raises Unavailable in the end; or comes back at once, with the object as it was.
     """
     if stored.state is not ObjectState.SEALING:
         return stored
+    until = clock.monotonic() + (_PATIENCE_SECONDS if waits else 0)
+    while True:
+        try:
+            lock = store.backend.lock(stored.id)
+            break
+        except Busy:
+            if not waits:
+                return stored
+            if clock.monotonic() > until:
+                raise Unavailable("The object is on its way to its place.") from None
+        await asyncio.sleep(0.05)
     try:
-        await store.run(store.backend.publish, stored.staging, stored.id)
+        return await _settle(store, stored, actor=actor)
+    finally:
+        lock.finish()
+
+
+async def _settle(store: Store, stored: StoredObject, *, actor: str) -> StoredObject:
+    try:
+        await store.send(store.backend.publish, stored.staging, stored.id)
     except (FileNotFoundError, FileExistsError) as problem:
         async with store.database.read() as db:
             current = await storage.find_object(db, stored.id)
@@ -172,9 +194,10 @@ async def opened(store: Store, stored: StoredObject, *, actor: str) -> AsyncIter
     """Open an object for reading. Raises NoOpeningKey; DamagedHere (and says so in the ledger) when it was touched."""
     if store.keys.opening is None:
         raise NoOpeningKey
-    folder = store.backend.object_folder(stored.id)
     try:
-        sealed = await store.run(SealedObject, folder, stored.id, store.keys.opening, size_bytes=stored.size_bytes)
+        sealed = await store.run(
+            SealedObject, store.backend, stored.id, store.keys.opening, size_bytes=stored.size_bytes
+        )
     except Damaged as problem:
         await record_damage(store, stored, actor=actor, what=str(problem))
         raise DamagedHere from problem

@@ -116,7 +116,7 @@ def _rewrap(store: Store, stored: StoredObject) -> _Came:
         log.error("key_not_rotated", object=stored.id, problem=type(problem).__name__)
         return _Came.FAULT
     finally:
-        lock.release()
+        lock.finish()
 
 
 async def _finish(store: Store, run: Run, broken: list[StoredObject]) -> Run:
@@ -165,9 +165,10 @@ async def forget_old_keys(store: Store) -> list[str]:
 
 def _keys_of(store: Store, stored: StoredObject) -> list[str]:
     """Return which key an object is wrapped to; none when it says so nowhere that can be read (verify tells)."""
-    place = store.backend.incoming(stored.staging) / "object" if stored.state is ObjectState.SEALING else None
+    place = store.backend.incoming(stored.staging) / "object" / KEY
     try:
-        wrapped = (place / KEY).read_bytes() if place else store.backend.read_key(stored.id)
+        arriving = stored.state is ObjectState.SEALING and place.exists()
+        wrapped = place.read_bytes() if arriving else store.backend.read_key(stored.id)
         return [sealing_key_of(wrapped)]
     except (OSError, Forged):
         return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from evidence_store import ledger
-from evidence_store.backend import LocalBackend
+from evidence_store.backend import Backend
 from evidence_store.clock import Clock
 from evidence_store.config import Settings
 from evidence_store.database import Connection, Database
@@ -19,6 +19,7 @@ from evidence_store.storage import insert_event
 P = ParamSpec("P")
 T = TypeVar("T")
 WORKERS = 4
+SENDERS = 8
 
 
 @dataclass
@@ -27,11 +28,13 @@ class Store:
 
     settings: Settings
     database: Database
-    backend: LocalBackend
+    backend: Backend
     keys: Keys
     clock: Clock
     news: asyncio.Event = field(default_factory=asyncio.Event)
     _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))
+
+    _senders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SENDERS, "send"))
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do blocking work (files, hashing, sealing) in a worker thread."""
@@ -41,6 +44,10 @@ class Store:
         """Begin blocking work and return its future."""
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._workers, lambda: work(*args, **kwargs))
+
+    async def send(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what may take minutes (gigabytes to a bucket) where it keeps nobody else waiting."""
+        return await asyncio.get_running_loop().run_in_executor(self._senders, lambda: work(*args, **kwargs))
 
     async def record(self, db: Connection, *, actor: str, action: Action, object_id: str, digest: str = "",
                      purpose: str = "", **details: Any) -> int:  # fmt: skip
@@ -61,7 +68,8 @@ class Store:
 
     async def close(self) -> None:
         """Let the workers finish and close the database."""
-        self._workers.shutdown(wait=True)
+        for workers in (self._workers, self._senders):
+            workers.shutdown(wait=True)
         await self.database.dispose()
 
 

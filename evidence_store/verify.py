@@ -58,7 +58,7 @@ async def verify(
         report.objects += 1
         _compare(stored, entry, report)
         if stored.state in _GOING or stored.id in report.disposed:
-            await _compare_disposed(store, stored, stored.id in on_disk, report)
+            await _compare_disposed(store, stored, report)
             on_disk.discard(stored.id)
             continue
         if stored.id not in on_disk:
@@ -77,7 +77,7 @@ async def verify(
     return report
 
 
-async def _compare_disposed(store: Store, stored: StoredObject, is_on_disk: bool, report: Report) -> None:
+async def _compare_disposed(store: Store, stored: StoredObject, report: Report) -> None:
     """An object without files needs the ledger's word for it; an approval is in the ledger before anything goes."""
     async with store.database.read() as db:
         current = await storage.find_object(db, stored.id)
@@ -89,7 +89,7 @@ async def _compare_disposed(store: Store, stored: StoredObject, is_on_disk: bool
         report.faults.append(f"Object {stored.id}: the database says it was disposed of, the ledger knows no approval.")
     elif said is not (state is ObjectState.DISPOSED):
         report.faults.append(f"Object {stored.id}: database and ledger differ about its disposal.")
-    elif said and is_on_disk and store.backend.object_folder(stored.id).exists():
+    elif said and await store.run(store.backend.keeps_any, stored.id):
         report.faults.append(f"Object {stored.id}: it was disposed of, and its files are still there.")
 
 
@@ -143,8 +143,7 @@ async def reread(store: Store, stored: StoredObject, *, pace: Callable[[int], No
 
     def digest() -> str:
         found = signing.new_sha256()
-        folder = store.backend.object_folder(stored.id)
-        with SealedObject(folder, stored.id, opening, size_bytes=stored.size_bytes) as sealed:
+        with SealedObject(store.backend, stored.id, opening, size_bytes=stored.size_bytes) as sealed:
             for piece in sealed.pieces():
                 found.update(piece)
                 if pace is not None:

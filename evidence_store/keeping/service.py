@@ -12,7 +12,17 @@ from evidence_store.backend import Busy
 from evidence_store.custody.service import Act, acting
 from evidence_store.custody.storage import find_label
 from evidence_store.database import Connection
-from evidence_store.errors import BadRequest, Conflict, Disposed, Held, KeyReused, NotFound, ReviewClosed, ReviewOpen
+from evidence_store.errors import (
+    BackendFailed,
+    BadRequest,
+    Conflict,
+    Disposed,
+    Held,
+    KeyReused,
+    NotFound,
+    ReviewClosed,
+    ReviewOpen,
+)
 from evidence_store.keeping import storage
 from evidence_store.keeping.disposal import check_may_dispose, check_second_person
 from evidence_store.keeping.model import Assigned, Hold, RetentionClass, Review, ReviewState
@@ -172,7 +182,7 @@ async def finish_disposal(store: Store, stored: StoredObject, approved: Review) 
     try:
         await store.run(store.backend.destroy, stored.id)
     finally:
-        await store.run(lock.release)
+        lock.finish()
     async with acting(store) as db:
         if not await storage.move_object(db, stored.id, before=[ObjectState.DISPOSING], after=ObjectState.DISPOSED):
             return  # another process said it
@@ -194,7 +204,7 @@ async def finish_disposals(store: Store) -> None:
     for stored, approved in waiting:
         try:
             await finish_disposal(store, stored, approved)
-        except OSError as problem:  # one folder that cannot be removed must not keep the others
+        except (OSError, BackendFailed) as problem:  # one object that cannot be removed must not keep the others
             log.error("object_not_disposed", object=stored.id, problem=type(problem).__name__)
 
 

@@ -4,12 +4,10 @@ Before the first byte is given out the header (object and key), the length of th
 checked; so a cut or lengthened file is refused even when only its middle is asked for.
 """
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 
-from evidence_store.backend import DATA, KEY
+from evidence_store.backend import Backend
 from evidence_store.errors import Damaged
 from evidence_store.sealing import floe
 from evidence_store.sealing.incoming import object_aad
@@ -23,28 +21,32 @@ _SEGMENT = floe.SEGMENT_BYTES
 class SealedObject:
     """One sealed object, open for reading; close it, or use it as a context. Blocking."""
 
-    def __init__(self, folder: Path, object_id: str, opening: Opener, *, size_bytes: int) -> None:
-        """Open and check; `size_bytes` is what the database says. Raises Damaged."""
+    def __init__(self, backend: Backend, object_id: str, opening: Opener, *, size_bytes: int) -> None:
+        """Open and check; `size_bytes` is what the database says. Raises Damaged, BackendFailed."""
         self.size_bytes = size_bytes
         try:
-            self._descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = backend.open(object_id)
         except OSError as problem:
             raise Damaged(f"object {object_id}: its file cannot be opened ({problem.strerror})") from None
         try:
-            key = opening.unwrap(object_id, "sealed", (folder / KEY).read_bytes())
-            self._cipher = floe.start_decryption(key, object_aad(object_id), os.pread(self._descriptor, 74, 0))
-            self._shape = floe.shape_of(os.fstat(self._descriptor).st_size)
+            key = opening.unwrap(object_id, "sealed", backend.read_key(object_id))
+            header = self._file.read_at(0, floe.HEADER_BYTES)
+            self._cipher = floe.start_decryption(key, object_aad(object_id), header)
+            self._shape = floe.shape_of(self._file.size_bytes)
             if self._shape.plain_bytes != size_bytes:
                 raise floe.Forged("the file does not have the recorded length")
             self._final = self._open_segment(self._shape.segments - 1)
         except (floe.Forged, OSError) as problem:
             self.close()
             raise Damaged(f"object {object_id}: {problem}") from None
+        except BaseException:
+            self.close()
+            raise
         self._object_id = object_id
 
     def _open_segment(self, position: int) -> bytes:
         final = position == self._shape.segments - 1
-        segment = os.pread(self._descriptor, _SEGMENT, floe.HEADER_BYTES + position * _SEGMENT)
+        segment = self._file.read_at(floe.HEADER_BYTES + position * _SEGMENT, _SEGMENT)
         return self._cipher.decrypt_segment(segment, position=position, final=final)
 
     def read(self, start: int, stop: int) -> bytes:
@@ -75,9 +77,7 @@ class SealedObject:
 
     def close(self) -> None:
         """Close the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
     def __enter__(self) -> "SealedObject":
         return self

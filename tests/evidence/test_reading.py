@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evidence_store.backend import write_whole
+from evidence_store.backend_folder import FolderBackend
 from evidence_store.errors import RangeRefused
 from evidence_store.ranges import parse_range
 from evidence_store.sealing import signing
@@ -190,13 +191,16 @@ def test_any_part_of_a_sealed_object_reads_as_the_original(sealed_object, data):
 def sealed_object(keys, tmp_path):
     """Three segments, sealed by hand."""
     plain, object_id, key = jpeg(2 * SEGMENT + 4321), "a" * 32, signing.new_key()
-    (tmp_path / "object").mkdir()
-    incoming = Incoming.create(tmp_path, object_id, key)
+    backend = FolderBackend(tmp_path / "node")
+    backend.prepare()
+    folder = backend.create_incoming(object_id)
+    incoming = Incoming.create(folder, object_id, key)
     incoming.write([plain])
     incoming.finish()
     incoming.close()
-    write_whole(tmp_path / "object" / "key.json", keys.sealing.wrap(object_id, "sealed", key))
-    with SealedObject(tmp_path / "object", object_id, keys.opening, size_bytes=len(plain)) as sealed:
+    write_whole(folder / "object" / "key.json", keys.sealing.wrap(object_id, "sealed", key))
+    backend.publish(object_id, object_id)
+    with SealedObject(backend, object_id, keys.opening, size_bytes=len(plain)) as sealed:
         yield plain, sealed
 
 
