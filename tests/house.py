@@ -35,7 +35,7 @@ LINE = (
 RANK = {name: rank for rank, step in enumerate(LINE) for name in step}
 READS_FOREIGN_STORAGE = {"statistics", "migrations"}
 RELAY_MAY_IMPORT = ("video_server.relay", *(f"video_server.core.{part}" for part in ("clock", "errors", "log")))
-STORE_MAY_BE_USED_BY = ("evidence_store.client", "evidence_store.errors", "evidence_store.merkle")
+STORE_MAY_BE_USED_BY = tuple(f"evidence_store.{part}" for part in ("client", "errors", "merkle", "typesetting"))
 
 DOORS: Sequence[tuple[str, str, str]] = (
     (  # turn.py carries no call: it only asks a TURN server, as an intruder would, what it lets pass
@@ -165,7 +165,9 @@ def check_apart(path: str, text: str) -> list[str]:
         elif path.startswith("evidence_store/") and to_us:
             faults.append(f"{path}:{line}: the evidence store must not import {name}")
         elif path.startswith("video_server/") and to_store and not name.startswith(STORE_MAY_BE_USED_BY):
-            faults.append(f"{path}:{line}: of the evidence store only client, errors and merkle, not {name}")
+            faults.append(
+                f"{path}:{line}: of the evidence store only client, errors, merkle and typesetting, not {name}"
+            )
     return faults
 
 

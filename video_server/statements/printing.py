@@ -1,13 +1,9 @@
 """Print a statement: PDF/A-3a and PDF/UA-1 by typst, then signed (PAdES) so that a changed byte shows.
 
-What people wrote goes to typst as data and is never read as markup. Only the fonts that come with typst are used, so
-that every machine prints alike; a character they lack is refused, never printed as a box. Both steps are pure
-computing: call `Printer.print` in a thread.
+Both steps are pure computing: call `Printer.print` in a thread.
 """
 
 import io
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import typst
 from aiohttp import web
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1_x509
@@ -23,16 +18,15 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import fields, signers
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
+from evidence_store.typesetting import MissingGlyph, typeset
 from video_server.core.errors import N_, Refusal, Unavailable
 from video_server.core.keys import SigningIdentity
 from video_server.statements.declaration import Declaration, get_words
 from video_server.statements.model import Reading, Statement
 from video_server.statements.signature import Signature, draw_svg
 
-STANDARDS: list[Any] = ["a-3a", "ua-1"]
 SIGNATURE_FIELD = "Statement"
 _TEMPLATE = Path(__file__).parent / "statement.typ"
-_NO_GLYPH = re.compile(r'the text `"(.*?)"` could not be displayed', re.DOTALL)
 
 
 class CannotPrint(Refusal):
@@ -164,18 +158,9 @@ def _template() -> bytes:
 def render_pdf(data: Mapping[str, Any], *, at: datetime) -> bytes:
     """Typeset; `at` is the date written into the file. Raises CannotPrint."""
     try:
-        return typst.compile(
-            _template(),
-            sys_inputs={"data": json.dumps(data, ensure_ascii=False)},
-            pdf_standards=STANDARDS,
-            ignore_system_fonts=True,
-            timestamp=int(at.timestamp()),
-        )
-    except typst.TypstError as problem:
-        missing = _NO_GLYPH.search(problem.message)
-        if missing is None:
-            raise RuntimeError("the statement's template does not compile") from None  # its message may hold the text
-        raise CannotPrint(missing.group(1)) from None
+        return typeset(_template(), data, at=at)
+    except MissingGlyph as missing:
+        raise CannotPrint(missing.characters) from None
 
 
 def sign_pdf(page: bytes, identity: SigningIdentity, *, name: str, at: datetime) -> bytes:
