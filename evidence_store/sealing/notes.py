@@ -66,7 +66,12 @@ class VerifierKey:
     @property
     def id(self) -> bytes:
         """The four bytes that name the key in a signature line."""
-        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public)[:4]
+        return bytes.fromhex(self.fingerprint)[:4]
+
+    @property
+    def fingerprint(self) -> str:
+        """What people compare the key by, on paper or by telephone: 64 hex digits, of which the id is the first 8."""
+        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public).hex()
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"

@@ -44,6 +44,7 @@ _CALLS = [
     ("POST", "/evidence/v1/reviews/{id}/reject", Scope.DISPOSE),
     ("GET", "/evidence/v1/reviews/{id}/certificate", Scope.READ),
     ("GET", "/evidence/v1/objects/{id}/trail", Scope.TRAIL),
+    ("GET", "/evidence/v1/objects/{id}/trail.pdf", Scope.TRAIL),
 ]
 
 

@@ -1,8 +1,13 @@
 """The audit trail of one object: complete, provable, silent about others, and itself on record."""
 
 import hashlib
+import io
 import json
 
+import pypdf
+
+from evidence_store.court.words import say_action
+from evidence_store.model import Action
 from evidence_store.sealing import signing
 from evidence_store.sealing.notes import VerifierKey
 from evidence_store.tokens import Scope
@@ -96,3 +101,81 @@ async def test_a_trail_of_another_incident_or_of_nothing_is_not_found(wire: Wire
     await wire.ask("GET", f"/objects/{signing.new_id()}/trail", status=404)
     await wire.ask("GET", "/objects/nothing/trail", status=400)
     assert [line["action"] for line in await wire.lines(object_id)] == ["received"]
+
+
+async def printed(wire: Wire, object_id: str, *, path: str = "trail.pdf", **headers: str) -> pypdf.PdfReader:
+    url = f"/evidence/v1/objects/{object_id}/{path}"
+    async with wire.http.get(url, headers=wire.token() | headers) as answer:
+        assert (answer.status, answer.content_type) == (200, "application/pdf"), await answer.text()
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+        return pypdf.PdfReader(io.BytesIO(await answer.read()))
+
+
+def words(pdf: pypdf.PdfReader) -> str:
+    """All that the document says, with single spaces."""
+    return " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
+
+
+async def test_a_printed_trail_says_in_plain_words_who_did_what_when_and_why(wire: Wire):
+    wire.clock.move(days=120)  # summer: an hour between London and UTC
+    object_id = await wire.upload(jpeg(700))
+    label = {"mark": "JS/1", "description": "Photo of the broken window", "maker": "Jo Smith"}
+    await wire.ask("PUT", f"/objects/{object_id}/label", label)
+    pdf = await printed(wire, object_id, **{"Evidence-Purpose": "disclosure to the defence"})
+    said = words(pdf)
+    for told in (
+        "Audit trail of exhibit JS/1", "Photo of the broken window", "Jo Smith", INCIDENT, sha256(jpeg(700)), object_id,
+        "30 June 2026, 11:00:00 BST", "2026-06-30 10:00:00.000000 UTC", "Received and sealed",
+        "The digest that the sender worked out was the same.", "The audit trail was shown.",
+        "Reason given: disclosure to the defence", "How to check this", wire.store.keys.ledger.public.fingerprint,
+        "Page 1 of",
+    ):  # fmt: skip
+        assert told in said, told
+    for line in await wire.lines(object_id):
+        digest = hashlib.sha256(b"\x00" + line["leaf"].encode()).hexdigest()
+        assert f"{digest[:32]} {digest[32:]}" in said
+    root = pdf.trailer["/Root"]
+    assert (root["/MarkInfo"]["/Marked"], root["/Lang"]) == (True, "en-GB")
+    assert pdf.metadata is not None
+    assert pdf.metadata.title == "Audit trail of exhibit JS/1"
+    assert b"pdfuaid:part" in root["/Metadata"].get_data()
+
+
+async def test_accept_asks_for_the_printed_trail_too(wire: Wire):
+    object_id = signing.new_id()
+    await wire.put(object_id, jpeg(100))
+    pdf = await printed(wire, object_id, path="trail", Accept="application/pdf")
+    assert f"Audit trail of object {object_id}" in words(pdf)
+    trail = await wire.ask("GET", f"/objects/{object_id}/trail", Accept="application/json, application/pdf")
+    assert trail["object"]["id"] == object_id
+
+
+async def test_a_printed_trail_shows_what_people_wrote_and_obeys_none_of_it(wire: Wire):
+    name = "#panic() \u6587\u4ef6 \U0001f600 " + "x" * 150 + ".jpg"
+    object_id = await wire.upload(jpeg(700), name=name)
+    label = {"mark": "JS/1", "description": '*bold* \u202egnp.exe #include "/etc/passwd"\x07', "maker": "Łukasz Ó"}
+    await wire.ask("PUT", f"/objects/{object_id}/label", label)
+    said = words(await printed(wire, object_id, **{"Evidence-Purpose": "why $ \\ not @ <script>"}))
+    for told in ("#panic() [U+6587][U+4EF6] [U+1F600]", "*bold* [U+202E]gnp.exe #include", "[U+0007]", "Łukasz Ó"):
+        assert told in said, told
+    assert "Reason given: why $ \\ not @ <script>" in said
+
+
+async def test_a_trail_too_long_to_print_says_what_it_leaves_out(wire: Wire, monkeypatch):
+    monkeypatch.setattr("evidence_store.court.printing._MOST_LINES", 3)
+    object_id = signing.new_id()
+    await wire.put(object_id, jpeg(100))
+    for n in range(4):
+        await wire.ask("GET", f"/objects/{object_id}", **{"Evidence-Purpose": f"look {n}"})
+    said = words(await printed(wire, object_id))
+    assert "look 1" in said
+    assert "look 2" not in said
+    assert "3 more lines are not printed here." in said
+
+
+def test_every_action_of_the_ledger_can_be_said_whatever_its_details_are():
+    for action in Action:
+        heading, _ = say_action(action, {})
+        assert heading
+    assert say_action("teleported", {"where_to": "Leeds"}) == ("Teleported", "where to: Leeds")
+    assert say_action(Action.RECEIVED, {"size_bytes": "many"}) == ("Received and sealed", "size bytes: many")

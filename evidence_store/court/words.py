@@ -1,0 +1,133 @@
+"""A ledger line in the words of a person who was not there. Pure.
+
+What this program does not know how to say is told as it stands, name by name: a line is never left out for being new.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from evidence_store.model import Action
+
+_LONDON = ZoneInfo("Europe/London")
+_MOST_CHARS = 400
+Details = Mapping[str, Any]
+
+
+def say_time(at: datetime) -> tuple[str, str]:
+    """Return an instant by the clock on the wall in the United Kingdom, and in UTC."""
+    local = at.astimezone(_LONDON)
+    wall = f"{local.day} {local:%B %Y, %H:%M:%S} {local:%Z}"
+    return wall, f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+
+
+def say_day(at: datetime) -> str:
+    """Return the day of an instant in the United Kingdom."""
+    local = at.astimezone(_LONDON)
+    return f"{local.day} {local:%B %Y}"
+
+
+def say_actor(actor: str) -> tuple[str, str]:
+    """Return who did something, and by what right, from the ledger's word for it."""
+    kind, _, rest = actor.partition(":")
+    if kind == "token" and ":" in rest:
+        name, _, token = rest.rpartition(":")
+        return name, f"with token {token}"
+    if kind == "upload":
+        return "The sender", f"in upload session {rest}" if rest else ""
+    if kind == "system":
+        return "The store itself", f"task: {rest}"
+    if kind == "cli":
+        return rest, "at the store's command line"
+    return actor, ""
+
+
+def say_action(action: str, details: Details) -> tuple[str, str]:
+    """Return what was done, as a heading and a sentence; the sentence may be empty."""
+    known = _WORDS.get(action)
+    if known is None:
+        return action.capitalize(), _name_by_name(details)
+    heading, say = known
+    try:
+        return heading, say(details)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # details of another version of this program
+        return heading, _name_by_name(details)
+
+
+def _name_by_name(details: Details) -> str:
+    said = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in sorted(details.items()))
+    return said if len(said) <= _MOST_CHARS else said[:_MOST_CHARS] + " … (whole in the JSON of the trail)"
+
+
+def _nothing(_details: Details) -> str:
+    return ""
+
+
+def _received(said: Details) -> str:
+    compared = {
+        "equal": "The digest that the sender worked out was the same.",
+        "different": "The digest that the sender worked out was another one.",
+        "not given": "The sender gave no digest of its own.",
+    }[said["client_digest"]]
+    officer = f" For officer {said['officer']}." if said.get("officer") else ""
+    return f"All {said['size_bytes']:,} bytes ({said['media_type']}) arrived and were sealed. {compared}{officer}"
+
+
+def _viewed(said: Details) -> str:
+    if "search" in said:
+        asked = ", ".join(f"{name} {value}" for name, value in said["search"].items()) or "everything"
+        return f"It was among {len(said['objects'])} objects that a search for {asked} showed."
+    what = said.get("what", "")
+    return f"The {what} was shown." if what else "What is kept about it was shown, not its contents."
+
+
+def _annotated(said: Details) -> str:
+    if said["what"] == "label":
+        signed = " The label was signed by its maker, so it never changes." if said["signed"] else ""
+        return f"It was given the exhibit mark {said['mark']} and a label.{signed}"
+    return "A note was added. Its words are kept in the store; the ledger holds what they can be checked by."
+
+
+def _kept(said: Details) -> str:
+    until = said["keep_until"]
+    return f"It is kept until {say_day(datetime.fromisoformat(until))}." if until else "No end was set."
+
+
+_OUTCOMES = {
+    "kept": "A review found that it is to be kept.",
+    "proposed": "A review proposed to dispose of it; a second person must agree.",
+    "approved": "A second person agreed to dispose of it.",
+    "rejected": "A second person refused to dispose of it.",
+}
+_WORDS: Mapping[str, tuple[str, Callable[[Details], str]]] = {
+    Action.UPLOAD_OPENED: ("Upload opened", lambda said: f"{said['length']:,} bytes were announced."),
+    Action.UPLOAD_EXPIRED: ("Upload expired", lambda _: "Nothing more came, and what had come was dropped."),
+    Action.UPLOAD_TERMINATED: ("Upload given up", lambda _: "The sender gave it up before the last byte."),
+    Action.RECEIVED: ("Received and sealed", _received),
+    Action.QUARANTINED: ("Received, into quarantine", _received),
+    Action.REFUSED: ("Refused", _name_by_name),
+    Action.DAMAGED: ("Found damaged", lambda said: f"The store said: {said['what']}"),
+    Action.VIEWED: ("Looked at", _viewed),
+    Action.DOWNLOADED: ("Contents given out", _nothing),
+    Action.SHARED: (
+        "Given out in a court package",
+        lambda said: f"Package {said['package']}, for {said['recipient']}.",
+    ),
+    Action.EXPORTED: (
+        "Court package complete",
+        lambda said: f"All of package {said['package']} was handed over. SHA-256 of its manifest: {said['manifest']}",
+    ),
+    Action.ANNOTATED: ("Labelled or annotated", _annotated),
+    Action.LINKED: (
+        "Linked to its original",
+        lambda said: (
+            f"It was derived ({said['relation']}) from object {said['original']}, SHA-256 {said['original_sha256']}"
+        ),
+    ),
+    Action.HELD: ("Held", lambda _: "It must not be disposed of while this hold is open."),
+    Action.RELEASED: ("Hold released", _nothing),
+    Action.RETENTION_CHANGED: ("Retention changed", _kept),
+    Action.REVIEWED: ("Reviewed", lambda said: _OUTCOMES[said["outcome"]]),
+    Action.DISPOSED: ("Disposed of", lambda _: "Its contents and its key were destroyed."),
+}
