@@ -3,6 +3,7 @@
 #   make test     the whole suite, browser journeys included (WORKERS= how many processes share it)
 #   make check    format, lint, types (Python and JavaScript)
 #   make bench    figures (tests/bench/RESULTS.md); make bench-NAME only one (relay, ledger, evidence), QUICK=1 for a short look
+#   make relay-fast   compile the relay's hot path (needs gcc); VIDEO_RELAY_FORWARDER=compiled then uses it
 #   make soak     a relay at a high packet rate for an hour (SOAK_SECONDS=3600)
 #   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
 #   make readme   write the README's tables anew from the code
@@ -18,7 +19,7 @@ TLS ?=
 DATA ?= data
 WORKERS ?= 2
 
-.PHONY: screenshots migration evidence-migration run test check bench bench-relay bench-ledger bench-evidence soak lock format clean setup setup-dev words readme
+.PHONY: relay-fast screenshots migration evidence-migration run test check bench bench-relay bench-ledger bench-evidence soak lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -43,6 +44,9 @@ bench-evidence: setup-dev
 
 bench-relay: setup-dev
 	$(BIN)/python -m tests.bench.relay
+
+relay-fast: setup
+	@deploy/relay-fast.sh && echo "Built. VIDEO_RELAY_FORWARDER=compiled uses it."
 
 soak: setup-dev
 	$(BIN)/python -m tests.bench.soak
@@ -109,4 +113,4 @@ readme: setup-dev
 	$(BIN)/python -m tests.readme
 
 clean:
-	rm -rf $(VENV) node_modules static/dist
+	rm -rf $(VENV) node_modules static/dist video_server/relay/_compiled*.so

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from video_server.config import Settings
 from video_server.core.errors import CannotStart
+from video_server.relay.built import load_compiled
 
 ROOT = Path(__file__).parent.parent
 _BUILT = ("static/dist/styles.css", "node_modules/govuk-frontend/dist/govuk/govuk-frontend.min.js")
@@ -56,11 +57,13 @@ def check_real_use(settings: Settings) -> None:
 
 
 def check_relays(settings: Settings) -> None:
-    """Raises CannotStart when no call could ever be placed, or a relay would have no port."""
+    """Raises CannotStart when no call could ever be placed, or a relay would have no port or no forwarder."""
     if not settings.relay_controls:
         raise CannotStart("VIDEO_RELAYS=0 starts no relay: name those of other machines in VIDEO_RELAYS_ELSEWHERE.")
     if settings.media_port + len(settings.relay_names) > 65536:
         raise CannotStart("VIDEO_MEDIA_PORT is too high: each relay takes the next port, up to 65535.")
+    if settings.relay_names and settings.relay_forwarder == "compiled":
+        load_compiled()
 
 
 def check_built() -> None:

@@ -134,6 +134,7 @@ def relay(
             udp_port=settings.media_port,
             addresses=settings.media_addresses,
             parent_pipe=parent_pipe,
+            forwarder=settings.relay_forwarder,
         )
     )
 

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         "", description="host:port where a relay that is started singly takes control from other machines, by TLS"
     )
     relay_tls: Path | None = Field(None, description="Folder with cert.pem and key.pem of a relay with relay_listen")
+    relay_forwarder: Literal["python", "compiled"] = Field(
+        "python",
+        description="What forwards packets: python, or compiled (for more calls per core; after make relay-fast)",
+    )
     turn_urls: tuple[str, ...] = Field(
         (), description='JSON list of TURN servers, ["turn:turn.example.police.uk:3478?transport=udp", …]'
     )

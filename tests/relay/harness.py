@@ -23,7 +23,8 @@ control = Path(sys.argv[1])
 if "LISTENING" in os.environ:
     host, port, secret, folder = json.loads(os.environ["LISTENING"])
     control = Listening(host, port, secret, Path(folder))
-main(RelaySettings(control=control, addresses=tuple(sys.argv[3:]), parent_pipe=sys.argv[2] == "pipe"))
+how = {"parent_pipe": sys.argv[2] == "pipe", "forwarder": sys.argv[3]}
+main(RelaySettings(control=control, addresses=tuple(sys.argv[4:]), **how))
 """
 PATIENCE_SECONDS = 120.0  # for what takes a second on an idle machine: failing late is better than failing wrongly
 
@@ -32,12 +33,13 @@ class RelayProcess:
     """A relay process on a socket in `folder`, or `listening` at (host, port, secret, folder of its certificate)."""
 
     def __init__(
-        self, folder: Path, *, parent_pipe: bool = False, addresses: tuple[str, ...] = (), listening: tuple = ()
-    ) -> None:
+        self, folder: Path, *, parent_pipe: bool = False, addresses: tuple[str, ...] = (), listening: tuple = (),
+        forwarder: str = "python",
+    ) -> None:  # fmt: skip
         self.control = folder / "relay.sock"
         self.log = (folder / f"relay-{time.monotonic_ns()}.log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(self.control), "pipe" if parent_pipe else "-", *addresses],
+            [sys.executable, "-c", PROGRAM, str(self.control), "pipe" if parent_pipe else "-", forwarder, *addresses],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

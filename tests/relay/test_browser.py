@@ -8,6 +8,7 @@ from playwright.async_api import async_playwright
 
 from tests.relay.firefox import FIREFOX, Firefox
 from tests.relay.harness import PageServer, RelayProcess, connect, until
+from video_server.relay.compiled import FORWARDERS
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -34,8 +35,8 @@ class Stage:
         self.events = []
         self.pages = {}
 
-    async def start_relay(self, addresses=()):
-        self.relay = RelayProcess(self.folder, addresses=addresses)
+    async def start_relay(self, **how):
+        self.relay = RelayProcess(self.folder, **how)
         self.server.client = await connect(self.relay.control, self.events)
 
     async def join(self, name, **wishes):
@@ -64,7 +65,7 @@ async def stage(tmp_path, request):
         browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         stage = Stage(tmp_path, browser)
         await stage.server.start()
-        await stage.start_relay(getattr(request, "param", ()))
+        await stage.start_relay(**getattr(request, "param", {}))
         yield stage
         await browser.close()
         await stage.server.client.close()
@@ -72,6 +73,8 @@ async def stage(tmp_path, request):
         stage.relay.close()
 
 
+@pytest.mark.parametrize("stage", [{"forwarder": name} for name in FORWARDERS], indirect=True, ids=FORWARDERS)
+@pytest.mark.usefixtures("built")
 async def test_two_see_and_hear_each_other_and_a_late_joiner_both(stage):
     await stage.join("a")
     await stage.join("b")
@@ -93,7 +96,7 @@ async def test_two_see_and_hear_each_other_and_a_late_joiner_both(stage):
     }
 
 
-@pytest.mark.parametrize("stage", [("::1",)], indirect=True, ids=["IPv6"])
+@pytest.mark.parametrize("stage", [{"addresses": ("::1",)}], indirect=True, ids=["IPv6"])
 async def test_two_meet_over_ipv6_alone(stage):
     await stage.join("a")
     await stage.join("b")

@@ -38,11 +38,13 @@ from video_server.relay.sdp import parse_offer
 class Relay:
     """An engine with its timers, as the server runs it."""
 
-    def __init__(self, monkeypatch, *, hosts=("127.0.0.1",), addresses=("127.0.0.1",)) -> None:
+    def __init__(self, monkeypatch, *, hosts=("127.0.0.1",), addresses=("127.0.0.1",), forwarder="python") -> None:
         self.monkeypatch = monkeypatch
         self.events: list[Event] = []
         self.peers: list[RawPeer] = []
-        self.engine = Engine(udp_hosts=hosts, udp_port=0, addresses=addresses, emit=self.events.append)
+        self.engine = Engine(
+            udp_hosts=hosts, udp_port=0, addresses=addresses, emit=self.events.append, forwarder=forwarder
+        )
         self.loop = asyncio.get_running_loop()
         for each in self.engine.port.sockets:
             self.loop.add_reader(each.fileno(), self.engine.forwarder.drain, each)
@@ -89,8 +91,8 @@ class Relay:
 
 
 @pytest.fixture
-async def relay(monkeypatch):
-    relay = Relay(monkeypatch)
+async def relay(monkeypatch, forwarder):
+    relay = Relay(monkeypatch, forwarder=forwarder)
     yield relay
     await relay.close()
 

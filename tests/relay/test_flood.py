@@ -66,8 +66,8 @@ def memory_of(process) -> int:
 
 
 @pytest.fixture
-async def call(tmp_path, monkeypatch):
-    relay = RelayProcess(tmp_path)
+async def call(tmp_path, monkeypatch, forwarder):
+    relay = RelayProcess(tmp_path, forwarder=forwarder)
     client = await connect(relay.control, [])
     people = []
     for name in ("a", "b"):

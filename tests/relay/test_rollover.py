@@ -7,6 +7,7 @@ import random
 import struct
 
 import pylibsrtp
+import pytest
 
 from tests.relay.measure_forward import session
 from tests.relay.test_streams import Wire, connect, make_peer, make_source
@@ -18,16 +19,21 @@ PACKETS = 140_000
 FIRST = 60_000
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _both(forwarder):
+    Wire.kind = forwarder
+
+
 def test_a_stream_passes_two_rollovers_of_real_srtp_with_loss_and_reordering():
     inbound, outbound = pylibsrtp.Policy.SSRC_ANY_INBOUND, pylibsrtp.Policy.SSRC_ANY_OUTBOUND
     publisher, receiver = session(ssrc_type=outbound), session(ssrc_type=inbound)
     ours_in, ours_out = session(ssrc_type=inbound), session(ssrc_type=outbound)
-    wire = Wire(protect=transport.srtp_protect, unprotect=transport.srtp_unprotect)
+    wire = Wire(cipher=transport.SRTP)
     source, output = make_source(), wire.outputs[0]
-    output.session = ours_out._srtp[0]
+    output.session = transport.Session(ours_out)
     connect(source, output)
     peer = make_peer({1: source})
-    peer.rx = ours_in._srtp[0]
+    peer.rx = transport.Session(ours_in)
     rng = random.Random(3711)
     held: list[tuple[int, bytes]] = []
     arrived, last = 0, None

@@ -1,18 +1,21 @@
 """Whatever a network does to packets, and however sources change, a receiver sees one valid RTP stream."""
 
 import contextlib
+import ctypes
 import random
 import socket
 import struct
 from types import SimpleNamespace
 
+import pylibsrtp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from video_server.relay import transport
 from video_server.relay.batch import HEADROOM, pack_place
+from video_server.relay.compiled import FORWARDERS
 from video_server.relay.counters import Counters
-from video_server.relay.forward import Forwarder
 from video_server.relay.limits import CREDIT_PER_SECOND, MAX_CREDIT, PACKET_COST, refill
 from video_server.relay.rtp import HEADER, OUT_HEADER_BYTES
 from video_server.relay.sdp import Format
@@ -29,14 +32,22 @@ def open_socket():
 
 
 def identity(session, pointer, length):
-    """A cipher that leaves packets as they are; the session says whether it fails."""
+    """A cipher that leaves packets as they are."""
     return 0
+
+
+IN_C = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(identity)
+PLAIN = transport.Cipher(identity, identity, *[ctypes.cast(IN_C, ctypes.c_void_p).value] * 2)
+SESSION = transport.Session(pylibsrtp.Session())
+"""Any: PLAIN does not look at it."""
 
 
 class Wire:
     """A forwarder whose packets go in by `arrive`; what is sent over a real socket is collected in `sent`."""
 
-    def __init__(self, outputs=1, *, protect=identity, unprotect=identity):
+    kind = "python"
+
+    def __init__(self, outputs=1, *, cipher=PLAIN):
         self.sent = []
         self.receiver, self.socket = open_socket(), open_socket()
         self.port = SimpleNamespace(
@@ -44,15 +55,14 @@ class Wire:
         )
         self.counters = Counters()
         self.gaps = []
-        self.forwarder = Forwarder(
+        self.forwarder = FORWARDERS[self.kind](
             self.port,
             self.counters,
             on_source=lambda peer, ssrc, payload_type, block: None,
             on_rtcp=lambda peer, data: None,
             on_other=lambda data, address, by: None,
             on_gap=lambda source, first, count: self.gaps.append((first, count)),
-            protect=protect,
-            unprotect=unprotect,
+            cipher=cipher,
         )
         self.outputs = [make_output(ssrc=1000 + 2 * n) for n in range(outputs)]
         for output in self.outputs:
@@ -60,12 +70,13 @@ class Wire:
 
     def aim(self, output):
         """Let an output send to our receiver."""
+        output.session = SESSION
         output.socket, output.address = self.socket, self.receiver.getsockname()
         output.place = pack_place(output.address)
 
     def take(self, peer, packet, now):
         """Hand over a packet as it comes from the network, and collect what that sent."""
-        [inbox] = self.forwarder._inboxes.values()
+        [inbox] = self.forwarder.inboxes.values()
         inbox.view[HEADROOM : HEADROOM + len(packet)] = packet
         self.forwarder.take(peer, inbox, 0, len(packet), now, now)
         self.collect()
@@ -75,6 +86,10 @@ class Wire:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self.sent.append(self.receiver.recv(4096))
+
+    def close(self):
+        self.receiver.close()
+        self.socket.close()
 
     def resend(self, output, sequence):
         sent = self.forwarder.resend(output, sequence)
@@ -91,9 +106,14 @@ class Wire:
         self.take(peer, packet, now)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _both(forwarder):
+    Wire.kind = forwarder
+
+
 def make_peer(sources, rtx_sources=None, *, transport_cc_byte=0):
     return SimpleNamespace(
-        rx=None, link=SimpleNamespace(heard_at=0), transport_cc_byte=transport_cc_byte, credit=MAX_CREDIT,
+        rx=SESSION, link=SimpleNamespace(heard_at=0), transport_cc_byte=transport_cc_byte, credit=MAX_CREDIT,
         sources=sources, rtx_sources=rtx_sources or {},
     )  # fmt: skip
 

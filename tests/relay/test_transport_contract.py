@@ -84,15 +84,15 @@ def test_a_session_gives_its_c_pointer_and_the_c_functions_work_in_place():
     packet = bytes.fromhex("806000010000000200000003") + b"payload"
     buffer.view[: len(packet)] = packet
     length[0] = len(packet)
-    assert transport.srtp_protect(out._srtp[0], buffer.pointer, length) == 0
+    assert transport.SRTP.protect(transport.Session(out).pointer, buffer.pointer, length) == 0
     assert length[0] == len(packet) + 16
     protected = bytes(buffer.view[: length[0]])
     assert b"payload" not in protected
-    assert transport.srtp_unprotect(back._srtp[0], buffer.pointer, length) == 0
+    assert transport.SRTP.unprotect(transport.Session(back).pointer, buffer.pointer, length) == 0
     assert bytes(buffer.view[: length[0]]) == packet
     buffer.view[: len(protected)] = protected
     length[0] = len(protected)
-    assert transport.srtp_unprotect(back._srtp[0], buffer.pointer, length) in transport.REPLAY_ERRORS
+    assert transport.SRTP.unprotect(transport.Session(back).pointer, buffer.pointer, length) in transport.REPLAY_ERRORS
 
 
 def test_replay_errors_are_the_numbers_that_say_replay():

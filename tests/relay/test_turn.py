@@ -83,7 +83,7 @@ async def test_browsers_that_reach_only_turn_see_each_other_over_udp_and_over_tc
         browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         stage = Stage(tmp_path, browser)
         await stage.server.start()
-        await stage.start_relay((coturn.address,))
+        await stage.start_relay(addresses=(coturn.address,))
         await stage.join("u", turn=coturn.server_for("udp"))
         await stage.join("t", turn=coturn.server_for("tcp"))
         await stage.decodes("u", 0)

@@ -118,6 +118,7 @@ class Inbox:
 
     view       all slots; slot n's datagram begins at n * STRIDE + HEADROOM
     pointers   the same for the C functions
+    messages   struct mmsghdr[RECEIVE_SLOTS] of socket `number`, for the compiled forwarder
     sizes      bytes of each datagram received last
     senders    where each came from, as something to look up by; `get_address` says it in words
     stamps     wall-clock seconds at which each came; empty where the kernel did not say
@@ -126,10 +127,10 @@ class Inbox:
     def __init__(self, sock: socket.socket) -> None:
         """Ask the kernel to stamp each datagram."""
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self._number = sock.fileno()
+        self.number = sock.fileno()
         self._place_bytes = _count_place_bytes(sock)
         self._slots = slots = _Slots(RECEIVE_SLOTS, STRIDE, HEADROOM, self._place_bytes, _CONTROL_BYTES)
-        self.view, self.pointers = slots.view, slots.pointers
+        self.view, self.pointers, self.messages = slots.view, slots.pointers, slots.messages
         raw = memoryview(slots.messages).cast("B")
         self._words = raw.cast("I")
         self._raw, self._fresh = raw, bytes(raw)
@@ -141,7 +142,7 @@ class Inbox:
 
     def receive(self) -> int:
         """Take what has come, at most RECEIVE_SLOTS; return how many. Raises OSError."""
-        count: int = _receive_many(self._number, self._slots.messages, RECEIVE_SLOTS, socket.MSG_DONTWAIT, None)
+        count: int = _receive_many(self.number, self._slots.messages, RECEIVE_SLOTS, socket.MSG_DONTWAIT, None)
         if count <= 0:
             number = ctypes.get_errno()
             if count and number not in (errno.EAGAIN, errno.EINTR):
@@ -176,17 +177,18 @@ class Outbox:
     pointers   the same for the C functions
     lengths    bytes of slot n, at 2 * n + 1
     names      where slot n goes (pack_place), at n * PLACE_BYTES
+    messages   struct mmsghdr[SEND_SLOTS] of socket `number`, for the compiled forwarder
     """
 
-    __slots__ = ("_counters", "_number", "_slots", "count", "lengths", "names", "pointers", "view")
+    __slots__ = ("_counters", "_slots", "count", "lengths", "messages", "names", "number", "pointers", "view")
 
     def __init__(self, sock: socket.socket, counters: Counters) -> None:
         """Begin empty."""
-        self._number = sock.fileno()
+        self.number = sock.fileno()
         self._counters = counters
         self._slots = _Slots(SEND_SLOTS, SENT_BYTES, 0, _count_place_bytes(sock), 0)
         self.view, self.pointers = self._slots.view, self._slots.pointers
-        self.lengths, self.names = self._slots.lengths, self._slots.names
+        self.lengths, self.names, self.messages = self._slots.lengths, self._slots.names, self._slots.messages
         self.count = 0
 
     def put(self, length: int, place: bytes) -> None:
@@ -198,13 +200,12 @@ class Outbox:
         if self.count == SEND_SLOTS:
             self.flush()
 
-    def flush(self) -> None:
-        """Send all; what a full or unreachable network does not take is dropped, as networks do, and counted."""
+    def flush(self, at: int = 0) -> None:
+        """Send all from slot `at` on; what a full or unreachable network does not take is dropped and counted."""
         count, self.count = self.count, 0
         messages = ctypes.addressof(self._slots.messages)
-        at = 0
         while at < count:
-            sent = _send_many(self._number, messages + 4 * _MESSAGE_WORDS * at, count - at, socket.MSG_DONTWAIT)
+            sent = _send_many(self.number, messages + 4 * _MESSAGE_WORDS * at, count - at, socket.MSG_DONTWAIT)
             if sent > 0:
                 self._counters.forwarded += sent
                 at += sent

@@ -8,9 +8,9 @@ from typing import Any
 from video_server.core.clock import monotonic
 from video_server.core.log import get_logger
 from video_server.relay import transport
+from video_server.relay.compiled import FORWARDERS
 from video_server.relay.counters import Counters
 from video_server.relay.feedback import Feedback
-from video_server.relay.forward import Forwarder
 from video_server.relay.ladder import Ladder
 from video_server.relay.limits import PACKET_COST
 from video_server.relay.liveness import PROBE_AFTER_SECONDS, Change, Liveness
@@ -46,13 +46,20 @@ _log = get_logger(__name__)
 class Engine:
     """Answers requests, forwards, reports.
 
-    emit   called with each Event
+    emit        called with each Event
+    forwarder   which, by its name in compiled.FORWARDERS
     """
 
     def __init__(
-        self, *, udp_hosts: Sequence[str], udp_port: int, addresses: Sequence[str], emit: Callable[[Event], None]
+        self,
+        *,
+        udp_hosts: Sequence[str],
+        udp_port: int,
+        addresses: Sequence[str],
+        emit: Callable[[Event], None],
+        forwarder: str = "python",
     ) -> None:
-        """Bind the port. Raises OSError."""
+        """Bind the port. Raises OSError, or CannotStart when the forwarder wanted is not built."""
         self.instance = secrets.token_hex(16)
         self.counters = Counters()
         self.rooms = Rooms()
@@ -72,7 +79,7 @@ class Engine:
         self._wiring = Wiring(
             self._peers, self.counters, lambda source, now: self.feedback.ask_key_frame(source, now=now), emit
         )
-        self.forwarder = Forwarder(
+        self.forwarder = FORWARDERS[forwarder](
             self.port,
             self.counters,
             on_source=self._learn,

@@ -38,12 +38,14 @@ Address = transport.Address
 class Forwarder:
     """Reads the port and forwards.
 
-    protect, unprotect   as in transport: C functions over a session, a pointer and a length; tests pass their own
-    on_source            called with (peer, ssrc, payload type, extension block) for an SSRC or payload type not seen
-                         before; returns the source, or None to drop
-    on_rtcp              called with (peer, datagram) for RTCP, still encrypted
-    on_other             called with (datagram, address, socket) for everything that is not media of a known address
-    on_gap               called with (source, first missing, count) when packets are missing
+    on_source   called with (peer, ssrc, payload type, extension block) for an SSRC or payload type not seen before;
+                returns the source, or None to drop
+    on_rtcp     called with (peer, datagram) for RTCP, still encrypted
+    on_other    called with (datagram, address, socket) for everything that is not media of a known address
+    on_gap      called with (source, first missing, count) when packets are missing
+    cipher      SRTP; tests pass their own
+    known       what an inbox calls a sender -> its link
+    stamp       the time of sending of the present batch, see rtp.send_time
     """
 
     def __init__(
@@ -55,94 +57,119 @@ class Forwarder:
         on_rtcp: Callable[[Peer, bytes], None],
         on_other: Callable[[bytes, Address, socket.socket], None],
         on_gap: Callable[[Source, int, int], None],
-        protect: Callable[[Any, Any, Any], int] = transport.srtp_protect,
-        unprotect: Callable[[Any, Any, Any], int] = transport.srtp_unprotect,
+        cipher: transport.Cipher = transport.SRTP,
     ) -> None:
         """Make the boxes of each socket of the port."""
         self._port = port
         self._links = port.links
         self._counters = counters
         self._on_source, self._on_rtcp, self._on_other, self._on_gap = on_source, on_rtcp, on_other, on_gap
-        self._protect, self._unprotect = protect, unprotect
+        self._protect, self._unprotect = cipher.protect, cipher.unprotect
         self._spare = transport.PacketBuffer()
         self._length = transport.new_length()
         self._arrivals = ArrivalClock()
-        self._inboxes = {each: Inbox(each) for each in port.sockets}
-        self._known: dict[Any, Any] = {}  # what an inbox calls a sender -> its link
+        self.known: dict[Any, Any] = {}
         self._changes = -1
-        self._send_time = 0
-        self._outboxes = {each: Outbox(each, counters) for each in port.sockets}
+        self.stamp = 0
+        self.inboxes = {each: Inbox(each) for each in port.sockets}
+        self.outboxes = {each: Outbox(each, counters) for each in port.sockets}
 
     def drain(self, sock: socket.socket) -> None:
         """Take what has come to one of the port's sockets, up to a batch; the loop calls again while there is more."""
-        inbox = self._inboxes[sock]
+        inbox = self.inboxes[sock]
         try:
             count = inbox.receive()
         except OSError:
-            self._counters.dropped["receive_failed"] += 1
+            self.drop("receive_failed")
             return
         if not count:
             return
-        now = monotonic()
-        self._send_time = send_time(now)
-        if self._changes != self._port.changes:
-            self._changes = self._port.changes
-            self._known.clear()
-        view, known = inbox.view, self._known
-        arrivals = [now] * count
-        if stamps := inbox.stamps:
-            shift = self._arrivals.shift(stamps[-1], now=now)
-            arrivals = [stamp + shift for stamp in stamps]
+        stamps = inbox.stamps
+        now, shift = self.begin(stamps[-1] if stamps else None)
+        arrivals = [stamp + shift for stamp in stamps] or [now] * count
+        view, known = inbox.view, self.known
         begin = HEADROOM
         for slot, (size, sender, arrived) in enumerate(zip(inbox.sizes, inbox.senders, arrivals, strict=True)):
-            link = known.get(sender) or self._find_link(inbox, slot)
-            if not size:
-                self._counters.dropped["empty"] += 1
-            elif link is None or link.media is None or not 127 < view[begin] < 192 or size < 12:
-                self._on_other(bytes(view[begin : begin + size]), inbox.get_address(slot), sock)
-            elif 191 < view[begin + 1] < 224:
-                self._on_rtcp(link.media, bytes(view[begin : begin + size]))
+            link = known.get(sender) or self.find_link(inbox, slot, sender)
+            media = link and link.media
+            if media is None or size < 12 or not 127 < view[begin] < 192 or 191 < view[begin + 1] < 224:
+                self.take_other(sock, inbox, slot, size, media)
             else:
-                self.take(link.media, inbox, slot, size, now, arrived)
+                self.take(media, inbox, slot, size, now, arrived)
             begin += STRIDE
         self.flush()
 
-    def _find_link(self, inbox: Inbox, slot: int) -> Any:
+    def begin(self, newest: float | None) -> tuple[float, float]:
+        """Begin a batch; return what time it is, and what to add to the kernel's stamps to have the same clock's.
+
+        newest   the last datagram's stamp, where it has one
+        """
+        now = monotonic()
+        self.stamp = send_time(now)
+        if self._changes != self._port.changes:
+            self._changes = self._port.changes
+            self.known.clear()
+        return now, 0.0 if newest is None else self._arrivals.shift(newest, now=now)
+
+    def find_link(self, inbox: Inbox, slot: int, sender: Any) -> Any:
         """Return the link to which the sender's address belongs, and remember it until such things change."""
         link = self._links.get(inbox.get_address(slot))
         if link is not None:
-            self._known[inbox.senders[slot]] = link
+            self.known[sender] = link
         return link
+
+    def take_other(self, sock: socket.socket, inbox: Inbox, slot: int, size: int, peer: Peer | None) -> None:
+        """Hand on a datagram that is no RTP packet of a connected peer."""
+        begin = slot * STRIDE + HEADROOM
+        data = bytes(inbox.view[begin : begin + size])
+        if not data:
+            self.drop("empty")
+        elif peer is not None and size >= 12 and 127 < data[0] < 192:
+            self._on_rtcp(peer, data)
+        else:
+            self._on_other(data, inbox.get_address(slot), sock)
+
+    def drop(self, reason: str) -> None:
+        """Count what goes no further."""
+        self._counters.dropped[reason] += 1
+
+    def refuse(self, status: int) -> None:
+        """Count a packet that could not be decrypted."""
+        self.drop("replayed" if status in transport.REPLAY_ERRORS else "not_authentic")
 
     def flush(self) -> None:
         """Send what is still in the outboxes."""
-        for outbox in self._outboxes.values():
+        for outbox in self.outboxes.values():
             if outbox.count:
                 outbox.flush()
 
     def take(self, peer: Peer, inbox: Inbox, slot: int, size: int, now: float, arrived: float) -> None:
         """Handle one RTP packet of `size` bytes in a slot of the inbox, as on the wire."""
-        counters = self._counters
-        view = inbox.view
-        begin = slot * STRIDE + HEADROOM
         length = self._length
         length[0] = size
-        status = self._unprotect(peer.rx, inbox.pointers[slot], length)
+        status = self._unprotect(peer.rx.pointer, inbox.pointers[slot], length)
         if status:
-            counters.dropped["replayed" if status in transport.REPLAY_ERRORS else "not_authentic"] += 1
+            self.refuse(status)
             return
-        end = begin + length[0]
+        size = length[0]
         peer.link.heard_at = now
-        counters.received += 1
-        peer.credit -= length[0] + PACKET_COST
+        self._counters.received += 1
+        peer.credit -= size + PACKET_COST
         if peer.credit < 0:
-            counters.dropped["too_much"] += 1
+            self.drop("too_much")
             return
+        self.take_clear(peer, inbox, slot, size, now, arrived)
+
+    def take_clear(self, peer: Peer, inbox: Inbox, slot: int, size: int, now: float, arrived: float) -> None:
+        """Handle one authentic RTP packet of `size` bytes in a slot of the inbox, decrypted."""
+        view = inbox.view
+        begin = slot * STRIDE + HEADROOM
+        end = begin + size
         first, second, sequence, timestamp, ssrc = _read_header(view, begin)
         block = start = begin + 12 + 4 * (first & 15)
         if first & 16:
             if start + 4 > end:
-                counters.dropped["rtp_malformed"] += 1
+                self.drop("rtp_malformed")
                 return
             start += 4 + 4 * (view[start + 2] << 8 | view[start + 3])
             wanted = peer.transport_cc_byte
@@ -158,7 +185,7 @@ class Forwarder:
         if first & 32:
             end -= view[end - 1] or end  # padding of no bytes is malformed: fails below
         if start > end:
-            counters.dropped["rtp_malformed"] += 1
+            self.drop("rtp_malformed")
             return
         payload_type = second & 127
         source = peer.sources.get(ssrc)
@@ -178,16 +205,15 @@ class Forwarder:
         now: float,
     ) -> None:  # fmt: skip
         """Unwrap a retransmission (RFC 4588 section 4); those without payload only probe the path."""
-        counters = self._counters
-        counters.rtx_received += 1
+        self._counters.rtx_received += 1
         if payload_type != source.owner.rtx_payload_type(source):
-            counters.dropped["wrong_payload_type"] += 1
+            self.drop("wrong_payload_type")
             return
         if end - start < 2:
             return
         sequence = view[start] << 8 | view[start + 1]
         if not source.started:
-            counters.dropped["rtx_unknown"] += 1
+            self.drop("rtx_unknown")
             return
         self._forward(source, view, sequence, timestamp, second & 128, start + 2, end, now)
 
@@ -199,7 +225,7 @@ class Forwarder:
         newest = source.highest
         gap = source.take(sequence, timestamp, now=now)
         if gap < 0:
-            self._counters.dropped["late_or_duplicate"] += 1
+            self.drop("late_or_duplicate")
             return
         if gap:
             self._on_gap(source, (newest + 1) & 0xFFFF, gap)
@@ -222,8 +248,8 @@ class Forwarder:
             return
         late = sequence != source.highest
         extended = source.extend(sequence)
-        protect, length, outboxes = self._protect, self._length, self._outboxes
-        stamp = self._send_time
+        protect, length, outboxes = self._protect, self._length, self.outboxes
+        stamp = self.stamp
         for output in outputs:
             if output.first is None:
                 if late:
@@ -246,8 +272,8 @@ class Forwarder:
                 output.ssrc, OUT_PROFILE, output.mid_word, output.send_time_head and output.send_time_head | stamp,
             )  # fmt: skip
             length[0] = whole
-            if protect(output.session, outbox.pointers[slot], length):
-                self._counters.dropped["not_encrypted"] += 1
+            if protect(output.session.pointer, outbox.pointers[slot], length):
+                self.drop("not_encrypted")
                 continue
             outbox.lengths[2 * slot + 1] = length[0]
             place = output.place
@@ -262,7 +288,7 @@ class Forwarder:
         payload = packet[OUT_HEADER_BYTES:]
         start = find_red_primary(payload)
         if start is None:
-            self._counters.dropped["red_malformed"] += 1
+            self.drop("red_malformed")
             return
         marker = packet[1] & 128
         output.packets += 1
@@ -285,8 +311,8 @@ class Forwarder:
         _write_header(view, 0, OUT_FIRST_BYTE, second, number, shifted, ssrc, OUT_PROFILE, output.mid_word, stamp)
         view[OUT_HEADER_BYTES : OUT_HEADER_BYTES + len(payload)] = payload
         length[0] = OUT_HEADER_BYTES + len(payload)
-        if self._protect(output.session, self._spare.pointer, length):
-            self._counters.dropped["not_encrypted"] += 1
+        if self._protect(output.session.pointer, self._spare.pointer, length):
+            self.drop("not_encrypted")
             return False
         return bool(self._port.send(view[: length[0]], output.address, output.socket))
 
@@ -297,12 +323,12 @@ class Forwarder:
         """
         source = output.source
         if source is None or output.first is None or output.rtx_payload_type is None:
-            self._counters.dropped["resend_impossible"] += 1
+            self.drop("resend_impossible")
             return False
         original = (sequence - output.sequence_offset) & 0xFFFF
         packet = source.history.find(original)
         if packet is None or source.extend(original) < output.first or output.unwrap_red:
-            self._counters.dropped["resend_too_old"] += 1
+            self.drop("resend_too_old")
             return False
         _first, second, _sequence, timestamp, _ssrc = _read_header(packet, 0)
         payload = packet[OUT_HEADER_BYTES:]

@@ -47,12 +47,14 @@ class RelaySettings:
     udp_port      0: any free one
     addresses     addresses told to browsers, best first; none: this machine's own and 127.0.0.1
     parent_pipe   end when standard input ends, that is with the process that started us
+    forwarder     python, or compiled
     """
 
     control: Path | Listening
     udp_port: int = 0
     addresses: tuple[str, ...] = ()
     parent_pipe: bool = False
+    forwarder: str = "python"
 
 
 class _Control(asyncio.Protocol):
@@ -138,7 +140,13 @@ class _Server:
 
     def __init__(self, settings: RelaySettings, addresses: tuple[str, ...]) -> None:
         hosts = transport.find_hosts(transport.find_own_addresses())
-        self.engine = Engine(udp_hosts=hosts, udp_port=settings.udp_port, addresses=addresses, emit=self._emit)
+        self.engine = Engine(
+            udp_hosts=hosts,
+            udp_port=settings.udp_port,
+            addresses=addresses,
+            emit=self._emit,
+            forwarder=settings.forwarder,
+        )
         self.knocking: set[_Guarded] = set()
         self._connections: set[_Control] = set()
         self._alone_since = monotonic()
@@ -204,7 +212,13 @@ async def run(settings: RelaySettings) -> None:
     for each in engine.port.sockets:
         loop.add_reader(each.fileno(), engine.forwarder.drain, each)
     ticking = loop.create_task(server.tick_for_ever())
-    _log.info("relay_ready", instance=engine.instance, udp_port=engine.port.number, addresses=len(addresses))
+    _log.info(
+        "relay_ready",
+        instance=engine.instance,
+        udp_port=engine.port.number,
+        addresses=len(addresses),
+        forwarder=settings.forwarder,
+    )
     gc.collect()
     gc.freeze()  # a full collection over everything imported holds packets up by tens of milliseconds
     gc.set_threshold(*_GC_THRESHOLDS)

@@ -24,11 +24,12 @@ class Source:
     highest, cycles  the newest sequence number, and how often it wrapped (times 65536)
     kept             whether packets are kept to be sent again: sound does without
     outputs          where its packets go; the room decides, the hot path reads
+    arrived_ticks    when a timestamp came for the first time last, in ticks of our own clock; 0.0: none yet
     lately           packets expected and lost between the last two reports about it
     """
 
     __slots__ = (
-        "_arrived_ticks", "_awaited", "base", "clock_rate", "codec", "cycles", "expected_before", "highest", "history",
+        "_awaited", "arrived_ticks", "base", "clock_rate", "codec", "cycles", "expected_before", "highest", "history",
         "jitter_ticks", "kept", "kind", "last_report_at", "last_report_ntp", "last_timestamp", "lately", "missing",
         "octets", "outputs", "owner", "payload_type", "received", "received_before", "screen", "seen_at", "ssrc",
         "started",
@@ -51,7 +52,7 @@ class Source:
         self.lately = (0, 0)
         self.last_timestamp = 0
         self.jitter_ticks = 0.0
-        self._arrived_ticks = 0.0
+        self.arrived_ticks = 0.0
         self._awaited = -1
         self.last_report_ntp = 0
         self.last_report_at = 0.0
@@ -115,7 +116,7 @@ class Source:
         self._awaited = -1
         self.history.clear()
         self.missing.clear()
-        self._arrived_ticks = 0.0
+        self.arrived_ticks = 0.0
 
     def _count(self, timestamp: int, now: float) -> None:
         """Count a packet that moves on, and its jitter (RFC 3550 appendix A.8)."""
@@ -123,10 +124,10 @@ class Source:
         if timestamp == self.last_timestamp:
             return
         arrived = now * self.clock_rate
-        if self._arrived_ticks:
+        if self.arrived_ticks:
             step = ((timestamp - self.last_timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
-            self.jitter_ticks += (abs(arrived - self._arrived_ticks - step) - self.jitter_ticks) / 16
-        self._arrived_ticks = arrived
+            self.jitter_ticks += (abs(arrived - self.arrived_ticks - step) - self.jitter_ticks) / 16
+        self.arrived_ticks = arrived
         self.last_timestamp = timestamp
 
     @property
@@ -142,7 +143,7 @@ class Source:
 class Output:
     """One SSRC we send to a receiver: a slot's audio or video.
 
-    session            SRTP session; set when the link is up
+    session            transport.Session; set when the link is up
     address, place, socket   where to, for Python and for the kernel, and by which socket; set anew when the link moves
     first              extended number of the first packet of the present source that was forwarded; None: none yet
     payload_types      codec -> format of the receiver's m-line

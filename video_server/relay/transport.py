@@ -18,6 +18,7 @@ import socket
 import string
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -63,9 +64,29 @@ _REQUEST = BINDING_REQUEST.to_bytes(2, "big")
 _PORT_TRIES = 20
 _log = get_logger(__name__)
 
-srtp_protect: Callable[[Any, Any, Any], int] = _binding.lib.srtp_protect
-srtp_unprotect: Callable[[Any, Any, Any], int] = _binding.lib.srtp_unprotect
-"""C functions over (session, buffer, length pointer), in place; 0 is success. Encryption grows a packet by 16 bytes."""
+
+@dataclass(frozen=True)
+class Cipher:
+    """C functions over (session, buffer, length pointer), in place; 0 is success. Encryption adds 16 bytes.
+
+    protect, unprotect         as Python calls them, with a session's `pointer`
+    protect_at, unprotect_at   their addresses, for the compiled forwarder, which calls them with a session's `address`
+    """
+
+    protect: Callable[[Any, Any, Any], int]
+    unprotect: Callable[[Any, Any, Any], int]
+    protect_at: int
+    unprotect_at: int
+
+
+def _find_function(name: str) -> int:
+    return int(_binding.ffi.cast("uintptr_t", _binding.ffi.addressof(_binding.lib, name)))
+
+
+SRTP: Final = Cipher(
+    _binding.lib.srtp_protect, _binding.lib.srtp_unprotect, _find_function("srtp_protect"),
+    _find_function("srtp_unprotect"),
+)  # fmt: skip
 
 REPLAY_ERRORS = frozenset({9, 10})
 """srtp_err_status_replay_fail and _old, which pylibsrtp has no names for but pylibsrtp.ERRORS lists."""
@@ -106,6 +127,21 @@ def find_hosts(addresses: Sequence[str]) -> tuple[str, ...]:
     outside = [each for each in addresses if not ip_address(each).is_loopback]
     families = ([each for each in outside if ":" not in each], [each for each in outside if ":" in each])
     return (*EVERYWHERE, *(each for family in families if len(family) > 1 for each in family))
+
+
+class Session:
+    """An SRTP session for the C functions; whoever holds it keeps alive what it points to.
+
+    pointer, address   the session, for Python's calls and as a number
+    """
+
+    __slots__ = ("_owner", "address", "pointer")
+
+    def __init__(self, owner: pylibsrtp.Session) -> None:
+        """Point to pylibsrtp's session."""
+        self._owner = owner
+        self.pointer: Any = owner._srtp[0]
+        self.address = int(_binding.ffi.cast("uintptr_t", self.pointer))
 
 
 def new_length() -> Any:
@@ -149,7 +185,7 @@ class Link:
 
     address        where media goes: the pair the browser nominated last; None before the first
     socket         that one of our sockets which the browser nominated, to send to `address` by
-    rx, tx         SRTP sessions for the C functions; None until DTLS is up
+    rx, tx         SRTP sessions; None until DTLS is up
     heard_at       monotonic time of the last authenticated packet; 0.0 before the first
     media          whatever the owner hangs on the link; the hot path reaches it by address
     failed         the connection ended by itself; the owner should close it
@@ -174,8 +210,8 @@ class Link:
         self.addresses: set[Address] = set()
         self._asked_at: dict[Any, socket.socket] = {}  # (host, port) of the browser -> where it last sent its check
         self._nominated_at: dict[Any, socket.socket] = {}  # the same of checks that nominated
-        self.rx: Any = None
-        self.tx: Any = None
+        self.rx: Session | None = None
+        self.tx: Session | None = None
         self.heard_at = 0.0
         self.media: Any = None
         self.closed = False
@@ -291,8 +327,8 @@ class Link:
         if self.closed:
             return
         if state == "connected":
-            self.rx = self._dtls._rx_srtp._srtp[0]
-            self.tx = self._dtls._tx_srtp._srtp[0]
+            self.rx = Session(self._dtls._rx_srtp)
+            self.tx = Session(self._dtls._tx_srtp)
             self.profile = self._dtls._ssl.get_selected_srtp_profile().decode()
             self._on_up()
         elif state == "failed":
@@ -362,7 +398,7 @@ class Link:
         """Stop at once: no packet reaches or leaves this link any more, but for one DTLS goodbye."""
         self.closed = True
         self.media = None
-        self.rx = self.tx = None  # the sessions themselves live on inside _dtls, whoever still holds a pointer
+        self.rx = self.tx = None
         self._dtls.remove_all_listeners()
         self.port.forget(self)
         return asyncio.get_running_loop().create_task(self._shut())
