@@ -36,13 +36,18 @@ FAULTS = """
   const Watched = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Watched {
     constructor(...given) { super(...given); made.push(this); }
+    createOffer(how) {
+      if (this.remoteDescription && !how?.iceRestart) faults.offers += 1;
+      return super.createOffer(how);
+    }
   };
   const media = navigator.mediaDevices;
   const [open, list] = [media.getUserMedia.bind(media), media.enumerateDevices.bind(media)];
   const faults = (window.faults = {
     tracks: [], asked: 0, refuses: false, headset: false,
+    offers: 0,  // that were neither the first of a connection nor a new path for one
     get connection() { return made.at(-1); },
-    ufrag() { return /a=ice-ufrag:(\\S+)/.exec(made.at(-1).localDescription.sdp)[1]; },
+    ufrag(one = made.at(-1)) { return /a=ice-ufrag:(\\S+)/.exec(one.localDescription.sdp)[1]; },
     track(kind) { return faults.tracks.filter((one) => one.kind === kind).at(-1); },
     hasStopped(kind) {
       const track = faults.track(kind);
@@ -125,13 +130,15 @@ def notice(phone: Page, words: str) -> None:
     expect(phone.locator("[data-call-notice]")).to_contain_text(words)
 
 
-def test_another_network_moves_the_call_to_a_new_path_at_once_and_keeps_the_connection(call):
+def test_another_network_moves_the_connection_to_a_new_path_at_once(call):
     with pages_kept(call.booth, call.phone):
         before = call.phone.evaluate("[window.first = window.faults.connection, window.faults.ufrag()][1]")
         call.phone.evaluate("window.dispatchEvent(new Event('online'))")
-        until(lambda: call.phone.evaluate("window.faults.ufrag()") != before, "new credentials for a new path")
+        until(
+            lambda: call.phone.evaluate("window.faults.ufrag(window.first)") != before,
+            "new credentials for a new path of the same connection",
+        )
         both_see_and_hear(call.booth, call.phone)
-    assert call.phone.evaluate("window.first === window.faults.connection"), "no fresh connection was needed"
 
 
 def test_a_telephone_call_that_takes_the_microphone_is_told_on_both_sides_and_ends_by_itself(call):
@@ -203,7 +210,6 @@ def test_sound_only_stops_pictures_both_ways_and_comes_back(call):
 
 
 def test_a_screen_is_shown_large_beside_the_face_and_goes_when_it_ends(call):
-    connection = call.booth.evaluate("(window.before = window.faults.connection, true)")
     call.booth.get_by_role("button", name="Show a screen").click()
     sees(call.phone, ".app-tile--screen video", GREEN)
     expect(call.phone.locator(".app-tile--screen")).to_have_class(re.compile("app-tile--large"))
@@ -211,8 +217,7 @@ def test_a_screen_is_shown_large_beside_the_face_and_goes_when_it_ends(call):
     call.booth.get_by_role("button", name="Stop showing the screen").click()
     expect(call.phone.locator(".app-tile--screen")).to_have_count(0)
     sees(call.phone, ".app-tile--large video", BLUE)
-    assert connection
-    assert call.booth.evaluate("window.before === window.faults.connection"), "nothing was negotiated anew"
+    assert call.booth.evaluate("window.faults.offers") == 0, "nothing was negotiated anew"
 
 
 def test_relay_and_web_killed_together_bring_back_the_same_room_without_a_press(product, call):
@@ -255,6 +260,8 @@ def test_the_link_is_shown_in_words_and_kept_with_the_appointment(product, call)
         return "There and back" in call.booth.locator("main").inner_text()
 
     until(shows_the_figures, "the figures of the call")
-    figures = product.read("/metrics")
-    assert re.search(r'^call_packet_loss_ratio_count\{direction="up"\} [1-9]', figures, re.MULTILINE)
-    assert re.search(r'^call_rung_seconds_total\{rung="full"\} [1-9]', figures, re.MULTILINE)
+    for figure in (
+        r'call_packet_loss_ratio_count\{direction="up"\} [1-9]',
+        r'call_rung_seconds_total\{rung="full"\} [1-9]',
+    ):
+        until(lambda figure=figure: re.search(f"^{figure}", product.read("/metrics"), re.MULTILINE), figure)

@@ -22,7 +22,7 @@ from tests.product import Product, until
 from video_server.audit import service as audit
 from video_server.core.database import Database
 
-PATIENCE_MS = 30_000  # machines differ; how fast things are is printed, not tested
+PATIENCE_MS = 60_000  # machines differ; how fast things are is printed, not tested
 expect.set_options(timeout=PATIENCE_MS)
 
 PHONE = {
@@ -57,15 +57,16 @@ WITNESS = """
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d", { willReadFrequently: true });
   window.witness = {
-    async framesDecoded() {
-      let frames = 0;
+    async framesDecoded() {  // of all connections there were: a fresh one that begins at nothing takes nothing away
       for (const one of connections) {
         if (one.connectionState === "closed") continue;
+        let frames = 0;
         (await one.getStats()).forEach((stat) => {
           if (stat.type === "inbound-rtp" && stat.kind === "video") frames += stat.framesDecoded ?? 0;
         });
+        one.framesSeen = Math.max(one.framesSeen ?? 0, frames);
       }
-      return frames;
+      return connections.reduce((sum, one) => sum + (one.framesSeen ?? 0), 0);
     },
     async firstFrame(isNew = () => true) {
       const began = Date.now();
@@ -101,6 +102,7 @@ WITNESS = """
       return { corner, all };
     },
     async loudness(video) {
+      if (!video.srcObject?.getAudioTracks().length) return 0;  // between two connections
       const audio = new AudioContext();
       await audio.resume();
       const analyser = audio.createAnalyser();
@@ -142,12 +144,12 @@ def product(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     product.stop()
 
 
-def launch(playwright: Playwright, folder, name: str, colour, hertz: int) -> Browser:
+def launch(playwright: Playwright, folder, name: str, colour, hertz: int, *, program="/usr/bin/chromium") -> Browser:
     """Start a browser of its own, because the fake camera belongs to the whole process."""
     picture = write_picture(folder / f"{name}.y4m", colour)
     tone = write_tone(folder / f"{name}.wav", hertz)
     browser = playwright.chromium.launch(
-        executable_path="/usr/bin/chromium",
+        executable_path=str(program),
         args=[
             *ARGUMENTS,
             f"--use-file-for-fake-video-capture={picture}",
@@ -188,15 +190,26 @@ def sign_in(page: Page, product: Product, username: str) -> None:
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
+def press(page: Page, name: str, *, leads_to: str) -> None:
+    """Press a button and wait until its page has come: the next one may have the same labels."""
+    page.get_by_role("button", name=name).click()
+    page.wait_for_url(f"**{leads_to}")
+
+
+def open_link(phone: Page, link: str) -> None:
+    """Open the link, up to the first question."""
+    phone.goto(link)
+    press(phone, "Continue", leads_to="/phone")
+    press(phone, "Start", leads_to="/phone/safe")
+
+
 def walk_to_check(phone: Page, link: str, *, word: str | None = None) -> None:
     """Open the link and answer the questions, up to the camera check."""
-    phone.goto(link)
-    phone.get_by_role("button", name="Continue").click()
-    phone.get_by_role("button", name="Start").click()
+    open_link(phone, link)
     phone.get_by_label("Yes", exact=True).check()
-    phone.get_by_role("button", name="Continue").click()
+    press(phone, "Continue", leads_to="/phone/watched")
     phone.get_by_label("No", exact=True).check()
-    phone.get_by_role("button", name="Continue").click()
+    press(phone, "Continue", leads_to="/phone/word")
     if word is None:
         phone.get_by_role("link", name="I do not remember the words").click()
     else:
@@ -359,8 +372,8 @@ def test_from_a_booking_to_two_moving_pictures_and_an_outcome(product, handler, 
     expect(phone.locator("[data-waiting-since]")).to_contain_text("You have been waiting since")
     expect(booth.locator(".app-wait")).to_contain_text("Gave the right agreed word")
     headline(booth, "Jo Bloggs is waiting to be let in")
-    assert nothing_arrives(phone), "before being let in nothing of the officer reaches the phone"
-    assert nothing_arrives(booth), "before being let in nothing of the victim reaches the booth"
+    until(lambda: nothing_arrives(phone), "nothing of the officer on the phone before being let in")
+    until(lambda: nothing_arrives(booth), "nothing of the victim in the booth before being let in")
 
     watch_first_frame(phone, booth)
     admit(booth)
@@ -403,10 +416,13 @@ def test_from_a_booking_to_two_moving_pictures_and_an_outcome(product, handler, 
 
 
 def test_the_doctor_finds_every_part_of_a_running_server_well(product):
-    said = product.run("doctor", "--demo", "--data", str(product.data))
-    wrong = [line for line in said.splitlines() if line.startswith("WRONG") and " clock " not in line]
-    assert len(said.splitlines()) == 8
-    assert wrong == [], "the clock is the machine's own affair"
+    def finds_all_well() -> bool:  # what the test before has killed may be starting still
+        said = product.run("doctor", "--demo", "--data", str(product.data)).splitlines()
+        wrong = [line for line in said if line.startswith("WRONG") and " clock " not in line]
+        assert len(said) == 8
+        return wrong == []  # the clock is the machine's own affair
+
+    until(finds_all_well, "every part to be well")
 
 
 def test_several_sessions_of_one_link_stand_apart_and_one_is_let_in(product, browsers, handler, booth, phone):
@@ -421,11 +437,10 @@ def test_several_sessions_of_one_link_stand_apart_and_one_is_let_in(product, bro
     expect(booth.locator(".app-waits")).to_contain_text("iPhone")
     expect(booth.locator(".app-waits")).to_contain_text("Android")
     booth.locator(".app-wait", has_text="Android").get_by_role("button").click()
-    if booth.locator("#ask-yes").is_visible():
-        booth.locator("#ask-yes").click()
+    booth.locator("#ask-yes").click()  # somebody else waits too
     both_see_and_hear(booth, phone)
     expect(other.locator('[data-section="replaced"]')).to_be_visible()
-    assert nothing_arrives(other)
+    until(lambda: nothing_arrives(other), "the end of the pictures")
     other.context.close()
 
 
@@ -479,11 +494,10 @@ def test_the_phone_and_the_booth_may_be_on_different_web_processes(product, hand
 def test_an_unsafe_answer_alarms_the_booth_and_leaves_a_neutral_page(product, handler, booth, phone):
     booked = book_as_call_handler(handler, product, "Robin Hughes")
     booth.goto(booked.booth)
-    phone.goto(booked.link)
-    phone.get_by_role("button", name="Continue").click()
-    phone.get_by_role("button", name="Start").click()
+    open_link(phone, booked.link)
     phone.get_by_label("No", exact=True).check()
     phone.get_by_role("button", name="Continue").click()
+    expect(phone.locator("[data-closed=thanks]")).to_be_visible()
     expect(booth.locator("#alerts")).to_contain_text("said it is not safe to talk")
     said = phone.locator("body").inner_text()
     for word in ("olice", booked.reference, "Smith", "call"):

@@ -1,5 +1,6 @@
 """The person's phone: a neutral link, safety first, one appointment and no other, and a way out that always works."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import BrowserContext, Page, Route, async_playwright
+from playwright.async_api import BrowserContext, Page, Route, async_playwright, expect
 from sqlalchemy import text
 
 from tests.conftest import AddStaff, Browser, HeldClock, MakeBrowser
@@ -34,6 +35,9 @@ NEUTRAL = FORCE.neutral_site
 BOT = {"User-Agent": "WhatsApp/2.23", "Sec-Fetch-Site": "none"}
 AXE = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
 REVEALING = ("police", "smith", "1234", "bloggs", "burglary", "appointment", "officer", "10am", "10:", "march")
+
+expect.set_options(timeout=30_000)  # machines differ
+PATIENCE_SECONDS = 120.0
 
 Book = Callable[..., Awaitable[Appointment]]
 
@@ -617,14 +621,16 @@ async def reach_call(phone: Phone, path: str) -> None:
 
 async def until(page: Page, expression: str) -> None:
     """Wait until an expression holds (Playwright's own way is an `eval`, which our policy forbids)."""
-    while not await page.evaluate(expression):
-        await page.wait_for_timeout(50)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await page.evaluate(expression):
+            await page.wait_for_timeout(50)
 
 
 async def wait_for_exit(database: Database, appointment: Appointment, page: Page) -> None:
     """Wait until the booth knows that the person left on purpose; the beacon is on its own way."""
-    while State.EXITED not in await state_of(database, appointment):
-        await page.wait_for_timeout(50)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while State.EXITED not in await state_of(database, appointment):
+            await page.wait_for_timeout(50)
 
 
 async def test_exit_replaces_the_history_entry_and_going_back_shows_nothing(phone, book, link, database):
@@ -636,12 +642,14 @@ async def test_exit_replaces_the_history_entry_and_going_back_shows_nothing(phon
     await handset.page.wait_for_url(NEUTRAL)
     assert await handset.page.evaluate("history.length") == entries
     await wait_for_exit(database, appointment, handset.page)
-    assert "__Host-phone" not in {cookie["name"] for cookie in await handset.context.cookies()}
+    async with asyncio.timeout(PATIENCE_SECONDS):  # the beacon's answer takes the cookie away
+        while "__Host-phone" in {cookie["name"] for cookie in await handset.context.cookies()}:
+            await handset.page.wait_for_timeout(50)
     await handset.page.go_back()
     assert "/j/" in handset.page.url
     assert [word for word in REVEALING if word in (await handset.page.inner_text("body")).lower()] == []
     await handset.go("/phone")
-    assert "This page is closed" in await handset.page.inner_text("main")
+    await expect(handset.page.locator("main")).to_contain_text("This page is closed")
 
 
 async def keep_old_page(handset: Phone) -> None:
@@ -661,8 +669,8 @@ async def test_exit_hides_the_content_even_when_the_neutral_site_does_not_come(p
     await keep_old_page(handset)
     await handset.page.get_by_role("button", name="Exit this page").tap()
     await until(handset.page, "document.documentElement.classList.contains('app-hidden')")
-    assert not await handset.page.locator("h1").is_visible()
-    assert await handset.page.title() == "Loading"
+    await expect(handset.page.locator("h1")).to_be_hidden()
+    await expect(handset.page).to_have_title("Loading")
 
 
 async def test_shift_three_times_leaves_and_escape_does_not(phone, book, link, database):
@@ -674,7 +682,7 @@ async def test_shift_three_times_leaves_and_escape_does_not(phone, book, link, d
         await keyboard.press("Escape")
     await keyboard.press("Shift")
     await keyboard.press("Shift")
-    assert "once more" in await handset.page.inner_text("[data-exit] [role=status]")
+    await expect(handset.page.locator("[data-exit] [role=status]")).to_contain_text("once more")
     await keyboard.press("a")  # anything between begins the count anew
     await keyboard.press("Shift")
     await keyboard.press("Shift")
@@ -701,7 +709,7 @@ async def test_exit_works_without_javascript_under_our_own_policy(phone, book, l
     await handset.page.wait_for_url(NEUTRAL)
     await wait_for_exit(database, appointment, handset.page)
     await handset.go("/phone")
-    assert "This page is closed" in await handset.page.inner_text("main")
+    await expect(handset.page.locator("main")).to_contain_text("This page is closed")
 
 
 async def test_everything_up_to_the_call_works_without_javascript(phone, book, link, database):
@@ -711,14 +719,14 @@ async def test_everything_up_to_the_call_works_without_javascript(phone, book, l
     await enter_on(handset, link(appointment))
     await press(page, "Start", leads_to="/phone/safe")
     await page.get_by_role("button", name="Continue").tap()
-    assert "Select yes if you are somewhere safe" in await page.inner_text(".govuk-error-summary")
+    await expect(page.locator(".govuk-error-summary")).to_contain_text("Select yes if you are somewhere safe")
     await page.get_by_label("Yes", exact=True).check()
     await press(page, "Continue", leads_to="/phone/watched")
     await page.get_by_label("I do not know who did it").check()
     await press(page, "Continue", leads_to="/phone/word")
     await page.locator("#word").fill(appointment.agreed_word)
     await press(page, "Continue", leads_to="/phone/call")
-    assert "needs JavaScript" in await page.inner_text("main")
+    await expect(page.locator("main")).to_contain_text("needs JavaScript", use_inner_text=True)
     assert await state_of(database, appointment) == [State.CHECKING]
 
 
@@ -769,12 +777,10 @@ async def test_each_fault_of_the_camera_is_told_in_words_with_a_way_on(phone, bo
     )
     await handset.page.get_by_role("button", name="Turn on camera and microphone").tap()
     problem = handset.page.locator("[data-part=problem]")
-    await problem.wait_for()
-    said = await problem.inner_text()
-    assert words in said
-    assert "ring us on 101" in said
-    assert await problem.get_by_role("button", name="Try again").is_visible()
-    assert await problem.get_by_role("button", name="Continue without camera").is_visible()
+    await expect(problem).to_contain_text(words)
+    await expect(problem).to_contain_text("ring us on 101")
+    await expect(problem.get_by_role("button", name="Try again")).to_be_visible()
+    await expect(problem.get_by_role("button", name="Continue without camera")).to_be_visible()
 
 
 CALM = {

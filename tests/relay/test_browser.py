@@ -1,6 +1,5 @@
 """Real Chromium through a real relay process: both decode, late joiners decode, a killed relay is survived."""
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -45,6 +44,11 @@ class Stage:
             await self.pages[name].goto(self.server.url)
         await self.pages[name].evaluate("wishes => join(wishes)", {"room": "r", "participant": name, **wishes})
 
+    def seated(self, name):
+        """Return the slot of each whom `name` was told of last."""
+        told = [e for e in self.events if e.name == "slots" and e.participant == name]
+        return {slot["participant"]: slot["slot"] for slot in told[-1].data["slots"]} if told else {}
+
     async def figures(self, name):
         return await self.pages[name].evaluate("() => figures()")
 
@@ -84,8 +88,7 @@ async def test_two_see_and_hear_each_other_and_a_late_joiner_both(stage):
     await stage.decodes("late", 0)
     await stage.decodes("late", 1)
     await stage.decodes("a", 1)
-    told = [e for e in stage.events if e.name == "slots" and e.participant == "late"][-1].data["slots"]
-    assert {slot["participant"] for slot in told} == {"a", "b"}
+    await until(lambda: set(stage.seated("late")) == {"a", "b"}, "the late one is told who sits where")
     status = await stage.server.client.status()
     assert status["counters"]["twcc_sent"] > 0
     assert not set(status["counters"]["dropped"]) & {
@@ -116,6 +119,18 @@ async def test_who_waits_sees_nothing_until_admitted(stage):
     await stage.decodes("w", 0)
     await stage.decodes("w", 1)
     await stage.decodes("a", 1)
+
+
+async def test_who_sends_h264_and_who_sends_vp8_see_each_other(stage):
+    await stage.join("a")
+    assert await stage.pages["a"].evaluate("canSend('video/H264')"), "Debian's chromium has an encoder for it"
+    await stage.join("h", camera="video/H264")
+    await stage.join("b")
+    for name in "ahb":
+        await stage.decodes(name, 0)
+        await stage.decodes(name, 1)
+    codecs = {name: (await stage.figures(name))["sent"]["video"]["codec"] for name in "ahb"}
+    assert codecs == {"a": "video/VP8", "h": "video/H264", "b": "video/VP8"}
 
 
 async def test_an_echo_shows_oneself(stage):
@@ -163,12 +178,10 @@ async def test_joining_again_is_seen_in_the_same_slot(stage):
     for name in "abc":
         await stage.join(name)
     await stage.decodes("a", 0)
-    slots = itertools.chain(e.data["slots"] for e in stage.events if e.name == "slots" and e.participant == "a")
-    where = {slot["participant"]: slot["slot"] for told in slots for slot in told}
+    where = await until(lambda: len(stage.seated("a")) == 2 and stage.seated("a"), "two sit in slots")
     await stage.join("b")
     await stage.decodes("a", where["b"], more=10)
-    told = [e for e in stage.events if e.name == "slots" and e.participant == "a"][-1].data["slots"]
-    assert {slot["participant"]: slot["slot"] for slot in told} == where
+    await until(lambda: stage.seated("a") == where, "all sit where they sat")
 
 
 @pytest.mark.skipif(not FIREFOX.exists(), reason="needs Debian's firefox-esr")
@@ -182,8 +195,11 @@ async def test_firefox_and_chromium_see_and_hear_each_other(stage, tmp_path):
         await stage.join("fox")
         await stage.decodes("a", 0)
         await stage.decodes("fox", 0)
-        told = await until(lambda: [e for e in stage.events if e.name == "quality" and e.participant == "fox"], "told")
-        assert told[0].data["up"]["bits_per_second"] > 0
-        assert told[0].data["down"]["bits_per_second"] > 0
+
+        def both_ways():
+            told = [e.data for e in stage.events if e.name == "quality" and e.participant == "fox"]
+            return [one for one in told if one["up"]["bits_per_second"] > 0 < one["down"]["bits_per_second"]]
+
+        await until(both_ways, "its figures both ways")
     finally:
         await firefox.close()
