@@ -122,6 +122,50 @@ def test_a_link_that_fell_silent_means_ring_at_once():
     assert ladder.step(replace(GOOD, quiet_seconds=10.0), now=2.0).rung is Rung.RING
 
 
+SILENCE = [replace(GOOD, quiet_seconds=float(second)) for second in range(25)]
+
+
+def after_silence(ladder, sight, *, seconds):
+    """Return the rungs of the seconds after a silence of 25 s in which the link shows `sight`."""
+    rungs = []
+    for second, seen in enumerate([*SILENCE, *[sight] * seconds]):
+        ladder = ladder.step(seen, now=float(second))
+        rungs.append(ladder.rung)
+    assert rungs[len(SILENCE) - 1] is Rung.RING
+    return rungs[len(SILENCE) :]
+
+
+@pytest.mark.parametrize("stood", list(Rung)[:4])
+def test_who_was_silent_and_comes_back_over_a_good_path_stands_where_it_stood_within_seconds(stood):
+    before = Ladder(stood, MIN_PICTURE_BITS if stood is not Rung.FULL else ALL_BITS)
+    rungs = after_silence(before, replace(GOOD, estimate=None, picture=0), seconds=5)
+    assert stood in rungs
+    assert min(rung.depth for rung in rungs) >= max(0, stood.depth - 1), "and climbs on from there as from anywhere"
+
+
+@pytest.mark.parametrize("worse", [{"down_loss": 0.2}, {"up_loss": 0.2}, {"quiet_seconds": 3.0}])
+def test_who_comes_back_over_a_worse_path_climbs_one_rung_at_a_time(worse):
+    rungs = after_silence(Ladder(), replace(GOOD, estimate=None, picture=0, **worse), seconds=60)
+    depths = [Rung.RING.depth, *(rung.depth for rung in rungs)]
+    assert all(after >= former - 1 for former, after in pairwise(depths))
+    assert rungs[5] is Rung.RING
+
+
+def test_a_return_that_was_too_hopeful_is_a_failed_attempt_and_doubles_the_wait():
+    link = Link(4_000_000)
+    link.run(60)
+    for sight in SILENCE:
+        link.ladder = link.ladder.step(sight, now=link.now)
+        link.now += 1
+    link.capacity, link.loss, link.estimate = 60_000, 0.1, 40_000
+    link.run(60)
+    assert link.ladder.rung.depth >= Rung.NO_PICTURE.depth
+    assert link.ladder.patience_seconds > 10
+    link.steps.clear()
+    link.run(900)
+    assert link.share(Rung.SOUND_ONLY, Rung.NO_PICTURE) > 0.9
+
+
 def test_who_loses_much_on_the_way_up_sends_no_picture_any_more():
     ladder = Ladder()
     for second in range(5):
@@ -159,7 +203,7 @@ sights = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(sights, max_size=120))
 def test_whatever_is_seen_climbing_takes_time_and_goes_by_one_rung_and_limits_stay_in_bounds(seen):
-    ladder, climbed_at = Ladder(), None
+    ladder, climbed_at, stood = Ladder(), None, None
     for second, sight in enumerate(seen):
         now = float(second)
         former, ladder = ladder, ladder.step(sight, now=now)
@@ -167,9 +211,14 @@ def test_whatever_is_seen_climbing_takes_time_and_goes_by_one_rung_and_limits_st
         assert 10 <= ladder.patience_seconds <= 120
         if ladder.lean:
             assert ladder.rung.depth >= Rung.SOUND_ONLY.depth
+        if sight.quiet_seconds >= 10 and former.rung is not Rung.RING:
+            stood = former.rung
         up = former.rung.depth - ladder.rung.depth
-        if up > 0:
-            assert up == 1
+        if up > 1 or (up == 1 and former.before is not None and ladder.rung is stood):
+            assert former.rung is Rung.RING, "several rungs at once only after a silence"
+            assert ladder.rung is stood, "and never higher than before it"
+            climbed_at = now
+        elif up > 0:
             if former.rung is not Rung.SMALLER:
                 assert climbed_at is None or now - climbed_at >= 10
                 climbed_at = now

@@ -4,6 +4,8 @@ A link gives way one rung at a time or several at once: first the picture become
 less), then there is none for this participant, then its own is not forwarded either and its sound comes without its
 redundancy, then not even sound gets through and people must telephone. It climbs back one rung at a time, by trying:
 nothing but the attempt shows whether a link carries more than it is sent. Each failed attempt doubles the wait.
+Who was not heard at all for a while (a locked phone) and comes back over a path that shows nothing worse than before
+tries at once to stand where it stood.
 """
 
 from dataclasses import dataclass, replace
@@ -49,6 +51,8 @@ _FALL_SECONDS = {Rung.NO_PICTURE: 2.0, Rung.SOUND_ONLY: 3.0, Rung.RING: 6.0}
 _PATIENCE_SECONDS = 10.0
 _MAX_PATIENCE_SECONDS = 120.0
 _RELAPSE_SECONDS = 30.0
+_RETURN_SECONDS = 3.0
+_HEARD_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Ladder:
     worse_since    since when it shows that it cannot stay on this rung; None: it does not
     better_since   since when nothing speaks against a higher rung; None: something does
     climbed_at     when it last climbed; None: never
+    before         where it stood when it fell silent, as long as it has not been heard well again; else None
     """
 
     rung: Rung = Rung.FULL
@@ -107,18 +112,23 @@ class Ladder:
     better_since: float | None = None
     climbed_at: float | None = None
     patience_seconds: float = _PATIENCE_SECONDS
+    before: "Ladder | None" = None
 
     def step(self, sight: Sight, *, now: float) -> "Ladder":
         """Return where the link stands after this look, one look a second."""
         limit = find_limit(self, sight)
         if limit.depth > self.rung.depth:
+            if sight.quiet_seconds >= _QUIET_SECONDS:
+                return replace(self._fall(limit, lean=sight.thin, now=now), before=self)
             since = now if self.worse_since is None else self.worse_since
-            if now - since >= _FALL_SECONDS[limit] or sight.quiet_seconds >= _QUIET_SECONDS:
+            if now - since >= _FALL_SECONDS[limit]:
                 return self._fall(limit, lean=sight.thin, now=now)
             return replace(self._give_way(sight, now=now), worse_since=since, better_since=None)
         if not is_clean(self.rung, sight):
             return replace(self._give_way(sight, now=now), worse_since=None, better_since=None)
         since = now if self.better_since is None else self.better_since
+        if self.before is not None and now - since >= _RETURN_SECONDS and is_as_before(sight):
+            return replace(self.before, worse_since=None, better_since=None, climbed_at=now)
         if self.rung.depth >= Rung.NO_PICTURE.depth and now - since >= self.patience_seconds:
             return self._climb(now=now)
         return replace(self._give_way(sight, now=now), worse_since=None, better_since=since)
@@ -143,7 +153,7 @@ class Ladder:
         if self.lean and self.rung is Rung.SOUND_ONLY:
             return replace(self, lean=False, better_since=None, worse_since=None, climbed_at=now)
         rung = list(Rung)[self.rung.depth - 1]
-        return replace(self, rung=rung, better_since=None, worse_since=None, climbed_at=now)
+        return replace(self, rung=rung, better_since=None, worse_since=None, climbed_at=now, before=None)
 
 
 def find_limit(ladder: Ladder, sight: Sight) -> Rung:
@@ -170,6 +180,11 @@ def is_clean(rung: Rung, sight: Sight) -> bool:
         and max(sight.down_loss or 0.0, sight.up_loss or 0.0) < bearable
         and (sight.quiet_seconds < _QUIET_SECONDS / 2)
     )
+
+
+def is_as_before(sight: Sight) -> bool:
+    """Say whether a link that was silent is heard again and shows no more loss than any good radio link."""
+    return sight.quiet_seconds < _HEARD_SECONDS and max(sight.down_loss or 0.0, sight.up_loss or 0.0) < _CLEAN
 
 
 def choose_picture_bits(bits: int, sight: Sight) -> int:
