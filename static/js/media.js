@@ -313,6 +313,7 @@ export class Call extends EventTarget {
     if (this.isMending || this.isOver) return;
     this.isMending = true;
     this.setBroken(navigator.onLine === false ? "offline" : "silent");
+    this.socket.checkNow(); // the way back is asked for over that line: if it died with the path, have another one soon
     let pauseMs = FIRST_PAUSE_MS;
     for (let isFirst = true; !this.isOver; isFirst = false) {
       const connection = this.connection;

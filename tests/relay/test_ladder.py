@@ -218,7 +218,6 @@ def test_whatever_is_seen_climbing_takes_time_and_goes_by_one_rung_and_limits_st
             assert former.rung is Rung.RING, "several rungs at once only after a silence"
             assert ladder.rung is stood, "and never higher than before it"
             climbed_at = now
-        elif up > 0:
-            if former.rung is not Rung.SMALLER:
-                assert climbed_at is None or now - climbed_at >= 10
-                climbed_at = now
+        elif up > 0 and former.rung is not Rung.SMALLER:
+            assert climbed_at is None or now - climbed_at >= 10
+            climbed_at = now
