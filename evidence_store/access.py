@@ -6,10 +6,11 @@ from functools import wraps
 from aiohttp import web
 
 from evidence_store import app_keys, grants, storage, tokens
+from evidence_store.admission import service as admission
 from evidence_store.errors import NotFound, Unauthorized
 from evidence_store.grants import Grant
 from evidence_store.model import ObjectState, StoredObject, parse_id
-from evidence_store.tokens import Scope
+from evidence_store.tokens import Scope, Token
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MARK = "evidence_guard"
@@ -22,17 +23,19 @@ def public(handler: Handler) -> Handler:
     return handler
 
 
-def token(scope: Scope) -> Callable[[Handler], Handler]:
-    """Only with an API token that has this scope; the handler finds it under app_keys.TOKEN."""
+def token(scope: Scope, *more: Scope) -> Callable[[Handler], Handler]:
+    """Only with an API token that has this scope, or one of those that may do it too; see app_keys.TOKEN."""
 
     def guard(handler: Handler) -> Handler:
         @wraps(handler)
         async def guarded(request: web.Request) -> web.StreamResponse:
-            store = request.app[app_keys.STORE]
+            store, limits = request.app[app_keys.STORE], request.app[app_keys.LIMITS]
             held = tokens.open_token(store.keys.token, _credential(request, "Bearer"), now=store.clock())
-            request.app[app_keys.LIMITS].check("token", held.id, store.settings.token_per_minute)
-            held.require(scope)
+            per_minute = store.settings.token_per_minute if held.per_minute is None else held.per_minute
+            limits.check("token", held.id, per_minute)
             request[app_keys.TOKEN] = held
+            await admission.check_holds(store, held)
+            held.require(scope, *more)
             return await handler(request)
 
         setattr(guarded, _MARK, f"token:{scope.value}")
@@ -75,9 +78,16 @@ async def get_visible(request: web.Request) -> StoredObject:
     """Return the object in the address, if the token's holder may know of it. Raises NotFound."""
     async with request.app[app_keys.STORE].database.read() as db:
         stored = await storage.find_object(db, parse_id(request.match_info["id"]))
-    if stored is None or not request[app_keys.TOKEN].sees(stored.incident):
+    if stored is None or not _may_know(request[app_keys.TOKEN], stored):
         raise NotFound
     return stored
+
+
+def _may_know(held: Token, stored: StoredObject) -> bool:
+    """Say whether an object exists for a token's holder; with READ_OWN in READ's place, only what it has to show."""
+    is_own = stored.source == "upload" or stored.reference.startswith(f"token:{held.name}:")
+    is_narrow = Scope.READ_OWN in held.scopes and Scope.READ not in held.scopes
+    return held.sees(stored.incident) and (is_own or not is_narrow)
 
 
 async def get_sealed(request: web.Request) -> StoredObject:

@@ -5,43 +5,37 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from evidence_store import clock, log
-from evidence_store.app import make_app, open_store, prepare, running
+from evidence_store import cli_tokens, log
+from evidence_store.admission.service import share_web_token
+from evidence_store.app import make_app, open_store, running
 from evidence_store.backup import backup, restore
 from evidence_store.checkpoints import ask_mirrors
+from evidence_store.cli_parts import Data, File, KeysFolder, hsm_of
+from evidence_store.cli_parts import with_store as _with_store
 from evidence_store.config import Settings, load
 from evidence_store.doctor import Finding, Grade, examine
-from evidence_store.errors import BadRequest, CannotStart
-from evidence_store.model import parse_incident
+from evidence_store.errors import CannotStart
 from evidence_store.progress import Progress
 from evidence_store.rotate import forget_old_keys, rotate
 from evidence_store.scrub import Pace, scrub
-from evidence_store.sealing.hsm import Hsm
-from evidence_store.sealing.keys import load_keys, make_keys, share_token
+from evidence_store.sealing.keys import load_keys, make_keys
 from evidence_store.store import Store
-from evidence_store.tokens import Scope, is_genuine, make_token
 from evidence_store.verify import Report, verify
 from evidence_store.verify_ledger import Witness
 
-T = TypeVar("T")
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-
-File = Annotated[Path | None, typer.Option("--settings", help="File of EVIDENCE_NAME=value lines")]
-_WEB_TOKEN_LASTS = timedelta(days=3660)
-Data = Annotated[Path | None, typer.Option(help="Folder for objects and database")]
-KeysFolder = Annotated[Path | None, typer.Option("--keys", help="Folder for keys")]
 
 
 @cli.command()
 def init(
     settings: File = None,
+    data: Data = None,
     keys: KeysFolder = None,
     share: Annotated[
         Path | None, typer.Option(help="The web server's key folder, for the shared grant.key and its evidence.token")
@@ -51,8 +45,10 @@ def init(
     ] = "",
 ) -> None:
     """Make the keys that are missing; harmless when all are there."""
-    given = load(settings, keys=keys)
-    _make_keys(given, share, ledger_name)
+    given = load(settings, data=data, keys=keys)
+    make_keys(given.keys, share=share, ledger_name=ledger_name, hsm=hsm_of(given))
+    if share is not None:
+        _with_store(given, lambda store: share_web_token(store, share, anew=True))
     typer.echo(
         f"Keys are in {given.keys}. Back up {given.keys}/opening apart: without it nothing sealed can be opened."
     )
@@ -71,35 +67,18 @@ def serve(
 ) -> None:
     """Run the store until it is told to end."""
     given = load(settings, data=data, keys=keys, listen=listen)
-    if first_share is not None and not given.data.exists():
-        _make_keys(given, first_share)
+    is_first = not given.data.exists()
+    if first_share is not None and is_first:
+        make_keys(given.keys, share=first_share, hsm=hsm_of(given))
     log.configure("evidence-store", level=given.log_level)
     with contextlib.suppress(ImportError):
         import uvloop
 
         uvloop.install()
-    asyncio.run(_serve(given, parent_pipe=parent_pipe))
+    asyncio.run(_serve(given, parent_pipe=parent_pipe, share=first_share, is_first=is_first))
 
 
-def _make_keys(settings: Settings, share: Path | None, ledger_name: str = "") -> None:
-    """Make the missing keys; hand the web server the grant key and a token to read and to seal."""
-    make_keys(settings.keys, share=share, ledger_name=ledger_name, hsm=hsm_of(settings))
-    if share is not None:
-        key, now = load_keys(settings.keys, hsm_of(settings)).token, clock.utc_now()
-        made = make_token(
-            key, scopes=(Scope.READ, Scope.SEAL), name="web", incident=None, lasts=_WEB_TOKEN_LASTS, now=now
-        )
-        share_token(share, made, is_good=lambda held: is_genuine(key, held, now=now))
-
-
-def hsm_of(settings: Settings) -> Hsm | None:
-    """Return the security module that the settings name, if any."""
-    if settings.pkcs11 is None or settings.pkcs11_pin_file is None:
-        return None
-    return Hsm(settings.pkcs11, settings.pkcs11_token, settings.pkcs11_pin_file)
-
-
-async def _serve(settings: Settings, *, parent_pipe: bool) -> None:
+async def _serve(settings: Settings, *, parent_pipe: bool, share: Path | None = None, is_first: bool = False) -> None:
     store = open_store(settings, load_keys(settings.keys, hsm_of(settings)))
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -108,6 +87,8 @@ async def _serve(settings: Settings, *, parent_pipe: bool) -> None:
     if parent_pipe:
         loop.add_reader(sys.stdin.fileno(), _watch_pipe, ended)
     async with running(make_app(store), settings) as address:
+        if share is not None:
+            await share_web_token(store, share, anew=is_first)
         log.get_logger(__name__).info("listening", address=address)
         await ended.wait()
 
@@ -116,35 +97,6 @@ def _watch_pipe(ended: asyncio.Event) -> None:
     if not os.read(sys.stdin.fileno(), 4096):
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         ended.set()
-
-
-@cli.command()
-def token(
-    scope: Annotated[list[Scope], typer.Option(help="May be given several times")],
-    settings: File = None,
-    keys: KeysFolder = None,
-    incident: Annotated[str | None, typer.Option(help="Only this incident")] = None,
-    name: Annotated[str, typer.Option(help="Who holds it; stands in the ledger")] = "system",
-    days: Annotated[float, typer.Option(min=0.001, max=3660, help="How long it is valid")] = 365,
-) -> None:
-    """Print an API token."""
-    given = load(settings, keys=keys)
-    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 40:
-        raise CannotStart("A token's name is letters, digits, - and _, at most 40.")
-    if incident is not None:
-        try:
-            parse_incident(incident)
-        except BadRequest as problem:
-            raise CannotStart(str(problem)) from None
-    made = make_token(
-        load_keys(given.keys, hsm_of(given)).token,
-        scopes=scope,
-        name=name,
-        incident=incident,
-        lasts=timedelta(days=days),
-        now=clock.utc_now(),
-    )
-    typer.echo(made)
 
 
 @cli.command(name="verify")
@@ -283,19 +235,7 @@ def _faults(count: int) -> str:
     return "nothing is wrong" if not count else f"{count} faults"
 
 
-def _with_store(settings: Settings, act: Callable[[Store], Awaitable[T]], *, prepared: bool = True) -> T:
-    """Open the store, do one thing with it and close it; `prepared` brings its tables to this version before."""
-
-    async def run() -> T:
-        store = open_store(settings, load_keys(settings.keys, hsm_of(settings)))
-        try:
-            if prepared:
-                await prepare(store)
-            return await act(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
+cli.add_typer(cli_tokens.cli, name="token")
 
 
 def main() -> None:

@@ -23,11 +23,16 @@ class Refusal(StoreError):
     status: ClassVar[int] = 400
     title: ClassVar[str] = "The request cannot be used."
 
-    def __init__(self, detail: str = "", *, retry_after_seconds: float | None = None) -> None:
-        """Keep `detail` for the answer; it must hold no personal data and no secret."""
+    def __init__(self, detail: str = "", *, retry_after_seconds: float | None = None, actor: str = "") -> None:
+        """Keep `detail` for the answer; it must hold no personal data and no secret.
+
+        retry_after_seconds  when it is worth asking again
+        actor                whose credential it was, where it is genuine and refused for another reason
+        """
         super().__init__(detail or self.title)
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
+        self.actor = actor
 
 
 class BadRequest(Refusal):
@@ -39,6 +44,20 @@ class Unauthorized(Refusal):
     code = "unauthorized"
     status = 401
     title = "A valid token is needed."
+
+
+class TokenExpired(Unauthorized):
+    """A token of ours that has ended; `actor` is whose it was."""
+
+    code = "token_expired"
+    title = "The token has expired. Ask the operator for a new one."
+
+
+class TokenRevoked(Unauthorized):
+    """A token of ours that was taken back."""
+
+    code = "token_revoked"
+    title = "The token was revoked. Ask the operator for a new one."
 
 
 class Forbidden(Refusal):

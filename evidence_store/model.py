@@ -80,6 +80,8 @@ class Action(StrEnum):
     VERIFIED = "verified"
     BACKED_UP = "backed up"
     RESTORED = "restored"
+    TOKEN_ISSUED = "token issued"  # noqa: S105 (no password)
+    TOKEN_REVOKED = "token revoked"  # noqa: S105
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
-"""API tokens: signed, with scopes, an end, and perhaps one incident; made by `evidence-store token`."""
+"""API tokens: signed, with scopes, an end, and perhaps one incident; made by `evidence-store token issue`.
+
+What a token says is signed and counts as it stands; that it still holds is a row in the database, by its id.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from evidence_store.errors import Forbidden, Unauthorized
+from evidence_store.errors import Forbidden, TokenExpired, Unauthorized
 from evidence_store.sealing import signing
 
 
@@ -13,6 +16,8 @@ class Scope(StrEnum):
     """What a token may do."""
 
     READ = "read"
+    READ_OWN = "read-own"
+    """Single objects by id that came by a grant, or that a token of this name sealed; no search. What web needs."""
     SEAL = "seal"
     UPLOAD_GRANT = "upload-grant"
     LEDGER = "ledger"
@@ -27,49 +32,59 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Token:
-    """What a genuine token says. `incident` None means every incident; `name` stands in the ledger."""
+    """What a genuine token says. `incident` None means every incident; `name` stands in the ledger.
+
+    per_minute  how often it may ask, where that is not as the store's setting says
+    """
 
     id: str
     name: str
     scopes: frozenset[Scope]
     incident: str | None
+    per_minute: int | None = None
+    expires_at: datetime | None = None
 
     @property
     def actor(self) -> str:
         """Who the ledger names."""
         return f"token:{self.name}:{self.id}"
 
-    def require(self, scope: Scope) -> None:
-        """Pass when the token has the scope. Raises Forbidden."""
-        if scope not in self.scopes:
-            raise Forbidden(f"This needs the scope '{scope.value}'.")
+    def require(self, *scopes: Scope) -> None:
+        """Pass when the token has one of these scopes. Raises Forbidden."""
+        if not self.scopes & set(scopes):
+            raise Forbidden(f"This needs the scope '{scopes[0].value}'.")
 
     def sees(self, incident: str) -> bool:
         """Say whether objects of this incident exist for the token's holder."""
         return self.incident is None or self.incident == incident
 
 
+def new_token_id() -> str:
+    """Return an id for a new token: 48 random bits as 12 hex digits; it stands in the ledger beside its name."""
+    return signing.new_id()[:12]
+
+
 def make_token(
-    key: bytes, *, scopes: Iterable[Scope], name: str, incident: str | None, lasts: timedelta, now: datetime
+    key: bytes,
+    *,
+    token_id: str,
+    scopes: Iterable[Scope],
+    name: str,
+    incident: str | None,
+    lasts: timedelta,
+    now: datetime,
+    per_minute: int | None = None,
 ) -> str:
-    """Return a signed token. Its random id stands in the ledger beside its name."""
+    """Return a signed token. It counts once its id is in the database (`admission.service.issue`)."""
     payload = {
-        "id": signing.new_id()[:12],
+        "id": token_id,
         "name": name,
         "scopes": sorted(scope.value for scope in scopes),
         "incident": incident,
+        "per_minute": per_minute,
         "expires": int((now + lasts).timestamp()),
     }
     return signing.sign(key, "token1", payload)
-
-
-def is_genuine(key: bytes, value: str, *, now: datetime) -> bool:
-    """Say whether a token was made under this key and is valid now."""
-    try:
-        open_token(key, value, now=now)
-    except Unauthorized:
-        return False
-    return True
 
 
 def open_token(key: bytes, value: str, *, now: datetime) -> Token:
@@ -78,6 +93,11 @@ def open_token(key: bytes, value: str, *, now: datetime) -> Token:
         said = signing.open_signed(key, "token1", value)
     except signing.NotGenuine:
         raise Unauthorized("The token is not genuine.") from None
-    if said["expires"] <= now.timestamp():
-        raise Unauthorized("The token has expired.")
-    return Token(said["id"], said["name"], frozenset(map(Scope, said["scopes"])), said["incident"])
+    expires_at = datetime.fromtimestamp(said["expires"], UTC)
+    found = Token(
+        said["id"], said["name"], frozenset(map(Scope, said["scopes"])), said["incident"], said.get("per_minute"),
+        expires_at,
+    )  # fmt: skip
+    if expires_at <= now:
+        raise TokenExpired("The token has expired.", actor=found.actor)
+    return found

@@ -62,7 +62,7 @@ async def put(request: web.Request) -> web.Response:
 
 
 @routes.get("/evidence/v1/objects/{id}/content", name="objects.content", allow_head=False)
-@access.token(Scope.READ)
+@access.token(Scope.READ, Scope.READ_OWN)
 async def content(request: web.Request) -> web.StreamResponse:
     """Give out the original bytes, whole or one range. Recorded in the ledger before the first byte leaves."""
     token = request[app_keys.TOKEN]

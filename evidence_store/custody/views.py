@@ -55,7 +55,7 @@ async def list_objects(request: web.Request) -> web.Response:
 
 
 @routes.get("/evidence/v1/objects/{id}", name="objects.show", allow_head=False)
-@access.token(Scope.READ)
+@access.token(Scope.READ, Scope.READ_OWN)
 async def show(request: web.Request) -> web.Response:
     """Return all that is known about one object. Recorded in the ledger before it is told."""
     stored = await access.get_visible(request)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import MetaData, func, select
 
 from evidence_store import ledger, storage  # noqa: F401 — their tables join the metadata
+from evidence_store.admission import storage as admission_storage  # noqa: F401
 from evidence_store.custody import storage as custody_storage  # noqa: F401
 from evidence_store.database import METADATA, Database
 from evidence_store.keeping import storage as keeping_storage  # noqa: F401

@@ -11,7 +11,6 @@ ledger.pub      the ledger's name and public key; give it to whoever is to check
 ingest/         one private key per running upload, destroyed when the upload is sealed
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from evidence_store.sealing.signing import new_key
 from evidence_store.sealing.wrapping import PublicKey
 
 _SECRETS = ("grant", "bearer", "token")
+_WEB_FILE = "evidence.token"
 _SECRET_BYTES = 32
 
 
@@ -101,13 +101,22 @@ def _make_shared(theirs: Path, ours: Path) -> None:
         raise CannotStart(f"{ours} and {theirs} are different grant keys: delete the one that is not in use.")
 
 
-def share_token(folder: Path, token: str, *, is_good: Callable[[str], bool]) -> None:
-    """Lay an API token into the web server's key folder, unless one that is good lies there. Raises CannotStart."""
-    path = folder / "evidence.token"
+def read_shared_token(folder: Path) -> str:
+    """Return the API token that lies in the web server's key folder; empty when there is none. Raises CannotStart."""
     try:
-        if path.exists() and not is_good(path.read_text("ascii", "replace").strip()):
-            destroy_secret(path)
-        create_secret(path, token.encode())
+        return (folder / _WEB_FILE).read_text("ascii", "replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as problem:
+        raise CannotStart(f"The key folder {folder} cannot be read ({problem.strerror}).") from None
+
+
+def share_token(folder: Path, token: str, *, in_place_of: str) -> None:
+    """Lay an API token into the web server's key folder, in the place of one that is no good. Raises CannotStart."""
+    try:
+        if in_place_of and read_shared_token(folder) == in_place_of:
+            destroy_secret(folder / _WEB_FILE)
+        create_secret(folder / _WEB_FILE, token.encode())
     except OSError as problem:
         raise CannotStart(f"The key folder {folder} cannot be written ({problem.strerror}).") from None
 

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from evidence_store.client import make_grant, new_object_id
+from evidence_store.config import load
 from evidence_store.sealing.keys import load_keys, make_keys
-from evidence_store.tokens import Scope, make_token
 from tests.bench.figures import MissingTool
 from tests.bench.transfer import Connection
+from tests.evidence_tokens import lay_tokens_at, token_for
 from tests.product import find_free_port, until
 
 INCIDENT = "AP-7F4K-92QD"
@@ -81,6 +82,7 @@ class EvidenceStore(Server):
             EVIDENCE_KEYS=str(folder / "keys"), EVIDENCE_LISTEN=f"127.0.0.1:{port}", EVIDENCE_LOG_LEVEL="WARNING",
             EVIDENCE_TOKEN_PER_MINUTE="0", EVIDENCE_UPLOAD_PER_MINUTE="0", EVIDENCE_INCIDENT_UPLOADS_PER_MINUTE="0",
         )  # fmt: skip
+        lay_tokens_at(load(None, data=folder / "data", keys=folder / "keys").database_url)
 
     def clear(self) -> None:
         """Take the bytes of all objects away, to have the space: what was measured is never read again."""
@@ -90,11 +92,7 @@ class EvidenceStore(Server):
 
 def token_of(keys: Path) -> dict[str, str]:
     """Return headers with a token for everything, of a store with these keys."""
-    made = make_token(
-        load_keys(keys).token, scopes=tuple(Scope), name="bench", incident=None, lasts=timedelta(hours=3),
-        now=datetime.now(UTC),
-    )  # fmt: skip
-    return {"Authorization": f"Bearer {made}"}
+    return token_for(load_keys(keys).token, now=datetime.now(UTC), name="bench", hours=3)
 
 
 def put_headers(keys: Path, sha256: str) -> dict[str, str]:

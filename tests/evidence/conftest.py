@@ -27,12 +27,12 @@ from evidence_store.client import make_grant
 from evidence_store.config import Settings, load
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys, load_keys, make_keys
-from evidence_store.tokens import Scope, make_token
+from evidence_store.tokens import Scope
 from tests.conftest import HeldClock, apart, on_postgres
+from tests.evidence_tokens import lay_tokens, lay_tokens_at, token_for
 
 INCIDENT = "AP-7F4K-92QD"
 SEGMENT = (1 << 20) - 32
-ALL_SCOPES = tuple(Scope)
 
 
 def jpeg(size: int, seed: int = 1) -> bytes:
@@ -77,12 +77,8 @@ class Wire:
     def __init__(self, app: web.Application, session: ClientSession, clock: HeldClock) -> None:
         self.app, self.store, self.http, self.clock = app, app[app_keys.STORE], session, clock
 
-    def token(self, *scopes: Scope, incident: str | None = None) -> dict[str, str]:
-        made = make_token(
-            self.store.keys.token, scopes=scopes or ALL_SCOPES, name="test", incident=incident,
-            lasts=timedelta(hours=1), now=self.clock(),
-        )  # fmt: skip
-        return {"Authorization": f"Bearer {made}"}
+    def token(self, *scopes: Scope, incident: str | None = None, name: str = "test") -> dict[str, str]:
+        return token_for(self.store.keys.token, *scopes, now=self.clock(), name=name, incident=incident)
 
     def grant(self, **changed: object) -> str:
         said: dict[str, object] = {
@@ -169,6 +165,7 @@ async def wire(evidence_settings: Settings, keys: Keys, clock: HeldClock) -> Asy
     app = make_app(open_store(evidence_settings, keys, now=clock))
     server = TestServer(app)
     await server.start_server()
+    await lay_tokens(app[app_keys.STORE].database)
     async with ClientSession(str(server.make_url(""))) as session:
         yield Wire(app, session, clock)
     await server.close()
@@ -193,6 +190,7 @@ class Process:
         for _ in range(1200):
             with contextlib.suppress(requests.ConnectionError):
                 if requests.get(f"{self.url}/healthz", timeout=10).ok:
+                    lay_tokens_at(load(None, **self.settings).database_url)
                     return
             time.sleep(0.05)
         raise AssertionError("the store did not start")
@@ -208,12 +206,8 @@ class Process:
                 time.sleep(0.005)
         self.pid = 0
 
-    def token(self, *scopes: Scope) -> dict[str, str]:
-        made = make_token(
-            self.keys.token, scopes=scopes or ALL_SCOPES, name="test", incident=None, lasts=timedelta(hours=1),
-            now=datetime.now(UTC),
-        )  # fmt: skip
-        return {"Authorization": f"Bearer {made}"}
+    def token(self, *scopes: Scope, name: str = "test") -> dict[str, str]:
+        return token_for(self.keys.token, *scopes, now=datetime.now(UTC), name=name)
 
     def grant(self) -> str:
         return make_grant(

@@ -21,7 +21,7 @@ from evidence_store.model import ObjectState
 from evidence_store.rotate import rotate
 from evidence_store.scrub import scrub
 from evidence_store.sealing import signing
-from evidence_store.tokens import Scope, make_token
+from evidence_store.tokens import Scope
 from evidence_store.verify import unseen, verify
 from tests.evidence.conftest import INCIDENT, Process, Wire, both_databases, jpeg, sha256
 from tests.evidence.second_merkle import root_from_path
@@ -71,11 +71,7 @@ def test_the_second_person_is_another():
 
 
 def person(wire: Wire, name: str, *scopes: Scope, incident: str | None = None) -> dict[str, str]:
-    made = make_token(
-        wire.store.keys.token, scopes=scopes or tuple(Scope), name=name, incident=incident, lasts=timedelta(hours=1),
-        now=wire.clock(),
-    )  # fmt: skip
-    return {"Authorization": f"Bearer {made}"}
+    return wire.token(*scopes, name=name, incident=incident)
 
 
 async def expired(wire: Wire, seed: int = 1, incident: str = INCIDENT) -> str:
@@ -293,11 +289,7 @@ def test_disposals_killed_at_random_moments_are_finished_after_the_start(process
     rng, killed = random.Random(11), 0
 
     def token(name: str) -> dict[str, str]:
-        made = make_token(
-            process.keys.token, scopes=tuple(Scope), name=name, incident=None, lasts=timedelta(hours=1),
-            now=datetime.now(UTC),
-        )  # fmt: skip
-        return {"Authorization": f"Bearer {made}"}
+        return process.token(name=name)
 
     def ask(method: str, path: str, who: str, body: dict | None = None) -> dict:
         answer = requests.request(method, f"{process.url}/evidence/v1{path}", headers=token(who), json=body, timeout=60)

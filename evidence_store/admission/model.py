@@ -1,0 +1,25 @@
+"""A token as the database knows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One token that was issued. `scopes` are words with spaces between; `incident` None means every incident."""
+
+    id: str
+    name: str
+    scopes: str
+    incident: str | None
+    per_minute: int | None
+    issued_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+    revoke_reason: str = ""
+
+    def state(self, now: datetime) -> str:
+        """Return in a word whether it still opens anything."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at <= now else "valid"
