@@ -17,19 +17,24 @@ BLUE = (30, 30, 200)
 GREEN = (30, 160, 30)
 
 
-def write_picture(path: Path, colour: tuple[int, int, int]) -> Path:
-    """Write a Y4M file (4:2:0): a pale head and shoulders before `colour`, swaying from side to side."""
+def write_picture(path: Path, colour: tuple[int, int, int], *, shrink: int = 1) -> Path:
+    """Write a Y4M file (4:2:0): a pale head and shoulders before `colour`, swaying from side to side.
+
+    shrink   how much smaller each side is, for many browsers on one machine
+    """
     y, u, v = _to_yuv(colour)
+    width, height = WIDTH // shrink, HEIGHT // shrink
     with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
+        file.write(f"YUV4MPEG2 W{width} H{height} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
         for frame in range(FRAMES):
             sway = round(40 * math.sin(2 * math.pi * frame / FRAMES)) & ~1
-            spans = [_figure_at(row, sway) for row in range(HEIGHT)]
+            rows = (_figure_at(row, sway) for row in range(0, HEIGHT, shrink))
+            spans = [(left // shrink & ~1, right // shrink & ~1) for left, right in rows]
             file.write(b"FRAME\n")
-            file.write(b"".join(_row(WIDTH, span, y, PALE) for span in spans))
+            file.write(b"".join(_row(width, span, y, PALE) for span in spans))
             for value in (u, v):
                 halves = [(left // 2, right // 2) for left, right in spans[::2]]
-                file.write(b"".join(_row(WIDTH // 2, span, value, 128) for span in halves))
+                file.write(b"".join(_row(width // 2, span, value, 128) for span in halves))
     return path
 
 

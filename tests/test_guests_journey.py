@@ -49,11 +49,12 @@ def decodes(page: Page, *, going_on: bool) -> None:
     until(look, "pictures" if going_on else "no more pictures")
 
 
-def invite(booth: Page, name: str) -> str:
-    """Invite an interpreter without a text; return the link that is shown to pass on."""
+def invite(booth: Page, name: str, role: str = "interpreter", *, signs: bool = False) -> str:
+    """Invite a guest without a text; return the link that is shown to pass on."""
     booth.get_by_text("Invite somebody").click()
-    booth.get_by_label("As", exact=True).select_option("interpreter")
+    booth.get_by_label("As", exact=True).select_option(role)
     booth.get_by_label("Name, as all in the call are told").fill(name)
+    booth.get_by_label("Interprets British Sign Language").set_checked(signs)
     booth.get_by_role("button", name="Invite").click()
     address = booth.get_by_label("The guest's link, to pass on")
     expect(address).to_be_visible()

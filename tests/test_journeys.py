@@ -144,9 +144,11 @@ def product(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     product.stop()
 
 
-def launch(playwright: Playwright, folder, name: str, colour, hertz: int, *, program="/usr/bin/chromium") -> Browser:
+def launch(
+    playwright: Playwright, folder, name: str, colour, hertz: int, *, shrink: int = 1, program="/usr/bin/chromium"
+) -> Browser:
     """Start a browser of its own, because the fake camera belongs to the whole process."""
-    picture = write_picture(folder / f"{name}.y4m", colour)
+    picture = write_picture(folder / f"{name}.y4m", colour, shrink=shrink)
     tone = write_tone(folder / f"{name}.wav", hertz)
     browser = playwright.chromium.launch(
         executable_path=str(program),

@@ -95,6 +95,8 @@ export class Tiles {
     }
     tile.root.dataset.participant = one.participant;
     tile.root.classList.toggle("app-tile--screen", one.screen);
+    tile.root.dataset.picture = one.video ? "on" : "off"; // none comes: the last one must not stand still on a screen
+    tile.hadPicture ||= one.video;
     const name = this.people.get(one.participant)?.name ?? this.stranger;
     tile.video.setAttribute("aria-label", this.say(one.screen ? "screenOf" : "pictureOf", { name }));
     if (tile.video.srcObject !== stream) {
@@ -102,7 +104,8 @@ export class Tiles {
       this.#play(tile.video);
     }
     write(tile.name, this.people.size > 1 && !one.screen ? name : "");
-    tile.words = one.screen ? ["", ""] : [this.#stateOf(one, name, ""), this.#stateOf(one, name, "Short")];
+    const { hadPicture } = tile;
+    tile.words = one.screen ? ["", ""] : [this.#stateOf(one, name, "", hadPicture), this.#stateOf(one, name, "Short", hadPicture)];
     this.#writeState(tile);
   }
 
@@ -113,12 +116,13 @@ export class Tiles {
     tile.state.hidden = state === "";
   }
 
-  /** @param {Seated} one @param {string} name @param {"" | "Short"} form */
-  #stateOf(one, name, form) {
+  /** @param {Seated} one @param {string} name @param {"" | "Short"} form @param {boolean} hadPicture whether one has come before */
+  #stateOf(one, name, form, hadPicture) {
     const sends = this.sending[one.participant];
     if (sends?.audio_only) return this.say(`soundOnlyOf${form}`, { name });
     const parts = [];
     if (sends ? sends.camera_off : !one.video) parts.push(this.say(`pictureOff${form}`, { name }));
+    else if (!one.video && hadPicture) parts.push(this.say(`pictureNone${form}`, { name }));
     if (sends?.muted) parts.push(this.say(`mutedOf${form}`, { name }));
     return parts.join(" ");
   }
@@ -133,6 +137,7 @@ export class Tiles {
     const { large, small } = arrange(this.floor, seen);
     this.box.dataset.large = String(large.length);
     this.box.dataset.small = String(small.length);
+    this.box.dataset.crowd = seen.length > 1 ? "yes" : "no";
     for (const [slot, tile] of this.tiles) {
       tile.root.classList.toggle("app-tile--large", large.includes(slot));
       this.#writeState(tile);
@@ -161,7 +166,7 @@ export class Tiles {
   }
 }
 
-/** @typedef {{root: HTMLElement, video: HTMLVideoElement, name: HTMLElement, state: HTMLElement, words: string[]}} Tile `words`: its state at length, and short */
+/** @typedef {{root: HTMLElement, video: HTMLVideoElement, name: HTMLElement, state: HTMLElement, words: string[], hadPicture: boolean}} Tile `words`: its state at length, and short */
 
 /** @returns {Tile} */
 function makeTile() {
@@ -178,7 +183,7 @@ function makeTile() {
   state.className = "app-tile__state";
   state.hidden = true;
   root.append(video, name, state);
-  return { root, video, name, state, words: ["", ""] };
+  return { root, video, name, state, words: ["", ""], hadPicture: false };
 }
 
 /** @param {Element} element @param {string} text */

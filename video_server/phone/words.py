@@ -80,6 +80,8 @@ def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[st
         "pictureOf": _("Picture of {name}"),
         "screenOf": _("What {name} shows"),
         "pictureOff": _("{name} has the camera off."),
+        "pictureNone": _("No picture of {name} comes at the moment."),
+        "pictureNoneShort": _("No picture"),
         "mutedOf": _("{name} is muted."),
         "soundOnlyOf": _("{name} has sound only."),
         "pictureOffShort": _("Camera off"),
