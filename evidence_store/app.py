@@ -36,6 +36,8 @@ from evidence_store.keeping import service as keeping
 from evidence_store.keeping import storage as keeping_storage
 from evidence_store.keeping import views as keeping_views
 from evidence_store.log import get_logger
+from evidence_store.media import views as media_views
+from evidence_store.media.service import Media
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
 from evidence_store.sealing.keys import Keys
@@ -44,6 +46,16 @@ from evidence_store.uploads import Uploads
 
 log = get_logger(__name__)
 _SWEEP_SECONDS = 5.0
+_VIEWS = (
+    views_tus,
+    views_api,
+    custody_views,
+    keeping_views,
+    court_views,
+    media_views,
+    views_ledger,
+    views_service,
+)
 
 
 def open_store(settings: Settings, keys: Keys, *, now: Clock = clock.utc_now) -> Store:
@@ -70,9 +82,10 @@ def make_app(store: Store) -> web.Application:
     app[app_keys.STORE] = store
     app[app_keys.UPLOADS] = Uploads(store)
     app[app_keys.NOTIFIER] = Notifier(store)
+    app[app_keys.MEDIA] = Media(store)
     app[app_keys.READS] = ReadLog(store)
     app[app_keys.LIMITS] = Limits()
-    for views in (views_tus, views_api, custody_views, keeping_views, court_views, views_ledger, views_service):
+    for views in _VIEWS:
         app.add_routes(views.routes)
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_run_beside)
@@ -85,7 +98,7 @@ async def _run_beside(app: web.Application) -> AsyncIterator[None]:
     await prepare(store)
     await _finish_sealing(store)
     await keeping.finish_disposals(store)
-    works = (_sweep(app), app[app_keys.NOTIFIER].run(), Checkpointer(store).run())
+    works = (_sweep(app), app[app_keys.NOTIFIER].run(), Checkpointer(store).run(), app[app_keys.MEDIA].run())
     tasks = [asyncio.create_task(work) for work in works]
     yield
     for task in tasks:

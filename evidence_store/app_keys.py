@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from evidence_store.admission.limits import Limits
+from evidence_store.media.service import Media
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
 from evidence_store.store import Store
@@ -12,6 +13,7 @@ from evidence_store.uploads import Uploads
 STORE = web.AppKey("store", Store)
 UPLOADS = web.AppKey("uploads", Uploads)
 NOTIFIER = web.AppKey("notifier", Notifier)
+MEDIA = web.AppKey("media", Media)
 READS = web.AppKey("reads", ReadLog)
 LIMITS = web.AppKey("limits", Limits)
 TOKEN = web.RequestKey("token", Token)

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     mirrors: str = Field(
         "", description="Where checkpoints are sent too: folders (absolute) and https URLs, separated by commas"
     )
+    preview_workers: int = Field(
+        1, ge=0, le=16, description="How many files are opened at one time for previews and facts; 0: none ever"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged")
 
     @property

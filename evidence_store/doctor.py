@@ -9,6 +9,7 @@ from enum import StrEnum
 from evidence_store import checkpoints, ledger, migrations, storage
 from evidence_store.errors import BackendFailed
 from evidence_store.ledger import HeadForged
+from evidence_store.media import process
 from evidence_store.mirrors import MirrorFailed, open_mirror
 from evidence_store.model import Run, RunKind
 from evidence_store.sealing.signing import NotGenuine
@@ -59,6 +60,7 @@ async def examine(store: Store) -> AsyncIterator[Finding]:
     yield _disk(store)
     async for finding in _place(store):
         yield finding
+    yield await _previews(store)
     try:
         async with store.database.read() as db:
             is_newest = await db.run_sync(migrations.is_newest)
@@ -112,6 +114,18 @@ async def _place(store: Store) -> AsyncIterator[Finding]:
         yield note(says)
     for says in place.bad:
         yield bad(says)
+
+
+async def _previews(store: Store) -> Finding:
+    if not store.settings.preview_workers or store.keys.opening is None:
+        return note("No previews are made here: EVIDENCE_PREVIEW_WORKERS is 0, or this node cannot read.")
+    why = await process.is_confined()
+    if why is not None:
+        return bad(
+            f"No previews are made: files can be opened only in a confined process, and {why}. Run the store on Linux, "
+            "x86-64 or 64-bit ARM, in a container that allows seccomp filters."
+        )
+    return good("Previews are made in a process that is confined by a seccomp filter and by limits.")
 
 
 async def _ledger(store: Store) -> AsyncIterator[Finding]:

@@ -168,6 +168,12 @@ class Quarantined(Refusal):
     title = "The object is in quarantine. Reading it needs the scope 'quarantine'."
 
 
+class NoPreviewHere(Refusal):
+    code = "no_preview"
+    status = 404
+    title = "There is no preview of this object."
+
+
 class UploadClosed(Refusal):
     code = "upload_closed"
     status = 410

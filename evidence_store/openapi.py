@@ -10,6 +10,7 @@ from evidence_store import schemas
 from evidence_store.court import openapi as court
 from evidence_store.custody import openapi as custody
 from evidence_store.keeping import openapi as keeping
+from evidence_store.media import openapi as media
 from evidence_store.openapi_parts import OBJECT_ID as _ID
 from evidence_store.openapi_parts import in_header as _in_header
 from evidence_store.openapi_parts import in_query as _in_query
@@ -183,7 +184,10 @@ def _together(*parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def document() -> dict[str, Any]:
     """Return the whole document."""
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in [*_MODELS, *custody.MODELS, *keeping.MODELS, *court.MODELS]],
+        [
+            (model, "serialization")
+            for model in [*_MODELS, *custody.MODELS, *keeping.MODELS, *court.MODELS, *media.MODELS]
+        ],
         ref_template="#/components/schemas/{model}",
     )
     schemes = {
@@ -194,6 +198,6 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Evidence store", "version": "1"},
-        "paths": _together(_PATHS, custody.PATHS, keeping.PATHS, court.PATHS),
+        "paths": _together(_PATHS, custody.PATHS, keeping.PATHS, court.PATHS, media.PATHS),
         "components": {"schemas": definitions["$defs"], "securitySchemes": schemes},
     }

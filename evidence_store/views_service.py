@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from evidence_store import access, app_keys, checkpoints, ledger, storage
 from evidence_store.admission import limits
+from evidence_store.media import storage as media_storage
 from evidence_store.model import RunKind
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
@@ -29,6 +30,9 @@ _RUN_FAULTS = Gauge("evidence_run_faults", "Faults that the last run of a kind f
 _RUN_OPEN = Gauge(
     "evidence_run_unfinished", "1 while a run is under way, or was interrupted", ["kind"], registry=REGISTRY
 )
+_LOOKS_WAITING = Gauge("evidence_looks_waiting", "Objects that wait to be looked into", registry=REGISTRY)
+_PREVIEWS = Gauge("evidence_previews", "How looks for a preview ended, since the start", ["end"], registry=REGISTRY)
+_PREVIEWS_OFF = Gauge("evidence_previews_off", "1 while no previews are made here", registry=REGISTRY)
 _MIN_FREE_BYTES = 1 << 30
 
 
@@ -67,6 +71,10 @@ async def metrics(request: web.Request) -> web.Response:
     for number, state in enumerate((await checkpoints.states_of(store)).values(), start=1):
         _KEPT_AT.labels(number).set(state.size if state else 0)
         _MIRROR_FAILS.labels(number).set(bool(state and state.problem))
+    media = request.app[app_keys.MEDIA]
+    _PREVIEWS_OFF.set(bool(media.why_off))
+    for end, count in media.made.items():
+        _PREVIEWS.labels(end).set(count)
     async with store.database.read() as db:
         for kind in RunKind:
             last = await storage.find_newest_run(db, kind, finished=True)
@@ -74,6 +82,7 @@ async def metrics(request: web.Request) -> web.Response:
                 _RUN_AT.labels(kind.value).set(last.finished_at.timestamp())
                 _RUN_FAULTS.labels(kind.value).set(last.faults)
             _RUN_OPEN.labels(kind.value).set(await storage.find_newest_run(db, kind, finished=False) is not None)
+        _LOOKS_WAITING.set(await media_storage.count_waiting(db))
         _OPEN.set(await storage.count_open_uploads(db))
         _WAITING.set(await storage.count_waiting_events(db))
         _LEDGER.set((await ledger.read_head(db)).size)

@@ -38,6 +38,16 @@ RELAY_MAY_IMPORT = ("video_server.relay", *(f"video_server.core.{part}" for part
 STORE_MAY_BE_USED_BY = tuple(f"evidence_store.{part}" for part in ("client", "errors", "merkle", "typesetting"))
 
 DOORS: Sequence[tuple[str, str, str]] = (
+    (
+        r"av|PIL|pillow_heif",
+        r"evidence_store/media/(films|papers|pictures)\.py",
+        "the evidence store's confined process",
+    ),
+    (
+        r"evidence_store\.media\.(films|papers|pictures)",
+        r"evidence_store/media/(worker|films|papers)\.py",
+        "the evidence store's confined process",
+    ),
     (  # turn.py carries no call: it only asks a TURN server, as an intruder would, what it lets pass
         r"aioice",
         r"video_server/relay/(transport|turn)\.py",

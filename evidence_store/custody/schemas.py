@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from evidence_store.custody.model import MARK, Label, Link, Note
+from evidence_store.media.schemas import MediaAnswer
 from evidence_store.model import StoredObject
 from evidence_store.schemas import SHA256, Metadata
 
@@ -122,6 +123,7 @@ class ObjectDetail(Metadata):
     notes: list[NoteAnswer]
     original: LinkAnswer | None = Field(description="What it was derived from")
     copies: list[LinkAnswer] = Field(description="What was derived from it")
+    media: MediaAnswer
 
 
 def _told(model: type[T], value: object) -> T:

@@ -72,6 +72,7 @@ async def show(request: web.Request) -> web.Response:
             notes=list(map(NoteAnswer.of, notes)),
             original=LinkAnswer.of(original) if original else None,
             copies=list(map(LinkAnswer.of, copies)),
+            media=await request.app[app_keys.MEDIA].describe(stored),
         )
     )
 

@@ -28,6 +28,7 @@ from evidence_store.keeping.disposal import check_may_dispose, check_second_pers
 from evidence_store.keeping.model import Assigned, Hold, RetentionClass, Review, ReviewState
 from evidence_store.keeping.retention import keep_until
 from evidence_store.log import get_logger
+from evidence_store.media import storage as media_storage
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.storage import find_object
 from evidence_store.store import Store
@@ -186,6 +187,7 @@ async def finish_disposal(store: Store, stored: StoredObject, approved: Review) 
     async with acting(store) as db:
         if not await storage.move_object(db, stored.id, before=[ObjectState.DISPOSING], after=ObjectState.DISPOSED):
             return  # another process said it
+        await media_storage.forget(db, stored.id)
         label, now = await find_label(db, stored.id), store.clock()
         sequence = await store.record(
             db, actor=approved.decided_by or "", action=Action.DISPOSED, object_id=stored.id, digest=stored.sha256,

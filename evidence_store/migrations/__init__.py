@@ -15,6 +15,7 @@ from evidence_store.admission import storage as admission_storage  # noqa: F401
 from evidence_store.custody import storage as custody_storage  # noqa: F401
 from evidence_store.database import METADATA, Database
 from evidence_store.keeping import storage as keeping_storage  # noqa: F401
+from evidence_store.media import storage as media_storage  # noqa: F401
 
 _LOCK = 7_401_103  # any constant: two processes that start at once migrate one after the other
 

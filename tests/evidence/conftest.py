@@ -68,7 +68,10 @@ def evidence_database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def evidence_settings(tmp_path: Path, keys: Keys, evidence_database: str) -> Settings:
-    return load(None, data=tmp_path / "data", keys=keys.folder, listen="127.0.0.1:0", database=evidence_database)
+    return load(
+        None, data=tmp_path / "data", keys=keys.folder, listen="127.0.0.1:0", database=evidence_database,
+        preview_workers=0,
+    )  # fmt: skip
 
 
 class Wire:
@@ -183,6 +186,7 @@ class Process:
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
         self.settings = {
             "data": str(folder / "data"), "keys": str(folder / "keys"), "listen": self.url.removeprefix("http://"),
+            "preview_workers": "0",
         }  # fmt: skip
 
     def start(self) -> None:

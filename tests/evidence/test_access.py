@@ -21,6 +21,8 @@ _CALLS = [
     ("GET", "/evidence/v1/objects", Scope.READ),
     ("GET", "/evidence/v1/objects/{id}", Scope.READ),
     ("GET", "/evidence/v1/objects/{id}/content", Scope.READ),
+    ("GET", "/evidence/v1/objects/{id}/preview", Scope.READ),
+    ("GET", "/evidence/v1/objects/{id}/preview/playable", Scope.READ),
     ("PUT", "/evidence/v1/objects/{id}", Scope.SEAL),
     ("GET", "/evidence/v1/ledger", Scope.LEDGER),
     ("GET", "/evidence/v1/ledger/checkpoint", Scope.LEDGER),

@@ -1,0 +1,65 @@
+"""Previews by API. A look at one is a line in the ledger before a byte of it leaves."""
+
+from aiohttp import web
+
+from evidence_store import access, app_keys
+from evidence_store.errors import Disposed, Quarantined
+from evidence_store.media.model import Preview
+from evidence_store.model import Action, ObjectState, StoredObject
+from evidence_store.ranges import parse_range
+from evidence_store.sealing import signing
+from evidence_store.tokens import Scope
+
+routes = web.RouteTableDef()
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, no-store",
+    "Content-Disposition": "inline",
+    "Accept-Ranges": "bytes",
+}
+
+
+@routes.get("/evidence/v1/objects/{id}/preview", name="objects.preview", allow_head=False)
+@access.token(Scope.READ)
+async def picture(request: web.Request) -> web.Response:
+    """Give a picture of a picture, film or document: small, upright, without metadata."""
+    stored = await _get_shown(request)
+    return await _answer(request, stored, await request.app[app_keys.MEDIA].picture(stored))
+
+
+@routes.get("/evidence/v1/objects/{id}/preview/playable", name="objects.playable", allow_head=False)
+@access.token(Scope.READ)
+async def playable(request: web.Request) -> web.Response:
+    """Give the first seconds of a film or sound, whole or one range. The first answer takes as long as making it."""
+    stored = await _get_shown(request)
+    return await _answer(request, stored, await request.app[app_keys.MEDIA].playable(stored))
+
+
+async def _get_shown(request: web.Request) -> StoredObject:
+    stored = await access.get_sealed(request)
+    if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
+        raise Disposed
+    if stored.state is ObjectState.QUARANTINED:
+        raise Quarantined("What is in quarantine is not opened, so there is no preview of it.")
+    return stored
+
+
+async def _answer(request: web.Request, stored: StoredObject, preview: Preview) -> web.Response:
+    etag = f'"{signing.sha256_hex(preview.data)[:32]}"'
+    if request.headers.get("If-None-Match") == etag:
+        return web.Response(status=304, headers={"ETag": etag})
+    ranged = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
+    span = parse_range(ranged, len(preview.data))
+    await request.app[app_keys.READS].record(
+        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request),
+        what="preview",
+    )  # fmt: skip
+    start, stop = span or (0, len(preview.data))
+    headers = _HEADERS | {"ETag": etag, "Evidence-Derived-From": stored.sha256}
+    if span:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(preview.data)}"
+    return web.Response(
+        status=206 if span else 200, body=preview.data[start:stop], content_type=preview.media_type, headers=headers
+    )
