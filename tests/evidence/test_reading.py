@@ -88,7 +88,7 @@ async def test_bytes_that_changed_places_a_cut_and_an_appended_byte_are_refused(
     first, second = whole[74 : 74 + size], whole[74 + size : 74 + 2 * size]
     for changed in (
         whole[:74] + second + first + whole[74 + 2 * size :],
-        whole[:100] + whole[101:102] + whole[100:101] + whole[102:],
+        whole[:100] + whole[116:132] + whole[100:116] + whole[132:],  # enough bytes never to be equal by chance
         whole[: 74 + 2 * size],
         whole[:-1],
         whole + b"\x00",
