@@ -251,7 +251,7 @@ def test_other_classes_than_the_relays_own_are_refused():
         (room.counters, (*kinds[:5], Missing), "received"),
     ):
         with pytest.raises((TypeError, AttributeError), match=what):
-            path(room.forwarder, counters, {}, [], strange, (1, 1), (1, 1, 1))
+            path(room.forwarder, counters, {}, [], strange, (1, 1), (1, 1))
     [inbox] = room.forwarder.inboxes.values()
     for slot, size in ((-1, 20), (64, 20), (0, 11), (0, 1 << 20)):
         with pytest.raises(ValueError, match="no such"):

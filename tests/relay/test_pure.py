@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from video_server.relay import rtcp
 from video_server.relay.arrival import ArrivalClock
-from video_server.relay.history import KEPT, SIZE, History
+from video_server.relay.history import AGES, SIZE, History
 from video_server.relay.limits import FloodGate
 from video_server.relay.liveness import Change, Liveness
 from video_server.relay.nack import MAX_MISSING, TRIES, Missing
@@ -184,16 +184,32 @@ def test_a_hopeless_gap_is_not_asked_for():
 
 
 @given(st.integers(0, 65535), st.integers(1, 2 * SIZE))
-def test_history_knows_the_last_512_and_keeps_the_last_256(start, count):
+def test_history_knows_and_keeps_the_last_512(start, count):
     history = History()
     packets = [HEADER.pack(0x90, 96, (start + step) & 0xFFFF, step, 1) for step in range(count)]
     for step, packet in enumerate(packets):
         history.put((start + step) & 0xFFFF, packet)
     for step, packet in enumerate(packets):
         assert history.knows((start + step) & 0xFFFF) is (step >= count - SIZE)
-        assert history.find((start + step) & 0xFFFF) == (packet if step >= count - KEPT else None)
+        assert history.find((start + step) & 0xFFFF) == (packet if step >= count - SIZE else None)
     assert not history.knows((start + count) & 0xFFFF)
     assert history.find((start + count) & 0xFFFF) is None
+
+
+@given(st.integers(0, 65535), st.lists(st.integers(0, 200), min_size=AGES + 2, max_size=30))
+def test_history_forgets_packets_as_they_age_but_not_that_they_came(start, batches):
+    history, sequence, newest = History(), start, []
+    for count in batches:
+        for _ in range(count):
+            sequence = (sequence + 1) & 0xFFFF
+            history.put(sequence, bytes([0, 0]) + sequence.to_bytes(2, "big"))
+        history.age(sequence)
+        newest.append(sum(batches[: len(newest) + 1]))
+        old = newest[-AGES - 1] if len(newest) > AGES else 0
+        for number in range(max(1, newest[-1] - SIZE + 1), newest[-1] + 1):
+            there = (start + number) & 0xFFFF
+            assert history.knows(there)
+            assert (history.find(there) is None) is (number <= old), (number, old)
 
 
 def test_silence_is_told_once_then_heard_then_gone():

@@ -184,7 +184,7 @@ typedef struct {
     OutboxKind outbox;
     CountersKind counted;
     Transform *protect, *unprotect;
-    long packet_cost, sequence_mask, kept_mask;
+    long packet_cost, sequence_mask;
     uint32_t stamp;
     Py_ssize_t count;
     Box *boxes;
@@ -432,7 +432,7 @@ static int keep(Path *self, PyObject *source, const Packet *packet)
         uint8_t *into = (uint8_t *)PyBytes_AS_STRING(whole);
         put_header(into, packet->second, packet->sequence, packet->timestamp, 0, 0, 0);
         memcpy(into + OUT_HEADER, packet->data + packet->start, (size_t)size);
-        if (PyList_SetItem(packets, packet->sequence & self->kept_mask, whole) < 0)
+        if (PyList_SetItem(packets, packet->sequence & self->sequence_mask, whole) < 0)
             goto done;
     }
     result = 0;
@@ -854,20 +854,20 @@ PyDoc_STRVAR(path_doc,
     "boxes     (socket, inbox, outbox) of each socket of the port\n"
     "kinds     the classes Source, Output, History, Session, Outbox, Counters\n"
     "ciphers   addresses of srtp_protect and srtp_unprotect\n"
-    "numbers   limits.PACKET_COST, history.MASK, history.KEPT_MASK");
+    "numbers   limits.PACKET_COST, history.MASK");
 
 static PyObject *path_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *forwarder, *counters, *known, *boxes, *source, *output, *history, *session, *outbox, *counted;
     unsigned long long protect, unprotect;
-    long packet_cost, sequence_mask, kept_mask;
+    long packet_cost, sequence_mask;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
         PyErr_SetString(PyExc_TypeError, "no keywords");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "OOO!O(OOOOOO)(KK)(lll)", &forwarder, &counters, &PyDict_Type, &known, &boxes, &source,
+    if (!PyArg_ParseTuple(args, "OOO!O(OOOOOO)(KK)(ll)", &forwarder, &counters, &PyDict_Type, &known, &boxes, &source,
                           &output, &history, &session, &outbox, &counted, &protect, &unprotect, &packet_cost,
-                          &sequence_mask, &kept_mask))
+                          &sequence_mask))
         return NULL;
     Path *self = (Path *)type->tp_alloc(type, 0);
     if (self == NULL)
@@ -879,7 +879,6 @@ static PyObject *path_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->unprotect = (Transform *)(uintptr_t)unprotect;
     self->packet_cost = packet_cost;
     self->sequence_mask = sequence_mask;
-    self->kept_mask = kept_mask;
     if (!find_source(&self->source, source) || !find_output(&self->output, output) ||
         !find_history(&self->history, history) || !find_session(&self->session, session) ||
         !find_outbox(&self->outbox, outbox) || !find_counters(&self->counted, counted) || !fill_boxes(self, boxes)) {

@@ -8,7 +8,7 @@ from video_server.relay.batch import Inbox, Outbox
 from video_server.relay.built import load_compiled
 from video_server.relay.counters import Counters
 from video_server.relay.forward import Forwarder
-from video_server.relay.history import KEPT_MASK, MASK, History
+from video_server.relay.history import MASK, History
 from video_server.relay.limits import PACKET_COST
 from video_server.relay.peers import Peer
 from video_server.relay.streams import Output, Source
@@ -29,7 +29,7 @@ class CompiledForwarder(Forwarder):
             [(each, self.inboxes[each], self.outboxes[each]) for each in port.sockets],
             (Source, Output, History, transport.Session, Outbox, Counters),
             (cipher.protect_at, cipher.unprotect_at),
-            (PACKET_COST, MASK, KEPT_MASK),
+            (PACKET_COST, MASK),
         )
 
     def drain(self, sock: socket.socket) -> None:

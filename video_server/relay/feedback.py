@@ -147,6 +147,8 @@ class Feedback:
                         self._nack(source, again)
                 if source.ssrc in peer.asks_pending:
                     self.ask_key_frame(source, now=now)
+                if source.kept and source.started and place % _ROUNDS_PER_FEEDBACK == 0:
+                    source.history.age(source.highest)
             if place % _ROUNDS_PER_FEEDBACK == 0:
                 self._report_arrivals(peer)
             if place % _ROUNDS_PER_REPORT == 0:

@@ -16,7 +16,7 @@ from video_server.relay import transport
 from video_server.relay.arrival import ArrivalClock
 from video_server.relay.batch import HEADROOM, PLACE_BYTES, SEND_SLOTS, STRIDE, Inbox, Outbox
 from video_server.relay.counters import Counters
-from video_server.relay.history import KEPT_MASK, MASK
+from video_server.relay.history import MASK
 from video_server.relay.limits import PACKET_COST
 from video_server.relay.peers import Peer
 from video_server.relay.rtp import (
@@ -241,7 +241,7 @@ class Forwarder:
         history = source.history
         history.sequences[sequence & MASK] = sequence
         if source.kept:
-            history.packets[sequence & KEPT_MASK] = packet
+            history.packets[sequence & MASK] = packet
 
         outputs = source.outputs
         if not outputs:

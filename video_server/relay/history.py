@@ -1,15 +1,15 @@
 """The last packets of a source, to answer NACKs and to know a duplicate."""
 
 from array import array
+from collections import deque
 
 SIZE = 512
-"""Numbers kept, of which duplicates are known: 3 to 6 seconds of one video. A power of two."""
-
-KEPT = 256
-"""Packets kept: one to three seconds of one video, more than any receiver still asks for. A power of two."""
+"""Numbers known at most: 3 to 6 seconds of one video. A power of two."""
 
 MASK = SIZE - 1
-KEPT_MASK = KEPT - 1
+
+AGES = 10
+"""How many calls of `age` a packet outlives: a second, if they come every 100 ms. Browsers keep theirs as long."""
 
 
 class History:
@@ -19,7 +19,7 @@ class History:
     packets     OUT_HEADER as the source sent it (its own sequence, timestamp, payload type), then the payload
     """
 
-    __slots__ = ("packets", "sequences")
+    __slots__ = ("_ages", "_forgotten", "packets", "sequences")
 
     def __init__(self) -> None:
         """Start empty."""
@@ -28,7 +28,7 @@ class History:
     def put(self, sequence: int, packet: bytes) -> None:
         """Keep a packet in place of an older one."""
         self.sequences[sequence & MASK] = sequence
-        self.packets[sequence & KEPT_MASK] = packet
+        self.packets[sequence & MASK] = packet
 
     def knows(self, sequence: int) -> bool:
         """Say whether the packet came, for one among the last SIZE."""
@@ -36,10 +36,30 @@ class History:
 
     def find(self, sequence: int) -> bytes | None:
         """Return the packet, or None when it never came, is too old or was not kept."""
-        packet = self.packets[sequence & KEPT_MASK]
+        packet = self.packets[sequence & MASK]
         return packet if packet[2:4] == sequence.to_bytes(2, "big") else None
+
+    def age(self, newest: int) -> None:
+        """Forget the packets that were there AGES calls ago, but not their numbers.
+
+        newest   the newest number now
+        """
+        self._ages.append(newest)
+        if len(self._ages) <= AGES:
+            return
+        oldest = self._ages.popleft()
+        # Places of numbers that came since are no longer those of the old ones.
+        most = max(0, SIZE - ((newest - oldest) & 0xFFFF))
+        count = most if self._forgotten is None else min((oldest - self._forgotten) & 0xFFFF, most)
+        begin = (oldest - count + 1) & MASK
+        fits = min(count, SIZE - begin)
+        self.packets[begin : begin + fits] = [b""] * fits
+        self.packets[: count - fits] = [b""] * (count - fits)
+        self._forgotten = oldest
 
     def clear(self) -> None:
         """Forget all, when the source began anew."""
         self.sequences = array("i", [-1]) * SIZE
-        self.packets: list[bytes] = [b""] * KEPT
+        self.packets: list[bytes] = [b""] * SIZE
+        self._ages: deque[int] = deque()
+        self._forgotten: int | None = None
