@@ -6,12 +6,19 @@ message that goes back to them, as the browser's own receiver does.
 """
 
 import struct
+from array import array
 
 _TICK_SECONDS = 0.00025
 _REFERENCE_TICKS = 256  # 64 ms in ticks of 250 microseconds
 _MAX_STATUSES = 350  # keeps a message under 1,000 bytes
+_SIZE = 512
+"""Numbers whose arrival is remembered, for packets that come late: a second or more. A power of two."""
+
 _MEMORY = 300
-"""Numbers whose arrival is remembered, for packets that come late: a second or more, at 150 bytes each."""
+"""Of these, how far back a message may begin."""
+
+_MASK = _SIZE - 1
+_NEVER, _NONE = -(1 << 40), 1 << 40  # below and above any unwrapped number
 
 _MAX_PENDING = 4096
 
@@ -19,12 +26,15 @@ _MAX_PENDING = 4096
 class ArrivalLog:
     """Arrivals of one publisher's packets, and the feedback about them. Times are monotonic seconds."""
 
-    __slots__ = ("_arrivals", "_feedback_count", "_highest", "_next", "_summed", "arrived", "pending")
+    __slots__ = ("_feedback_count", "_highest", "_next", "_numbers", "_summed", "_ticks", "arrived", "pending")
 
     def __init__(self) -> None:
         """Start with nothing seen; the hot path appends each (number, time of arrival) to `pending`."""
         self.pending: list[tuple[int, float]] = []
-        self._arrivals: dict[int, float] = {}  # by unwrapped number
+        self._numbers = (
+            array("q", [_NEVER]) * _SIZE
+        )  # the unwrapped number in each place, and the tick at which it came
+        self._ticks = array("q", [0]) * _SIZE
         self._highest: int | None = None
         self._next: int | None = None  # first number not yet reported
         self._feedback_count = 0
@@ -37,32 +47,36 @@ class ArrivalLog:
 
     def build(self) -> list[bytes]:
         """Return the bodies of the feedback messages due; empty when nothing arrived since the last call."""
-        pending, self.pending = self.pending, []
+        pending, self.pending = self.pending[-_MAX_PENDING:], []
         if not pending:
             return []
-        first_new: int | None = None
-        for number, at in pending[-_MAX_PENDING:]:
-            if self._highest is None:
-                self._highest = number
-                self._summed = (number - 1, 0)
-            full = self._highest + ((number - self._highest + 0x8000) & 0xFFFF) - 0x8000
-            self._highest = max(self._highest, full)
-            if full not in self._arrivals:
-                self._arrivals[full] = at
-                self.arrived += 1
-                first_new = full if first_new is None else min(first_new, full)
-        if first_new is None or self._highest is None:
+        numbers, ticks, highest = self._numbers, self._ticks, self._highest
+        if highest is None:
+            highest = pending[0][0]
+            self._summed = (highest - 1, 0)
+        first_new = _NONE
+        arrived = 0
+        for number, at in pending:
+            full = highest + ((number - highest + 0x8000) & 0xFFFF) - 0x8000
+            place = full & _MASK
+            if numbers[place] < full:  # else it came before, or is too old to be told
+                numbers[place], ticks[place] = full, int(at / _TICK_SECONDS)
+                arrived += 1
+                if full < first_new:
+                    first_new = full
+                if full > highest:
+                    highest = full
+        self._highest = highest
+        self.arrived += arrived
+        if first_new == _NONE:
             return []
         start = first_new if self._next is None else min(first_new, self._next)
-        start = max(start, self._highest - _MEMORY)
+        start = max(start, highest - _MEMORY)
         bodies = []
-        while start <= self._highest:
-            body, start = self._build_one(start, self._highest)
+        while start <= highest:
+            body, start = self._build_one(start, highest)
             bodies.append(body)
-        self._next = self._highest + 1
-        if len(self._arrivals) > _MEMORY + _MEMORY // 4:
-            oldest = self._highest - _MEMORY
-            self._arrivals = {full: at for full, at in self._arrivals.items() if full >= oldest}
+        self._next = highest + 1
         return bodies
 
     def sum_up(self) -> tuple[int, int]:
@@ -77,39 +91,39 @@ class ArrivalLog:
     def _build_one(self, start: int, last: int) -> tuple[bytes, int]:
         """Return one message body from `start` on, and where the next begins."""
         symbols: list[int] = []
-        deltas = b""
-        reference: int | None = None
-        previous = 0
-        full = start
-        while full <= last and len(symbols) < _MAX_STATUSES:
-            at = self._arrivals.get(full)
-            if at is None:
+        deltas = bytearray()
+        reference = previous = -1
+        numbers, ticks = self._numbers, self._ticks
+        for full in range(start, min(last + 1, start + _MAX_STATUSES)):
+            place = full & _MASK
+            if numbers[place] != full:
                 symbols.append(0)
+                continue
+            tick = ticks[place]
+            if reference < 0:
+                reference = tick // _REFERENCE_TICKS
+                previous = reference * _REFERENCE_TICKS
+            delta = tick - previous
+            if 0 <= delta <= 0xFF:
+                symbols.append(1)
+                deltas.append(delta)
+            elif -0x8000 <= delta <= 0x7FFF:
+                symbols.append(2)
+                deltas += struct.pack("!h", delta)
             else:
-                ticks = int(at / _TICK_SECONDS)
-                if reference is None:
-                    reference = ticks // _REFERENCE_TICKS
-                    previous = reference * _REFERENCE_TICKS
-                delta = ticks - previous
-                if not -0x8000 <= delta <= 0x7FFF:
-                    break  # too far apart for one message: the next starts with a reference of its own
-                if 0 <= delta <= 0xFF:
-                    symbols.append(1)
-                    deltas += bytes((delta,))
-                else:
-                    symbols.append(2)
-                    deltas += struct.pack("!h", delta)
-                previous = ticks
-            full += 1
+                break  # too far apart for one message: the next starts with a reference of its own
+            previous = tick
         head = struct.pack(
-            "!HHL", start & 0xFFFF, len(symbols), ((reference or 0) & 0xFFFFFF) << 8 | self._feedback_count
+            "!HHL", start & 0xFFFF, len(symbols), (max(0, reference) & 0xFFFFFF) << 8 | self._feedback_count
         )
         self._feedback_count = (self._feedback_count + 1) & 0xFF
-        return head + _pack_chunks(symbols) + deltas, full
+        return head + _pack_chunks(symbols) + deltas, start + len(symbols)
 
 
 def _pack_chunks(symbols: list[int]) -> bytes:
     """Return two-bit status vector chunks, seven symbols each; runs of one symbol as run-length chunks."""
+    if symbols.count(1) == len(symbols) < 0x1FFF:
+        return struct.pack("!H", 1 << 13 | len(symbols))
     out = bytearray()
     at = 0
     while at < len(symbols):
