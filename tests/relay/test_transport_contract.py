@@ -9,6 +9,8 @@ import aioice.stun
 import pylibsrtp
 import pytest
 from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCIceTransport
+from aiortc.rtcdtlstransport import SRTP_PROFILES
+from OpenSSL.SSL import SESS_CACHE_OFF
 from pylibsrtp import _binding
 
 from video_server.relay import transport
@@ -73,6 +75,17 @@ async def test_dtls_has_srtp_sessions_role_and_ssl():
     assert dtls._role == "auto"
     dtls._set_role("server")
     assert dtls._role == "server"
+
+
+async def test_a_context_of_openssl_is_made_by_the_certificate_from_the_profiles_alone():
+    certificate = RTCCertificate.generateCertificate()
+    assert list(inspect.signature(certificate._create_ssl_context).parameters) == ["srtp_profiles"]
+    dtls = RTCDtlsTransport(RTCIceTransport(RTCIceGatherer(iceServers=[])), [certificate])
+    assert dtls._srtp_profiles == SRTP_PROFILES
+    assert "_create_ssl_context(\n                srtp_profiles=self._srtp_profiles" in inspect.getsource(
+        type(dtls).start
+    )
+    assert transport.Certificate().rtc._create_ssl_context(SRTP_PROFILES).get_session_cache_mode() == SESS_CACHE_OFF
 
 
 def test_a_session_gives_its_c_pointer_and_the_c_functions_work_in_place():

@@ -7,7 +7,8 @@ Private names used (exact versions are pinned; tests/relay/test_transport_contra
     aioice 0.13.0      Connection._nominated, _check_list, _protocols, _local_candidates, _local_candidates_start,
                        _local_candidates_end, _local_username, _local_password, _remote_candidates, _queue;
                        StunProtocol, CandidatePair; check_complete is wrapped on the instance, query_consent replaced
-    aiortc 1.16.0      RTCIceGatherer._connection, RTCDtlsTransport._rx_srtp, _tx_srtp, _set_role, _ssl
+    aiortc 1.16.0      RTCIceGatherer._connection, RTCDtlsTransport._rx_srtp, _tx_srtp, _set_role, _ssl, _srtp_profiles;
+                       RTCCertificate._create_ssl_context is replaced on the instance; rtcdtlstransport.SRTP_PROFILES
     pylibsrtp 1.0.0    Session._srtp, _binding.ffi, _binding.lib
 """
 
@@ -34,6 +35,8 @@ from aiortc import (
     RTCIceGatherer,
     RTCIceTransport,
 )
+from aiortc.rtcdtlstransport import SRTP_PROFILES
+from OpenSSL.SSL import SESS_CACHE_OFF
 from pylibsrtp import _binding
 
 from video_server.core.clock import monotonic
@@ -153,8 +156,11 @@ class Certificate:
     """The one certificate of this process; browsers check its fingerprint from the answer."""
 
     def __init__(self) -> None:
-        """Make a new key pair."""
-        self.rtc = RTCCertificate.generateCertificate()
+        """Make a new key pair, and one context of OpenSSL for all handshakes with it."""
+        self.rtc: Any = RTCCertificate.generateCertificate()
+        context = self.rtc._create_ssl_context(srtp_profiles=SRTP_PROFILES)
+        context.set_session_cache_mode(SESS_CACHE_OFF)  # each connection shakes hands in full, as with contexts apart
+        self.rtc._create_ssl_context = lambda srtp_profiles: context
         prints = {each.algorithm: each.value for each in self.rtc.getFingerprints()}
         self.sha256: str = prints["sha-256"]
 
