@@ -42,7 +42,7 @@ bench-ledger: setup-dev
 bench-evidence: setup-dev
 	$(BIN)/python -m tests.bench.evidence
 
-bench-relay: setup-dev
+bench-relay: setup-dev relay-fast
 	$(BIN)/python -m tests.bench.relay
 
 relay-fast: setup

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.bench.figures import (
+    COMPILED,
+    OF_A_FORWARDER,
     TARGETS,
     Target,
     carries,
@@ -13,6 +15,7 @@ from tests.bench.figures import (
     percentile_ms,
     render_json,
     render_table,
+    spread_targets,
     summarise,
 )
 
@@ -41,6 +44,19 @@ def test_a_sample_says_cost_load_and_loss():
     sample = summarise(histogram(100, 100, 200), expected=4, received=3, cpu_seconds=0.6, seconds=2)
     assert (sample.cpu_us, sample.busy, sample.rate, sample.loss) == (pytest.approx(200_000), 0.3, 1.5, 0.25)
     assert (sample.p50_ms, sample.p99_ms) == (0.1, 0.2)
+
+
+def test_what_both_forwarders_have_stands_in_two_rows_and_the_plain_name_is_pythons():
+    names = [target.name for target in spread_targets()]
+    assert names[:2] == ["janus_cpu_ratio", "janus_cpu_ratio_compiled"]
+    assert set(names) == {target.name for target in TARGETS} | {name + COMPILED for name in OF_A_FORWARDER}
+    ours = {"janus_cpu_ratio": [0.7], "janus_cpu_ratio_compiled": [0.5]}
+    python, compiled = render_table(ours, {}, spread_targets()).splitlines()[1:3]
+    assert "MISSED" in python
+    assert "(python)" in python
+    assert "must" in compiled
+    assert "(compiled)" in compiled
+    assert json.loads(render_json(ours, spread_targets())) == {name: values[0] for name, values in ours.items()}
 
 
 def test_packets_of_the_run_before_are_no_negative_loss():

@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class MissingTool(Exception):
@@ -46,6 +46,26 @@ TARGETS = (
     Target("ice_restart_ms", "ICE restart on a dead path to decoding, ms", 500, 250),
     Target("call_memory_mb", "memory per call of two, MB", 1.0, 0.7),
 )
+
+
+COMPILED = "_compiled"
+"""Ends the name of a figure of the compiled forwarder; without it a figure is of the one in Python, the default."""
+
+OF_A_FORWARDER = (
+    "janus_cpu_ratio", "janus_cpu_ratio_five", "janus_calls_ratio", "janus_latency_p99_ratio", "calls_per_core",
+    "fan_out_pps", "latency_p50_ms", "latency_p99_ms", "join_stall_p999_ms", "answer_ms", "call_memory_mb",
+)  # fmt: skip
+
+
+def spread_targets(targets: Sequence[Target] = TARGETS) -> list[Target]:
+    """Return the targets with a second one for each figure that both forwarders have, right behind the first."""
+    spread = []
+    for target in targets:
+        both = target.name in OF_A_FORWARDER
+        spread.append(replace(target, says=f"{target.says} (python)") if both else target)
+        if both:
+            spread.append(replace(target, name=target.name + COMPILED, says="the same (compiled)"))
+    return spread
 
 
 @dataclass(frozen=True)
@@ -116,17 +136,19 @@ def judge(target: Target, value: float) -> str:
 
 
 def render_table(
-    measured: Mapping[str, Sequence[float]], not_measured: Mapping[str, str], targets: Sequence[Target] = TARGETS
+    measured: Mapping[str, Sequence[float]],
+    not_measured: Mapping[str, str],
+    targets: Sequence[Target] = TARGETS,
 ) -> str:
     """Return the table: for each figure must, aim, median, lowest to highest of the rounds, and what it reached.
 
     not_measured   figure -> why
     """
-    lines = [f"{'figure':24} {'must':>8} {'aim':>8} {'measured':>9} {'spread':>17}  reached  what it is"]
+    lines = [f"{'figure':32} {'must':>8} {'aim':>8} {'measured':>9} {'spread':>17}  reached  what it is"]
     for target in targets:
         values = measured.get(target.name)
         must, aim = (f"{target.must:g}", f"{target.aim:g}") if target.must else ("", "")
-        head = f"{target.name:24} {must:>8} {aim:>8}"
+        head = f"{target.name:32} {must:>8} {aim:>8}"
         if not values:
             lines.append(f"{head} {'-':>9} {'':>17}           not measured: {not_measured.get(target.name, 'unknown')}")
             continue

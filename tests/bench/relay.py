@@ -1,4 +1,4 @@
-"""Our relay beside Debian's Janus under the same load, turn by turn: `make bench-relay`.
+"""Our relay, with each of its forwarders, beside Debian's Janus under the same load, turn by turn: `make bench-relay`.
 
 Both get the same sound and picture from the same participants over ICE, DTLS and AES-256-GCM, each alone on the second
 core while the generator has the first. Every round starts fresh processes.
@@ -16,10 +16,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.bench.callers import CALL, PACKETS_PER_SECOND, Caller
 from tests.bench.figures import (
+    COMPILED,
     MissingTool,
     Sample,
     carries,
@@ -27,6 +29,7 @@ from tests.bench.figures import (
     percentile_ms,
     render_json,
     render_table,
+    spread_targets,
     summarise,
 )
 from tests.bench.floor import Floor
@@ -34,6 +37,7 @@ from tests.bench.generator import Generator, Result, take_precedence
 from tests.bench.janus import JanusProcess
 from tests.bench.memory import read_own_mb
 from tests.bench.relayed import OurRelay
+from video_server.relay.compiled import FORWARDERS
 from video_server.relay.transport import find_own_addresses
 
 GENERATOR_CORE, SERVER_CORE = 0, 1
@@ -174,7 +178,7 @@ async def measure_server(make: MakeServer, shape: Shape) -> Found:
         await load.close()
     found = Found(calls, limit, fives, full.rate)
     say(
-        f"  {server.name:6} 30 calls: {calls.cpu_us:5.1f} us/packet, p50 {calls.p50_ms:.3f} p99 {calls.p99_ms:.2f} ms; "
+        f"  {server.name:8} 30 calls: {calls.cpu_us:5.1f} us/packet, p50 {calls.p50_ms:.3f} p99 {calls.p99_ms:.2f} ms; "
         f"{limit} calls; rooms of five: {fives.cpu_us:5.1f} us/packet, {full.rate:,.0f} packets/s"
     )
     return found
@@ -191,7 +195,7 @@ async def measure_floor(host: str, shape: Shape) -> float:
         take_precedence(pid)
         sample = await measure(generator, pid, size, shape.seconds, warm=2 * shape.warm_seconds)
         say(
-            f"  floor  {rooms} rooms of {size}: {sample.cpu_us:5.1f} us/packet, p50 {sample.p50_ms:.3f} "
+            f"  floor    {rooms} rooms of {size}: {sample.cpu_us:5.1f} us/packet, p50 {sample.p50_ms:.3f} "
             f"p99 {sample.p99_ms:.2f} ms; {sample.rate:,.0f} packets/s, {sample.loss:.2%} lost"
         )
         floor.stop()
@@ -199,9 +203,9 @@ async def measure_floor(host: str, shape: Shape) -> float:
     return sample.rate if carries(sample, p99_ms=SATURATED_MS) else 0.0
 
 
-async def measure_joins(host: str, shape: Shape) -> dict[str, float]:
+async def measure_joins(make: MakeServer, shape: Shape) -> dict[str, float]:
     """Return what calls under way feel while people join theirs, how fast joins are answered, and memory."""
-    async with running(lambda folder: OurRelay(folder, host=host, core=SERVER_CORE)) as server:
+    async with running(make) as server:
         assert isinstance(server, OurRelay)
         empty = read_own_mb(server.pid)
         load = Load(server, 2)
@@ -224,37 +228,50 @@ async def measure_joins(host: str, shape: Shape) -> dict[str, float]:
         for caller in joined[-JOINS_PER_SECOND:]:
             await caller.close()
         await load.close()
-        return {
+        found = {
             "join_stall_p999_ms": percentile_ms(result.latency, 0.999),
             "answer_ms": 1000 * statistics.median(server.answer_seconds),
             "call_memory_mb": (full - empty) / CALLS,
         }
+        say(f"  {server.name:8} {', '.join(f'{name} {value:.2f}' for name, value in found.items())}")
+        return found
+
+
+def compare(ours: Found, janus: Found) -> dict[str, float]:
+    """Return our figures, and what they are to Janus'."""
+    return {
+        "janus_cpu_ratio": ours.calls.cpu_us / janus.calls.cpu_us,
+        "janus_cpu_ratio_five": ours.fives.cpu_us / janus.fives.cpu_us,
+        "janus_calls_ratio": ours.limit / janus.limit,
+        "janus_latency_p99_ratio": ours.calls.p99_ms / janus.calls.p99_ms,
+        "calls_per_core": ours.limit,
+        "fan_out_pps": ours.fan_out_rate,
+        "latency_p50_ms": ours.calls.p50_ms,
+        "latency_p99_ms": ours.calls.p99_ms,
+    }
 
 
 async def run(shape: Shape, host: str) -> dict[str, list[float]]:
     """Measure all rounds; return each figure's values, one a round."""
     measured: dict[str, list[float]] = defaultdict(list)
-    makers: list[MakeServer] = [
-        lambda folder: JanusProcess(folder, host=host, core=SERVER_CORE),
-        lambda folder: OurRelay(folder, host=host, core=SERVER_CORE),
-    ]
+
+    def make_janus(folder: Path) -> Server:
+        return JanusProcess(folder, host=host, core=SERVER_CORE)
+
+    makers: dict[str, MakeServer] = {"janus": make_janus}
+    for name in FORWARDERS:
+        makers[name] = partial(OurRelay, host=host, core=SERVER_CORE, forwarder=name)
     for number in range(shape.rounds):
         say(f"round {number + 1} of {shape.rounds}")
         floor_rate = await measure_floor(host, shape)
-        turn = [(make, await measure_server(make, shape)) for make in (makers if number % 2 == 0 else makers[::-1])]
-        janus, ours = (next(found for each, found in turn if each is make) for make in makers)
-        if max(janus.fan_out_rate, ours.fan_out_rate) > floor_rate:
+        turn = list(makers) if number % 2 == 0 else list(makers)[::-1]
+        found = {name: await measure_server(makers[name], shape) for name in turn}
+        if max(each.fan_out_rate for each in found.values()) > floor_rate:
             raise RuntimeError("the generator is the limit: what was measured is worth nothing")
-        measured["janus_cpu_ratio"].append(ours.calls.cpu_us / janus.calls.cpu_us)
-        measured["janus_cpu_ratio_five"].append(ours.fives.cpu_us / janus.fives.cpu_us)
-        measured["janus_calls_ratio"].append(ours.limit / janus.limit)
-        measured["janus_latency_p99_ratio"].append(ours.calls.p99_ms / janus.calls.p99_ms)
-        measured["calls_per_core"].append(ours.limit)
-        measured["fan_out_pps"].append(ours.fan_out_rate)
-        measured["latency_p50_ms"].append(ours.calls.p50_ms)
-        measured["latency_p99_ms"].append(ours.calls.p99_ms)
-        for name, value in (await measure_joins(host, shape)).items():
-            measured[name].append(value)
+        for name, end in (("python", ""), ("compiled", COMPILED)):
+            figures = compare(found[name], found["janus"]) | await measure_joins(makers[name], shape)
+            for figure, value in figures.items():
+                measured[figure + end].append(value)
     return measured
 
 
@@ -296,8 +313,10 @@ def main() -> int:
         return NOT_INSTALLED
     measured |= seen
     say("")
-    say(render_table(measured, dict.fromkeys(BROWSER_FIGURES, "not reached in time" if seen else "no Chromium")))
-    say(render_json(measured))
+    missing = dict.fromkeys(BROWSER_FIGURES, "not reached in time" if seen else "no Chromium")
+    say("Figures that end in _compiled are of the compiled forwarder, all others of the one in Python, the default.")
+    say(render_table(measured, missing, spread_targets()))
+    say(render_json(measured, spread_targets()))
     return 0
 
 

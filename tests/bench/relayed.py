@@ -22,14 +22,12 @@ def render_offer(caller: Caller) -> str:
 
 
 class OurRelay:
-    """A relay process, on one core where a number is given."""
+    """A relay process with one of the two forwarders, on one core where a number is given."""
 
-    name = "relay"
-
-    def __init__(self, folder: Path, *, host: str, core: int | None) -> None:
+    def __init__(self, folder: Path, *, host: str, core: int | None, forwarder: str = "python") -> None:
         """Start."""
-        self.host = host
-        self._relay = RelayProcess(folder)
+        self.host, self.name = host, forwarder
+        self._relay = RelayProcess(folder, forwarder=forwarder)
         self.pid = self._relay.process.pid
         if core is not None:
             os.sched_setaffinity(self.pid, {core})
