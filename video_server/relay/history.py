@@ -23,6 +23,7 @@ class History:
 
     def __init__(self) -> None:
         """Start empty."""
+        self._forgotten: int | None = None
         self.clear()
 
     def put(self, sequence: int, packet: bytes) -> None:
@@ -62,4 +63,4 @@ class History:
         self.sequences = array("i", [-1]) * SIZE
         self.packets: list[bytes] = [b""] * SIZE
         self._ages: deque[int] = deque()
-        self._forgotten: int | None = None
+        self._forgotten = None

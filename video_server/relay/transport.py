@@ -160,7 +160,7 @@ class Certificate:
         self.rtc: Any = RTCCertificate.generateCertificate()
         context = self.rtc._create_ssl_context(srtp_profiles=SRTP_PROFILES)
         context.set_session_cache_mode(SESS_CACHE_OFF)  # each connection shakes hands in full, as with contexts apart
-        self.rtc._create_ssl_context = lambda srtp_profiles: context
+        setattr(self.rtc, "_create_ssl_context", lambda srtp_profiles: context)  # noqa: B010 — it is a method of theirs
         prints = {each.algorithm: each.value for each in self.rtc.getFingerprints()}
         self.sha256: str = prints["sha-256"]
 
