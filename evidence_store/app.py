@@ -40,6 +40,7 @@ from evidence_store.media import views as media_views
 from evidence_store.media.service import Media
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
+from evidence_store.sealing.files import read_secret
 from evidence_store.sealing.keys import Keys
 from evidence_store.store import Store
 from evidence_store.uploads import Uploads
@@ -60,12 +61,29 @@ _VIEWS = (
 
 def open_store(settings: Settings, keys: Keys, *, now: Clock = clock.utc_now) -> Store:
     """Return a store on the settings' folder, which is made and tried. Raises CannotStart."""
-    backend: Backend = FolderBackend(settings.data)
     try:
+        backend = _open_backend(settings)
         backend.prepare()
     except OSError as problem:
         raise CannotStart(f"The data folder {settings.data} cannot be used ({problem.strerror}).") from None
+    except BackendFailed as problem:
+        raise CannotStart(f"{problem} See EVIDENCE_S3_… in the README.") from None
     return Store(settings, Database(settings.database_url), backend, keys, now)
+
+
+def _open_backend(settings: Settings) -> Backend:
+    if not settings.s3_bucket or settings.s3_secret_file is None:
+        return FolderBackend(settings.data)
+    from evidence_store import backend_s3, bucket  # 30 MB that only a bucket needs
+
+    secret = read_secret(settings.s3_secret_file)
+    return backend_s3.S3Backend(
+        settings.data,
+        bucket.Address(
+            settings.s3_endpoint.rstrip("/"), settings.s3_bucket, settings.s3_region, settings.s3_prefix,
+            settings.s3_key_id, secret, settings.s3_ca,
+        ),
+    )  # fmt: skip
 
 
 async def prepare(store: Store) -> None:

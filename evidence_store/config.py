@@ -1,6 +1,7 @@
 """Settings: environment variables `EVIDENCE_…`, or one file of the same names. Unknown names stop the start."""
 
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -48,6 +49,13 @@ class Settings(BaseSettings):
     preview_workers: int = Field(
         1, ge=0, le=16, description="How many files are opened at one time for previews and facts; 0: none ever"
     )
+    s3_bucket: str = Field("", description="Bucket for sealed objects; default: the data folder")
+    s3_endpoint: str = Field("", description="The S3 server, https (http only to this machine); default: Amazon's")
+    s3_region: str = Field("us-east-1", description="Its region")
+    s3_prefix: str = Field("", description="What every name in the bucket begins with, such as police.example/")
+    s3_key_id: str = Field("", description="Id of the access key")
+    s3_secret_file: Path | None = Field(None, description="File with its secret, readable by this account alone")
+    s3_ca: Path | None = Field(None, description="CA certificate that the S3 server's must lead to")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged")
 
     @property
@@ -97,6 +105,7 @@ def _check(settings: Settings) -> None:
         raise CannotStart("EVIDENCE_NOTIFY_URL must be https (http only to this machine).")
     if settings.pkcs11 is not None and (not settings.pkcs11_token or settings.pkcs11_pin_file is None):
         raise CannotStart("EVIDENCE_PKCS11 needs EVIDENCE_PKCS11_TOKEN and EVIDENCE_PKCS11_PIN_FILE beside it.")
+    _check_bucket(settings)
     for place in settings.mirror_places:
         if not place.startswith("/") and not (_is_fit(place) and "?" not in place):  # a query would be told, not sent
             raise CannotStart(
@@ -106,6 +115,19 @@ def _check(settings: Settings) -> None:
             raise CannotStart(
                 "EVIDENCE_MIRRORS must not lie in EVIDENCE_DATA: what rolls back one would roll back both."
             )
+
+
+def _check_bucket(settings: Settings) -> None:
+    if not settings.s3_bucket:
+        if settings.s3_endpoint or settings.s3_key_id or settings.s3_secret_file:
+            raise CannotStart("EVIDENCE_S3_… is set without EVIDENCE_S3_BUCKET: name the bucket too.")
+        return
+    if not settings.s3_key_id or settings.s3_secret_file is None:
+        raise CannotStart("EVIDENCE_S3_BUCKET needs EVIDENCE_S3_KEY_ID and EVIDENCE_S3_SECRET_FILE beside it.")
+    if settings.s3_endpoint and not _is_fit(settings.s3_endpoint):
+        raise CannotStart("EVIDENCE_S3_ENDPOINT must be https (http only to this machine).")
+    if not re.fullmatch(r"([A-Za-z0-9._-]+/)*", settings.s3_prefix) or len(settings.s3_prefix) > 200:
+        raise CannotStart("EVIDENCE_S3_PREFIX is empty, or words of letters, digits, . _ - each with a / behind it.")
 
 
 def _is_fit(address: str) -> bool:

@@ -96,14 +96,18 @@ async def set_class(store: Store, row: RetentionClass, *, actor: str) -> None:
 async def set_retention(
     store: Store, stored: StoredObject, assigned: Sequence[Assigned], *, actor: str, reason: str
 ) -> list[Assigned]:
-    """Say by which classes an object is kept, and from when each counts. Raises BadRequest for an unknown class."""
+    """Say by which classes an object is kept, and from when each counts. Raises BadRequest for an unknown class.
+
+    A bucket that can lock objects is told first: a lock too many is better than a line that promises one.
+    """
+    async with store.database.read() as db:
+        await _check_there(db, stored)
+        until = keep_until(await _with_years(db, assigned))
+    if until is not None and until > store.clock():
+        await store.run(store.backend.retain, stored.id, until)
     async with acting(store) as db:
         await _check_there(db, stored)
-        years = {row.code: row.years for row in await storage.list_classes(db)}
-        unknown = sorted({one.code for one in assigned} - years.keys())
-        if unknown:
-            raise BadRequest(f"There is no retention class {', '.join(unknown)}.")
-        wanted = sorted((replace(one, years=years[one.code]) for one in assigned), key=lambda one: one.code)
+        wanted = sorted(await _with_years(db, assigned), key=lambda one: one.code)
         if wanted == await storage.list_assigned(db, stored.id):
             return wanted
         await storage.set_assigned(db, stored.id, wanted)
@@ -114,6 +118,14 @@ async def set_retention(
             keep_until=until.isoformat() if until else None,
         )  # fmt: skip
     return wanted
+
+
+async def _with_years(db: Connection, assigned: Sequence[Assigned]) -> list[Assigned]:
+    years = {row.code: row.years for row in await storage.list_classes(db)}
+    unknown = sorted({one.code for one in assigned} - years.keys())
+    if unknown:
+        raise BadRequest(f"There is no retention class {', '.join(unknown)}.")
+    return [replace(one, years=years[one.code]) for one in assigned]
 
 
 # --- review and disposal

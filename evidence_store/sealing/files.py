@@ -54,6 +54,16 @@ def read_key(path: Path, size: int | None = None) -> bytes:
     return key
 
 
+def read_secret(path: Path) -> str:
+    """Return the one line of a file that an operator made. Raises CannotStart when others can read it, or nobody."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise CannotStart(f"The secret {path} can be read by other accounts: run 'chmod 600 {path}'.")
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise CannotStart(f"The secret {path} cannot be read, or is not plain letters.") from None
+
+
 def _flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -152,8 +152,8 @@ class SeaweedFs(Server):
         if not program.exists():
             raise RuntimeError("SeaweedFS is needed and was not found: it is among requirements-dev.txt")
         folder.mkdir()
-        ports = {name: _low_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
-        grpc = {f"{name}.grpc": _low_port() for name in ports}
+        ports = {name: low_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
+        grpc = {f"{name}.grpc": low_port() for name in ports}
         options = [f"-{name}={port}" for name, port in (ports | grpc).items()]
         super().__init__(
             [str(program), "server", f"-dir={folder}", "-ip=127.0.0.1", "-s3", "-volume.max=100", *options],
@@ -172,7 +172,7 @@ class SeaweedFs(Server):
         return True
 
 
-def _low_port() -> int:
+def low_port() -> int:
     """Return a free port to which SeaweedFS could add ten thousand."""
     while (port := find_free_port()) > 55_000:
         pass

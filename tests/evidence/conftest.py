@@ -29,6 +29,7 @@ from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys, load_keys, make_keys
 from evidence_store.tokens import Scope
 from tests.conftest import HeldClock, apart, on_postgres
+from tests.evidence.seaweed import Seaweed
 from tests.evidence_tokens import lay_tokens, lay_tokens_at, token_for
 
 INCIDENT = "AP-7F4K-92QD"
@@ -48,6 +49,14 @@ def sha256(data: bytes) -> str:
 def keys(tmp_path: Path) -> Keys:
     make_keys(tmp_path / "keys", share=tmp_path / "web")
     return load_keys(tmp_path / "keys")
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """A real S3 server, for all tests of this process."""
+    server = Seaweed(tmp_path_factory.mktemp("seaweed") / "data")
+    yield server
+    server.stop()
 
 
 both_databases = pytest.mark.parametrize("evidence_database", ["sqlite", "postgresql"], indirect=True)
@@ -162,16 +171,23 @@ class Wire:
             return await answer.json()
 
 
-@pytest.fixture
-async def wire(evidence_settings: Settings, keys: Keys, clock: HeldClock) -> AsyncIterator[Wire]:
+@contextlib.asynccontextmanager
+async def open_wire(settings: Settings, keys: Keys, clock: HeldClock) -> AsyncIterator[Wire]:
     """A store in this process, its clock held by the test."""
-    app = make_app(open_store(evidence_settings, keys, now=clock))
+    app = make_app(open_store(settings, keys, now=clock))
     server = TestServer(app)
     await server.start_server()
     await lay_tokens(app[app_keys.STORE].database)
     async with ClientSession(str(server.make_url(""))) as session:
         yield Wire(app, session, clock)
     await server.close()
+
+
+@pytest.fixture
+async def wire(evidence_settings: Settings, keys: Keys, clock: HeldClock) -> AsyncIterator[Wire]:
+    """A store on a folder."""
+    async with open_wire(evidence_settings, keys, clock) as opened:
+        yield opened
 
 
 class Process:

