@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -57,7 +58,7 @@ DOORS: Sequence[tuple[str, str, str]] = (
     (r"twilio", r"video_server/texts/gateway\.py", "texts/gateway.py"),
     (
         r"cryptography|hmac|hashlib|pkcs11|ssl\.RAND_bytes|random|uuid",
-        r"video_server/core/keys\.py|evidence_store/sealing/.*",
+        r"video_server/core/keys\.py|evidence_store/sealing/.*|evidence_store/court/verify\.py",
         "core/keys.py and the store's sealing/",
     ),
     (
@@ -179,6 +180,16 @@ def check_apart(path: str, text: str) -> list[str]:
                 f"{path}:{line}: of the evidence store only client, errors, merkle and typesetting, not {name}"
             )
     return faults
+
+
+def check_verifier(path: str, text: str) -> list[str]:
+    """What a court checks with stands alone: Python's own library and `cryptography`, and not a line of the store."""
+    own = {*sys.stdlib_module_names, "cryptography"}
+    return [
+        f"{path}:{line}: the verifier must not import {name}: it runs where nothing else is"
+        for line, name in imports_of(path, text)
+        if name.split(".")[0] not in own
+    ]
 
 
 def check_doors(path: str, text: str) -> list[str]:
