@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the suite needs of the system: Debian's chromium, gcc, PostgreSQL's server, coturn, nginx and SoftHSM, installed if we are root.
+# What the suite needs of the system: Debian's chromium, gcc, PostgreSQL's server, coturn, nginx, SoftHSM and unzip, installed if we are root.
 # As root also Firefox and what makes a thin link; without them the tests that use them are skipped, and say so.
 set -euo pipefail
 
@@ -10,6 +10,7 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v turnserver >/dev/null || missing+=(coturn)
 PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx-light)
 command -v softhsm2-util >/dev/null || missing+=(softhsm2)
+command -v unzip >/dev/null || missing+=(unzip)
 if [ "$(id -u)" = 0 ]; then
     command -v firefox-esr >/dev/null || missing+=(firefox-esr)
     command -v tc >/dev/null || missing+=(iproute2)
@@ -17,7 +18,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "The suite drives a real browser, a real database server, a real proxy, a TURN server and a PKCS#11 module. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
+    echo "The suite drives a real browser, a real database server, a real proxy, a TURN server, a PKCS#11 module and unzip. Install ${missing[*]} (on Debian: sudo apt-get install ${missing[*]}) and start again." >&2
     exit 1
 fi
 echo "Installing Debian's ${missing[*]} …"

@@ -19,6 +19,7 @@ from evidence_store.checkpoints import ask_mirrors
 from evidence_store.cli_parts import Data, File, KeysFolder, hsm_of
 from evidence_store.cli_parts import with_store as _with_store
 from evidence_store.config import Settings, load
+from evidence_store.court.export import Wanted, export
 from evidence_store.doctor import Finding, Grade, examine
 from evidence_store.errors import CannotStart
 from evidence_store.progress import Progress
@@ -142,6 +143,40 @@ async def _verify(store: Store, contents: bool, witnesses: Sequence[Witness]) ->
     found = await verify(store, read_contents=contents, witnesses=[*witnesses, *mirrored], progress=Progress())
     found.faults += unasked
     return found
+
+
+@cli.command(name="export")
+def export_command(
+    target: Annotated[Path, typer.Argument(help="NAME.zip for a zip file, another name for a folder; must not exist")],
+    by: Annotated[str, typer.Option(help="Who exports")],
+    recipient: Annotated[str, typer.Option("--for", help="Whom it is for")],
+    reason: Annotated[str, typer.Option(help="Why. All three stand in the ledger for good")],
+    settings: File = None,
+    data: Data = None,
+    keys: KeysFolder = None,
+    objects: Annotated[list[str] | None, typer.Option("--object", help="Id; may be given several times")] = None,
+    incident: Annotated[str | None, typer.Option(help="All exhibits of this incident")] = None,
+    mark: Annotated[list[str] | None, typer.Option(help="Only this one of them; may be given several times")] = None,
+    quarantined: Annotated[bool, typer.Option("--quarantined", help="Quarantined ones too")] = False,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="File with a checkpoint that the recipient holds, to compare with")
+    ] = None,
+) -> None:
+    """Write exhibits, their history and all that is needed to check them into a court package."""
+    given = load(settings, data=data, keys=keys)
+    notes = [_read_witness(path).note for path in checkpoint or []]
+    wanted = Wanted(objects or [], incident, mark or [], by, recipient, reason, quarantined, notes)
+    package = _with_store(given, lambda store: export(store, wanted, target, progress=Progress()))
+    typer.echo(f"{len(package.exhibits)} exhibits are in {target} (package {package.order.package}).")
+    typer.echo("Give its recipient the fingerprint of the ledger's key another way: 'evidence-store fingerprint'.")
+
+
+@cli.command()
+def fingerprint(settings: File = None, keys: KeysFolder = None) -> None:
+    """Print the ledger's key and its fingerprint, for whoever is to check checkpoints and packages."""
+    given = load(settings, keys=keys)
+    key = load_keys(given.keys, hsm_of(given)).ledger.public
+    typer.echo(f"{key}\n{key.fingerprint}")
 
 
 @cli.command(name="rotate")

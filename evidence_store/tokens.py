@@ -28,6 +28,7 @@ class Scope(StrEnum):
     REVIEW = "review"
     DISPOSE = "dispose"
     TRAIL = "trail"
+    EXPORT = "export"
 
 
 @dataclass(frozen=True)

@@ -118,13 +118,13 @@ async def digest(request: web.Request) -> web.Response:
     return web.Response(text=answer.model_dump_json(), content_type="application/json")
 
 
-async def read_json(request: web.Request, model: type[M]) -> M:
-    """Return a small JSON body as its model. Raises BadRequest or TooLarge."""
-    body = await request.content.read(_MAX_JSON_BYTES + 1)
-    while len(body) <= _MAX_JSON_BYTES and not request.content.at_eof():
-        body += await request.content.read(_MAX_JSON_BYTES + 1)
-    if len(body) > _MAX_JSON_BYTES:
-        raise TooLarge(f"At most {_MAX_JSON_BYTES} bytes of JSON.")
+async def read_json(request: web.Request, model: type[M], *, most: int = _MAX_JSON_BYTES) -> M:
+    """Return a JSON body of at most so many bytes as its model. Raises BadRequest or TooLarge."""
+    body = await request.content.read(most + 1)
+    while len(body) <= most and not request.content.at_eof():
+        body += await request.content.read(most + 1)
+    if len(body) > most:
+        raise TooLarge(f"At most {most} bytes of JSON.")
     try:
         return model.model_validate_json(body)
     except ValidationError as problem:

@@ -1,14 +1,33 @@
 """The JSON of trails and packages."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from evidence_store import ledger
+from evidence_store.court.package import MOST_CHECKPOINTS, MOST_EXHIBITS
 from evidence_store.court.trail import Line, Trail
 from evidence_store.schemas import Metadata
 from evidence_store.sealing.notes import VerifierKey
+
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+
+
+class PackageRequest(BaseModel):
+    """Which exhibits are to be given out, to whom and why; the words stand in the ledger for good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    objects: list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]] = Field(
+        min_length=1, max_length=MOST_EXHIBITS, description="Ids, each once, in the order wanted"
+    )
+    recipient: _Words = Field(min_length=1, max_length=200, description="Whom it is for")
+    reason: _Words = Field(min_length=3, max_length=500)
+    quarantined: bool = Field(False, description="Quarantined ones too; needs the scope `quarantine`")
+    checkpoints: list[Annotated[str, Field(max_length=2000)]] = Field(
+        [], max_length=MOST_CHECKPOINTS, description="Signed notes that the recipient holds, to compare it with"
+    )
 
 
 class TrailLine(BaseModel):

@@ -34,9 +34,9 @@ class Trail:
     head: ledger.Head
 
 
-async def read_trail(db: Connection, stored: StoredObject) -> Trail:
-    """Return an object's trail up to the ledger's head. Raises Damaged when the ledger itself is."""
-    head = await ledger.read_head(db)
+async def read_trail(db: Connection, stored: StoredObject, *, head: ledger.Head | None = None) -> Trail:
+    """Return an object's trail up to a head, the ledger's own unless one is given. Raises Damaged when that is."""
+    head = head or await ledger.read_head(db)
     entries = await ledger.list_entries_about(db, stored.id, stored.incident, size=head.size)
     proofs = await ledger.prove_inclusions(db, [entry.sequence for entry in entries], head.size)
     lines = [Line(entry, proofs[entry.sequence], names_others(entry, stored)) for entry in entries]

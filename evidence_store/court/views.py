@@ -1,17 +1,26 @@
 """Trails and packages by API."""
 
+from contextlib import aclosing
+
 from aiohttp import web
 
 from evidence_store import access, app_keys
+from evidence_store.court.manifest import Order
+from evidence_store.court.package import Package, choose, finish_package, prepare_package
 from evidence_store.court.printing import print_trails
-from evidence_store.court.schemas import TrailAnswer
+from evidence_store.court.schemas import PackageRequest, TrailAnswer
 from evidence_store.court.trail import Trail, read_trail
+from evidence_store.court.writing import zip_bytes, zip_pieces
 from evidence_store.custody.views import answer
+from evidence_store.errors import BadRequest, StoreError
 from evidence_store.model import Action
+from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.views_api import CONTENT_HEADERS, disposition
+from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
+_MOST_JSON_BYTES = 1 << 16  # 500 ids and 20 checkpoints
 
 
 @routes.get("/evidence/v1/objects/{id}/trail", name="objects.trail", allow_head=False)
@@ -42,6 +51,47 @@ async def print_trail(request: web.Request) -> web.Response:
     name = trail.label.mark.replace("/", "-") if trail.label else trail.stored.id
     headers = CONTENT_HEADERS | {"Content-Disposition": disposition(f"audit trail {name}.pdf"), "Accept-Ranges": "none"}
     return web.Response(body=page, content_type="application/pdf", headers=headers)
+
+
+@routes.post("/evidence/v1/packages", name="packages.make")
+@access.token(Scope.EXPORT)
+async def make_package(request: web.Request) -> web.StreamResponse:
+    """Give out chosen exhibits as a court package: a zip file that can be checked without this program."""
+    token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
+    asked = await read_json(request, PackageRequest, most=_MOST_JSON_BYTES)
+    if len(set(asked.objects)) != len(asked.objects):
+        raise BadRequest("Each object may be named once.")
+    if asked.quarantined:
+        token.require(Scope.QUARANTINE)
+    chosen = await choose(store, asked.objects, sees=token.sees, quarantined=asked.quarantined)
+    order = Order(signing.new_id(), token.actor, asked.recipient, asked.reason, store.clock())
+    package = await prepare_package(store, order, chosen, asked.checkpoints)
+    response = web.StreamResponse(headers=CONTENT_HEADERS | {"Accept-Ranges": "none"})
+    response.content_type = "application/zip"
+    response.content_length = zip_bytes(package)
+    response.headers["Evidence-Package"] = order.package
+    response.headers["Content-Disposition"] = disposition(f"court-package-{order.package[:8]}.zip")
+    return await _send(request, package, response)
+
+
+async def _send(request: web.Request, package: Package, response: web.StreamResponse) -> web.StreamResponse:
+    store = request.app[app_keys.STORE]
+    try:
+        async with aclosing(zip_pieces(store, package, lambda _bytes: None)) as pieces:
+            async for piece in pieces:
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(piece)
+        await response.write_eof()
+    except ConnectionError:
+        return response  # the reader went away: the ledger keeps that it was shared, not that it was exported
+    except StoreError:
+        if not response.prepared:
+            raise
+        request.protocol.force_close()  # the reader sees a file cut short, never a package with wrong bytes
+        return response
+    await finish_package(store, package)
+    return response
 
 
 async def _read_recorded(request: web.Request) -> Trail:

@@ -141,11 +141,14 @@ class LedgerKey:
     def sign(self, size: int, root: bytes) -> str:
         """Return the signed note of a checkpoint."""
         checkpoint = Checkpoint(self.name, size, root)
-        signature = self._private().sign(checkpoint.text.encode())
-        line = base64.b64encode(self.public.id + signature).decode()
-        note = f"{checkpoint.text}\n{_DASH} {self.name} {line}\n"
+        note = self.sign_note(checkpoint.text)
         self._opened = (note, checkpoint)
         return note
+
+    def sign_note(self, text: str) -> str:
+        """Return lines as a signed note; those of a checkpoint are three, so other notes have another number."""
+        signature = self._private().sign(text.encode())
+        return f"{text}\n{_DASH} {self.name} {base64.b64encode(self.public.id + signature).decode()}\n"
 
     def open(self, note: str) -> Checkpoint:
         """Return the checkpoint of a note that this key signed; the last one is remembered. Raises NotGenuine."""

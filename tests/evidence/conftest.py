@@ -29,6 +29,7 @@ from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys, load_keys, make_keys
 from evidence_store.tokens import Scope
 from tests.conftest import HeldClock, apart, on_postgres
+from tests.evidence.court_support import Bare, make_bare
 from tests.evidence.seaweed import Seaweed
 from tests.evidence_tokens import lay_tokens, lay_tokens_at, token_for
 
@@ -269,3 +270,9 @@ def process(tmp_path: Path, fork_store: Callable[[dict[str, str]], int]) -> Iter
     store.start()
     yield store
     store.kill()
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Bare:
+    """A Python in which only the standard library and cryptography can be imported."""
+    return make_bare(tmp_path_factory.mktemp("bare") / "python")

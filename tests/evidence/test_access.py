@@ -47,6 +47,7 @@ _CALLS = [
     ("GET", "/evidence/v1/reviews/{id}/certificate", Scope.READ),
     ("GET", "/evidence/v1/objects/{id}/trail", Scope.TRAIL),
     ("GET", "/evidence/v1/objects/{id}/trail.pdf", Scope.TRAIL),
+    ("POST", "/evidence/v1/packages", Scope.EXPORT),
 ]
 
 
