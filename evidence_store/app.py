@@ -40,6 +40,7 @@ from evidence_store.media import views as media_views
 from evidence_store.media.service import Media
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
+from evidence_store.screening.service import Screener
 from evidence_store.sealing.files import read_secret
 from evidence_store.sealing.keys import Keys
 from evidence_store.store import Store
@@ -101,6 +102,7 @@ def make_app(store: Store) -> web.Application:
     app[app_keys.UPLOADS] = Uploads(store)
     app[app_keys.NOTIFIER] = Notifier(store)
     app[app_keys.MEDIA] = Media(store)
+    app[app_keys.SCREENER] = Screener(store)
     app[app_keys.READS] = ReadLog(store)
     app[app_keys.LIMITS] = Limits()
     for views in _VIEWS:
@@ -116,7 +118,8 @@ async def _run_beside(app: web.Application) -> AsyncIterator[None]:
     await prepare(store)
     await _finish_sealing(store)
     await keeping.finish_disposals(store)
-    works = (_sweep(app), app[app_keys.NOTIFIER].run(), Checkpointer(store).run(), app[app_keys.MEDIA].run())
+    beside = (app[app_keys.NOTIFIER], Checkpointer(store), app[app_keys.MEDIA], app[app_keys.SCREENER])
+    works = [_sweep(app), *(part.run() for part in beside)]
     tasks = [asyncio.create_task(work) for work in works]
     yield
     for task in tasks:

@@ -6,6 +6,7 @@ from evidence_store.admission.limits import Limits
 from evidence_store.media.service import Media
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
+from evidence_store.screening.service import Screener
 from evidence_store.store import Store
 from evidence_store.tokens import Token
 from evidence_store.uploads import Uploads
@@ -14,6 +15,7 @@ STORE = web.AppKey("store", Store)
 UPLOADS = web.AppKey("uploads", Uploads)
 NOTIFIER = web.AppKey("notifier", Notifier)
 MEDIA = web.AppKey("media", Media)
+SCREENER = web.AppKey("screener", Screener)
 READS = web.AppKey("reads", ReadLog)
 LIMITS = web.AppKey("limits", Limits)
 TOKEN = web.RequestKey("token", Token)

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     mirrors: str = Field(
         "", description="Where checkpoints are sent too: folders (absolute) and https URLs, separated by commas"
     )
+    clamd: str = Field(
+        "",
+        description="Where clamd answers: path of its socket, or address:port on this machine; empty: no screening",
+    )
     preview_workers: int = Field(
         1, ge=0, le=16, description="How many files are opened at one time for previews and facts; 0: none ever"
     )
@@ -105,6 +109,10 @@ def _check(settings: Settings) -> None:
         raise CannotStart("EVIDENCE_NOTIFY_URL must be https (http only to this machine).")
     if settings.pkcs11 is not None and (not settings.pkcs11_token or settings.pkcs11_pin_file is None):
         raise CannotStart("EVIDENCE_PKCS11 needs EVIDENCE_PKCS11_TOKEN and EVIDENCE_PKCS11_PIN_FILE beside it.")
+    if settings.clamd and not settings.clamd.startswith("/"):
+        host, _, port = settings.clamd.rpartition(":")
+        if not port.isdigit() or not _is_loopback(host):  # evidence would cross the network in the clear
+            raise CannotStart("EVIDENCE_CLAMD is the absolute path of a socket, or address:port of this machine.")
     _check_bucket(settings)
     for place in settings.mirror_places:
         if not place.startswith("/") and not (_is_fit(place) and "?" not in place):  # a query would be told, not sent

@@ -12,12 +12,14 @@ from evidence_store.ledger import HeadForged
 from evidence_store.media import process
 from evidence_store.mirrors import MirrorFailed, open_mirror
 from evidence_store.model import Run, RunKind
+from evidence_store.screening.clamd import Clamd, Down, signatures_made_at
 from evidence_store.sealing.signing import NotGenuine
 from evidence_store.store import Store
 
 _MIN_FREE_BYTES = 10 << 30
 _OLDEST_NEWS = timedelta(minutes=10)
 _OLDEST = {RunKind.SCRUB: timedelta(days=35), RunKind.BACKUP: timedelta(days=2)}
+_OLDEST_SIGNATURES = timedelta(days=3)
 _FAST_CLOCK = timedelta(minutes=2)
 
 
@@ -61,6 +63,8 @@ async def examine(store: Store) -> AsyncIterator[Finding]:
     async for finding in _place(store):
         yield finding
     yield await _previews(store)
+    for finding in await store.run(_clamd, store):
+        yield finding
     try:
         async with store.database.read() as db:
             is_newest = await db.run_sync(migrations.is_newest)
@@ -126,6 +130,25 @@ async def _previews(store: Store) -> Finding:
             "x86-64 or 64-bit ARM, in a container that allows seccomp filters."
         )
     return good("Previews are made in a process that is confined by a seccomp filter and by limits.")
+
+
+def _clamd(store: Store) -> list[Finding]:
+    if not store.settings.clamd:
+        return [note("Nothing is screened for malware: set EVIDENCE_CLAMD to screen what is received from then on.")]
+    asked = Clamd(store.settings.clamd)
+    try:
+        version, alerts = asked.version(), asked.alerts_beyond_limits()
+    except Down as problem:
+        return [bad(f"clamd does not answer ({problem}): what is received goes to quarantine until it does.")]
+    found = [good(f"clamd answers: {version}.")]
+    if not alerts:
+        found.append(bad("clamd lets pass what is beyond its limits: set 'AlertExceedsMax yes' in clamd.conf."))
+    made_at = signatures_made_at(version)
+    if made_at is None:
+        found.append(note("clamd does not say how old its signatures are: see that freshclam keeps them new."))
+    elif store.clock() - made_at > _OLDEST_SIGNATURES:
+        found.append(bad(f"clamd's signatures are of {made_at:%d %B %Y}: let freshclam fetch new ones."))
+    return found
 
 
 async def _ledger(store: Store) -> AsyncIterator[Finding]:

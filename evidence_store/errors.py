@@ -168,6 +168,12 @@ class Quarantined(Refusal):
     title = "The object is in quarantine. Reading it needs the scope 'quarantine'."
 
 
+class NotScreened(Refusal):
+    code = "not_screened"
+    status = 409
+    title = "The object is being screened for malware. Try again in a moment."
+
+
 class NoPreviewHere(Refusal):
     code = "no_preview"
     status = 404

@@ -31,10 +31,13 @@ CLOSED = frozenset({UploadState.REFUSED, UploadState.EXPIRED, UploadState.TERMIN
 class ObjectState(StrEnum):
     """Where an object stands. SEALING is complete and durable, but not yet in its place or in the ledger.
 
+    SCREENING is received, and withheld until it was screened for malware.
+
     DISPOSING was approved and is being destroyed; DISPOSED has no bytes and no key any more.
     """
 
     SEALING = "sealing"
+    SCREENING = "screening"
     RECEIVED = "received"
     QUARANTINED = "quarantined"
     DISPOSING = "disposing"
@@ -58,6 +61,8 @@ class Action(StrEnum):
     """Given up by its sender before the last byte."""
     RECEIVED = "received"
     QUARANTINED = "quarantined"
+    SCREENED = "screened"
+    """Screened for malware; `outcome` says where the object went."""
     REFUSED = "refused"
     DAMAGED = "damaged"
     VIEWED = "viewed"

@@ -24,6 +24,7 @@ from evidence_store.intake import End, take
 from evidence_store.media import storage as media_storage
 from evidence_store.media.model import can_be_looked_at
 from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject
+from evidence_store.screening import storage as screening_storage
 from evidence_store.sealing import signing
 from evidence_store.sealing.files import destroy_secret
 from evidence_store.sealing.incoming import Incoming
@@ -173,7 +174,11 @@ async def _settle(store: Store, stored: StoredObject, *, actor: str) -> StoredOb
             return current
         raise Damaged(f"object {stored.id} cannot be put in its place ({type(problem).__name__})") from None
     async with store.database.begin() as db:
-        if await storage.claim_sealed(db, stored, now=store.clock()):
+        screened = bool(store.settings.clamd) and stored.verdict is ObjectState.RECEIVED
+        state = ObjectState.SCREENING if screened else stored.verdict
+        if await storage.claim_sealed(db, stored, state, now=store.clock()):
+            if screened:
+                await screening_storage.enqueue(db, stored.id, now=store.clock())
             if can_be_looked_at(stored.media_type):
                 await media_storage.enqueue(db, stored.id, now=store.clock())
             sequence = await store.record(

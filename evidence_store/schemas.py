@@ -24,7 +24,7 @@ class Metadata(BaseModel):
     size_bytes: int
     sha256: str
     client_digest: Literal["equal", "different", "not given"]
-    state: Literal["sealing", "received", "quarantined", "disposing", "disposed"]
+    state: Literal["sealing", "screening", "received", "quarantined", "disposing", "disposed"]
     source: Literal["upload", "put"]
     received_at: datetime
     sealed_at: datetime | None

@@ -21,7 +21,7 @@ from evidence_store.verify_ledger import Progress
 log = get_logger(__name__)
 _BATCH = 20
 _ACTOR = "system:scrub"
-_READABLE = {ObjectState.RECEIVED, ObjectState.QUARANTINED}
+_READABLE = {ObjectState.SCREENING, ObjectState.RECEIVED, ObjectState.QUARANTINED}
 
 
 class Pace:

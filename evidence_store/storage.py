@@ -196,10 +196,10 @@ async def find_object(db: Connection, object_id: str) -> StoredObject | None:
     return _object(row) if row else None
 
 
-async def claim_sealed(db: Connection, stored: StoredObject, *, now: datetime) -> bool:
-    """Give a SEALING object its verdict; False when somebody else did. The row stays locked: only one goes on."""
+async def claim_sealed(db: Connection, stored: StoredObject, state: ObjectState, *, now: datetime) -> bool:
+    """Move a SEALING object on; False when somebody else did. The row stays locked: only one goes on."""
     mine = (_OBJECTS.c.id == stored.id) & (_OBJECTS.c.state == ObjectState.SEALING.value)
-    values = {"state": stored.verdict.value, "sealed_at": now, "staging": ""}
+    values = {"state": state.value, "sealed_at": now, "staging": ""}
     return (await db.execute(update(_OBJECTS).where(mine).values(values))).rowcount == 1
 
 

@@ -28,6 +28,8 @@ class Report:
     faults: list[str] = field(default_factory=list)
     disposed: set[str] = field(default_factory=set)
     """Objects of which the ledger says that they were disposed of."""
+    infected: set[str] = field(default_factory=set)
+    """Objects of which the ledger says last that screening put or left them in quarantine."""
 
     @property
     def holds(self) -> bool:
@@ -57,6 +59,7 @@ async def verify(
     async for stored, entry in _all_objects(store):
         report.objects += 1
         _compare(stored, entry, report)
+        await _compare_state(store, stored, report)
         if stored.state in _GOING or stored.id in report.disposed:
             await _compare_disposed(store, stored, report)
             on_disk.discard(stored.id)
@@ -95,6 +98,10 @@ async def _compare_disposed(store: Store, stored: StoredObject, report: Report) 
 
 async def _compare_with_objects(store: Store, entries: Sequence[Entry], report: Report) -> None:
     sealed = [entry for entry in entries if entry.action in _SEALED]
+    for entry in entries:
+        if entry.action == Action.SCREENED and entry.details.get("outcome") != "unchanged":
+            is_in = entry.details.get("outcome") == ObjectState.QUARANTINED.value
+            (report.infected.add if is_in else report.infected.discard)(entry.object)
     report.disposed |= {entry.object for entry in entries if entry.action == Action.DISPOSED}
     async with store.database.read() as db:
         sequences = await storage.list_sequences(db, {entry.object for entry in sealed})
@@ -125,11 +132,36 @@ def _compare(stored: StoredObject, entry: Entry | None, report: Report) -> None:
     if entry is None or entry.object != stored.id:
         report.faults.append(f"Object {stored.id}: the ledger does not know it.")
         return
-    state_fits = stored.state is stored.verdict or stored.state in {ObjectState.SEALING, *_GOING}
-    if (entry.action, entry.digest, state_fits) != (verdict_of(stored), stored.sha256, True):
+    if (entry.action, entry.digest) != (verdict_of(stored), stored.sha256):
         report.faults.append(f"Object {stored.id}: database and ledger differ about it.")
     if entry.details != description_of(stored):
         report.faults.append(f"Object {stored.id}: its description in the database is not the one in the ledger.")
+
+
+async def _compare_state(store: Store, stored: StoredObject, report: Report) -> None:
+    """An object is where its arrival put it, or where screening did; looked at again, as it may just have moved."""
+    if _state_fits(stored, quarantined=stored.id in report.infected):
+        return
+    async with store.database.read() as db:
+        current = await storage.find_object(db, stored.id)
+        lines = await ledger.list_entries(db, after=0, limit=_PAGE, object_id=stored.id)
+    outcomes = [line.details.get("outcome") for line in lines if line.action == Action.SCREENED]
+    if current is None or not _state_fits(current, quarantined=_quarantines(outcomes)):
+        report.faults.append(f"Object {stored.id}: database and ledger differ about where it stands.")
+
+
+def _state_fits(stored: StoredObject, *, quarantined: bool) -> bool:
+    if stored.state in {ObjectState.SEALING, *_GOING}:
+        return True
+    if stored.state is ObjectState.SCREENING:
+        return stored.verdict is ObjectState.RECEIVED and not quarantined
+    return stored.state is (ObjectState.QUARANTINED if quarantined else stored.verdict)
+
+
+def _quarantines(outcomes: Sequence[object]) -> bool:
+    """Say where the last of an object's screenings that moved it left it."""
+    moves = [outcome for outcome in outcomes if outcome != "unchanged"]
+    return bool(moves) and moves[-1] == ObjectState.QUARANTINED.value
 
 
 async def reread(store: Store, stored: StoredObject, *, pace: Callable[[int], None] | None = None) -> str | None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from evidence_store import access, app_keys, grants, objects
-from evidence_store.errors import BadRequest, Damaged, DamagedHere, Disposed, Forbidden, Quarantined
+from evidence_store.errors import BadRequest, Damaged, DamagedHere, Disposed, Forbidden, NotScreened, Quarantined
 from evidence_store.model import (
     Action,
     ObjectState,
@@ -71,6 +71,8 @@ async def content(request: web.Request) -> web.StreamResponse:
         raise Disposed
     if stored.state is ObjectState.QUARANTINED and Scope.QUARANTINE not in token.scopes:
         raise Quarantined
+    if stored.state is ObjectState.SCREENING and Scope.QUARANTINE not in token.scopes:
+        raise NotScreened
     etag = f'"{stored.sha256}"'
     if request.headers.get("If-None-Match") == etag:
         return web.Response(status=304, headers={"ETag": etag})

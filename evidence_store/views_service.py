@@ -11,6 +11,7 @@ from evidence_store.media import storage as media_storage
 from evidence_store.model import RunKind
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
+from evidence_store.screening import storage as screening_storage
 
 routes = web.RouteTableDef()
 REGISTRY = CollectorRegistry()
@@ -30,6 +31,10 @@ _RUN_FAULTS = Gauge("evidence_run_faults", "Faults that the last run of a kind f
 _RUN_OPEN = Gauge(
     "evidence_run_unfinished", "1 while a run is under way, or was interrupted", ["kind"], registry=REGISTRY
 )
+_SCREENINGS_WAITING = Gauge(
+    "evidence_screenings_waiting", "Objects without a verdict, some of them in quarantine for it", registry=REGISTRY
+)
+_SCREENED = Gauge("evidence_screened", "Verdicts since the start of this process", ["verdict"], registry=REGISTRY)
 _LOOKS_WAITING = Gauge("evidence_looks_waiting", "Objects that wait to be looked into", registry=REGISTRY)
 _PREVIEWS = Gauge("evidence_previews", "How looks for a preview ended, since the start", ["end"], registry=REGISTRY)
 _PREVIEWS_OFF = Gauge("evidence_previews_off", "1 while no previews are made here", registry=REGISTRY)
@@ -72,6 +77,8 @@ async def metrics(request: web.Request) -> web.Response:
         _KEPT_AT.labels(number).set(state.size if state else 0)
         _MIRROR_FAILS.labels(number).set(bool(state and state.problem))
     media = request.app[app_keys.MEDIA]
+    for verdict, count in request.app[app_keys.SCREENER].verdicts.items():
+        _SCREENED.labels(verdict).set(count)
     _PREVIEWS_OFF.set(bool(media.why_off))
     for end, count in media.made.items():
         _PREVIEWS.labels(end).set(count)
@@ -82,6 +89,7 @@ async def metrics(request: web.Request) -> web.Response:
                 _RUN_AT.labels(kind.value).set(last.finished_at.timestamp())
                 _RUN_FAULTS.labels(kind.value).set(last.faults)
             _RUN_OPEN.labels(kind.value).set(await storage.find_newest_run(db, kind, finished=False) is not None)
+        _SCREENINGS_WAITING.set(await screening_storage.count_waiting(db))
         _LOOKS_WAITING.set(await media_storage.count_waiting(db))
         _OPEN.set(await storage.count_open_uploads(db))
         _WAITING.set(await storage.count_waiting_events(db))

@@ -74,6 +74,21 @@ def _received(said: Details) -> str:
     return f"All {said['size_bytes']:,} bytes ({said['media_type']}) arrived and were sealed. {compared}{officer}"
 
 
+def _screened(said: Details) -> str:
+    found = {
+        "clean": "Nothing was found.",
+        "infected": f"This was found: {said['reason']}.",
+        "unknown": f"Nothing is known: {said['reason']}.",
+    }[said["verdict"]]
+    went = {
+        "received": "It was made available.",
+        "quarantined": "It was put in quarantine, whole.",
+        "released from quarantine": "It was released from quarantine.",
+        "unchanged": "It stays where it is.",
+    }[said["outcome"]]
+    return f"{found} {went}" + (f" By {said['engine']}." if said["engine"] else "")
+
+
 def _viewed(said: Details) -> str:
     if "search" in said:
         asked = ", ".join(f"{name} {value}" for name, value in said["search"].items()) or "everything"
@@ -106,6 +121,7 @@ _WORDS: Mapping[str, tuple[str, Callable[[Details], str]]] = {
     Action.UPLOAD_TERMINATED: ("Upload given up", lambda _: "The sender gave it up before the last byte."),
     Action.RECEIVED: ("Received and sealed", _received),
     Action.QUARANTINED: ("Received, into quarantine", _received),
+    Action.SCREENED: ("Screened for malware", _screened),
     Action.REFUSED: ("Refused", _name_by_name),
     Action.DAMAGED: ("Found damaged", lambda said: f"The store said: {said['what']}"),
     Action.VIEWED: ("Looked at", _viewed),

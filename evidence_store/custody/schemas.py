@@ -9,6 +9,7 @@ from evidence_store.custody.model import MARK, Label, Link, Note
 from evidence_store.media.schemas import MediaAnswer
 from evidence_store.model import StoredObject
 from evidence_store.schemas import SHA256, Metadata
+from evidence_store.screening.storage import Screening
 
 T = TypeVar("T", bound=BaseModel)
 Relation = Literal["preview", "playable", "redacted", "transcript", "extract", "translation", "other"]
@@ -116,6 +117,22 @@ class Found(BaseModel):
     next: str | None = Field(description="Pass as `after` for those that follow; null when these were the last")
 
 
+class ScreeningAnswer(BaseModel):
+    """What is known of malware in an object."""
+
+    verdict: Literal["", "clean", "infected", "unknown"] = Field(description="Empty before the first look")
+    reason: str = Field(description="The signature's name, or why nothing is known")
+    engine: str = Field(description="clamd's version and that of its signatures")
+    screened_at: datetime | None
+    next_at: datetime | None = Field(description="When it is asked again; null when the verdict stands")
+
+    @classmethod
+    def of(cls, screening: Screening) -> "ScreeningAnswer":
+        """Return a screening as it is told."""
+        said = {name: getattr(screening, name) for name in cls.model_fields}
+        return cls.model_validate(said | ({} if screening.state == "waiting" else {"next_at": None}))
+
+
 class ObjectDetail(Metadata):
     """One object and all that is known about it."""
 
@@ -124,6 +141,7 @@ class ObjectDetail(Metadata):
     original: LinkAnswer | None = Field(description="What it was derived from")
     copies: list[LinkAnswer] = Field(description="What was derived from it")
     media: MediaAnswer
+    screening: ScreeningAnswer | None = Field(description="null: no clamd was named when it was received")
 
 
 def _told(model: type[T], value: object) -> T:

@@ -18,11 +18,13 @@ from evidence_store.custody.schemas import (
     NoteAnswer,
     NoteRequest,
     ObjectDetail,
+    ScreeningAnswer,
 )
 from evidence_store.custody.service import Act
 from evidence_store.errors import BadRequest, Forbidden
 from evidence_store.model import Action
 from evidence_store.schemas import Metadata
+from evidence_store.screening import storage as screening_storage
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.views_tus import read_json
@@ -62,6 +64,7 @@ async def show(request: web.Request) -> web.Response:
     async with request.app[app_keys.STORE].database.read() as db:
         label, notes = await storage.find_label(db, stored.id), await storage.list_notes(db, stored.id)
         original, copies = await storage.find_link(db, stored.id), await storage.list_copies(db, stored.id)
+        screening = await screening_storage.find(db, stored.id)
     await request.app[app_keys.READS].record(
         stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request)
     )
@@ -72,6 +75,7 @@ async def show(request: web.Request) -> web.Response:
             notes=list(map(NoteAnswer.of, notes)),
             original=LinkAnswer.of(original) if original else None,
             copies=list(map(LinkAnswer.of, copies)),
+            screening=ScreeningAnswer.of(screening) if screening else None,
             media=await request.app[app_keys.MEDIA].describe(stored),
         )
     )

@@ -35,7 +35,7 @@ from evidence_store.store import Store
 from evidence_store.tokens import Token
 
 log = get_logger(__name__)
-_KEPT = (ObjectState.RECEIVED, ObjectState.QUARANTINED)
+_KEPT = (ObjectState.SCREENING, ObjectState.RECEIVED, ObjectState.QUARANTINED)
 
 
 # --- holds

@@ -94,7 +94,7 @@ class Media:
         """Return what is known of an object by looking into it."""
         async with self._store.database.read() as db:
             looked = await storage.find(db, stored.id)
-        is_there = stored.state is ObjectState.RECEIVED and looked is not None
+        is_there = stored.state in {ObjectState.SCREENING, ObjectState.RECEIVED} and looked is not None
         if looked is None or not is_there:
             return MediaAnswer(state="none", picture=False, playable=False, says="", facts=None, place_says="")
         facts = None

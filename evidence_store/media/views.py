@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from evidence_store import access, app_keys
-from evidence_store.errors import Disposed, Quarantined
+from evidence_store.errors import Disposed, NotScreened, Quarantined
 from evidence_store.media.model import Preview
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.ranges import parse_range
@@ -22,7 +22,7 @@ _HEADERS = {
 
 
 @routes.get("/evidence/v1/objects/{id}/preview", name="objects.preview", allow_head=False)
-@access.token(Scope.READ)
+@access.token(Scope.READ, Scope.READ_OWN)
 async def picture(request: web.Request) -> web.Response:
     """Give a picture of a picture, film or document: small, upright, without metadata."""
     stored = await _get_shown(request)
@@ -30,7 +30,7 @@ async def picture(request: web.Request) -> web.Response:
 
 
 @routes.get("/evidence/v1/objects/{id}/preview/playable", name="objects.playable", allow_head=False)
-@access.token(Scope.READ)
+@access.token(Scope.READ, Scope.READ_OWN)
 async def playable(request: web.Request) -> web.Response:
     """Give the first seconds of a film or sound, whole or one range. The first answer takes as long as making it."""
     stored = await _get_shown(request)
@@ -41,6 +41,8 @@ async def _get_shown(request: web.Request) -> StoredObject:
     stored = await access.get_sealed(request)
     if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
         raise Disposed
+    if stored.state is ObjectState.SCREENING:
+        raise NotScreened
     if stored.state is ObjectState.QUARANTINED:
         raise Quarantined("What is in quarantine is not opened, so there is no preview of it.")
     return stored

@@ -1,0 +1,235 @@
+"""Screening for malware by a real clamd with a signature of our own."""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evidence_store.config import Settings, load
+from evidence_store.doctor import Grade, examine
+from evidence_store.errors import CannotStart
+from evidence_store.screening.clamd import Clamd, Down, Verdict, signatures_made_at
+from evidence_store.sealing import signing
+from evidence_store.tokens import Scope
+from evidence_store.verify import verify
+from tests.evidence.conftest import Wire, both_databases, jpeg, sha256
+from tests.evidence.test_media import become
+from tests.product import until
+
+MALWARE = b"evidence store: this stands for malware in tests"
+_CLAMD = shutil.which("clamd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+needs_clamd = pytest.mark.skipif(_CLAMD is None, reason="clamd is not installed (Debian's clamav-daemon)")
+
+
+class Daemon:
+    """A private clamd on a socket in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.socket = folder, folder / "clamd.sock"
+        (folder / "db").mkdir(parents=True)
+        (folder / "db" / "own.ndb").write_text(f"Own.Test:0:*:{MALWARE.hex()}\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *more: str) -> None:
+        lines = [
+            f"LocalSocket {self.socket}", f"DatabaseDirectory {self.folder / 'db'}", "Foreground yes",
+            f"TemporaryDirectory {self.folder}", "StreamMaxLength 3M", "MaxFileSize 2M", *more,
+        ]  # fmt: skip
+        (self.folder / "clamd.conf").write_text("\n".join(lines) + "\n")
+        command = [str(_CLAMD), "--config-file", str(self.folder / "clamd.conf")]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(self._answers, "clamd", 120)
+
+    def _answers(self) -> bool:
+        try:
+            return "ClamAV" in Clamd(str(self.socket)).version()
+        except Down:
+            return False
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self.socket.unlink(missing_ok=True)
+            self._process = None
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    found = Daemon(tmp_path / "clamd")
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def evidence_settings(evidence_settings: Settings, daemon: Daemon) -> Settings:
+    return evidence_settings.model_copy(update={"clamd": str(daemon.socket)})
+
+
+async def become_state(wire: Wire, object_id: str, state: str) -> dict:
+    async def there():
+        found = await wire.ask("GET", f"/objects/{object_id}")
+        return found if found["state"] == state else None
+
+    return await become(there, state)
+
+
+async def screened(wire: Wire, object_id: str) -> list[tuple[str, str]]:
+    lines = await wire.lines(object_id)
+    return [(one["details"]["verdict"], one["details"]["outcome"]) for one in lines if one["action"] == "screened"]
+
+
+async def status(wire: Wire, object_id: str, *scopes: Scope) -> int:
+    headers = wire.token(*scopes)
+    async with wire.http.get(f"/evidence/v1/objects/{object_id}/content", headers=headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+@needs_clamd
+@both_databases
+async def test_what_is_clean_is_available_and_what_is_infected_is_kept_in_quarantine(wire: Wire, daemon: Daemon):
+    daemon.start("AlertExceedsMax yes")
+    clean = await wire.upload(jpeg(5000))
+    found = await become_state(wire, clean, "received")
+    assert found["screening"]["verdict"] == "clean"
+    assert found["screening"]["engine"].startswith("ClamAV")
+    assert await status(wire, clean, Scope.READ) == 200
+    data = jpeg(5000, 2) + MALWARE
+    infected = await wire.upload(data)
+    found = await become_state(wire, infected, "quarantined")
+    assert (found["screening"]["verdict"], found["screening"]["next_at"]) == ("infected", None)
+    assert "Own.Test" in found["screening"]["reason"]
+    assert await status(wire, infected, Scope.READ) == 409
+    assert await status(wire, infected, Scope.READ, Scope.QUARANTINE) == 200
+    assert await screened(wire, clean) == [("clean", "received")]
+    assert await screened(wire, infected) == [("infected", "quarantined")]
+    report = await verify(wire.store)
+    assert report.holds, report.faults
+
+
+@needs_clamd
+async def test_what_came_while_clamd_was_down_is_released_by_itself_when_found_clean(wire: Wire, daemon: Daemon):
+    clean, infected = await wire.upload(jpeg(900)), await wire.upload(jpeg(900, 2) + MALWARE)
+    for object_id in (clean, infected):
+        found = await become_state(wire, object_id, "quarantined")
+        assert found["screening"]["verdict"] == "unknown"
+        assert "did not answer" in found["screening"]["reason"]
+    daemon.start("AlertExceedsMax yes")
+    wire.clock.move(minutes=2)
+    await become_state(wire, clean, "received")
+    assert await status(wire, clean, Scope.READ) == 200
+
+    async def known():
+        found = await wire.ask("GET", f"/objects/{infected}")
+        return found if found["screening"]["verdict"] == "infected" else None
+
+    assert (await become(known, "a verdict"))["state"] == "quarantined"
+    assert await screened(wire, clean) == [("unknown", "quarantined"), ("clean", "released from quarantine")]
+    assert await screened(wire, infected) == [("unknown", "quarantined"), ("infected", "unchanged")]
+    report = await verify(wire.store)
+    assert report.holds, report.faults
+
+
+@needs_clamd
+async def test_what_clamd_did_not_look_at_whole_is_not_called_clean(wire: Wire, daemon: Daemon):
+    daemon.start("AlertExceedsMax yes")
+    for size, why in ((2_500_000, "limits"), (3_500_000, "StreamMaxLength")):
+        object_id = await wire.upload(jpeg(size) + MALWARE)
+        found = await become_state(wire, object_id, "quarantined")
+        assert found["screening"]["verdict"] == "unknown"
+        assert why in found["screening"]["reason"]
+        assert found["screening"]["next_at"] is not None
+
+
+@needs_clamd
+async def test_a_clamd_that_lets_pass_what_is_beyond_its_limits_is_not_believed(wire: Wire, daemon: Daemon):
+    daemon.start()
+    object_id = await wire.upload(jpeg(900))
+    found = await become_state(wire, object_id, "quarantined")
+    assert "lets pass" in found["screening"]["reason"]
+    findings = [finding async for finding in examine(wire.store)]
+    assert any(one.grade is Grade.BAD and "AlertExceedsMax" in one.says for one in findings)
+    daemon.stop()
+    findings = [finding async for finding in examine(wire.store)]
+    assert any(one.grade is Grade.BAD and "does not answer" in one.says for one in findings)
+
+
+@needs_clamd
+async def test_malware_in_a_polyglot_is_found(wire: Wire, daemon: Daemon):
+    daemon.start("AlertExceedsMax yes")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("program.exe", MALWARE * 5)
+    object_id = signing.new_id()
+    await wire.put(object_id, b"%PDF-1.4\n%%EOF\n" + packed.getvalue(), kind="application/pdf")
+    found = await become_state(wire, object_id, "quarantined")
+    assert found["screening"]["verdict"] == "infected"
+
+
+async def test_the_sender_hears_received_before_screening_and_nobody_reads_until_after(wire: Wire, daemon: Daemon):
+    with socket.socket(socket.AF_UNIX) as silent:  # takes calls and never answers
+        silent.bind(str(daemon.socket))
+        silent.listen()
+        data = jpeg(900)
+        path, auth = await wire.create(data)
+        await wire.patch(path, auth, 0, data)
+        assert (await wire.digest(path, auth, sha256(data)))["state"] == "received"
+        object_id = path.rsplit("/", 1)[1]
+        assert (await wire.metadata(object_id))["state"] == "screening"
+        assert await status(wire, object_id, Scope.READ) == 409
+        assert await status(wire, object_id, Scope.READ, Scope.QUARANTINE) == 200
+        assert (await verify(wire.store)).holds
+
+
+async def test_an_object_moved_out_of_quarantine_in_the_database_alone_is_found(wire: Wire):
+    from evidence_store.keeping.storage import move_object
+    from evidence_store.model import ObjectState
+
+    object_id = await wire.upload(jpeg(900))
+    await become_state(wire, object_id, "quarantined")  # no clamd answers
+    async with wire.store.database.begin() as db:
+        assert await move_object(db, object_id, before=[ObjectState.QUARANTINED], after=ObjectState.RECEIVED)
+    assert any(object_id in fault for fault in (await verify(wire.store)).faults)
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (b"stream: OK\0", Verdict.CLEAN),
+        (b"stream: Some.Thing FOUND\0", Verdict.INFECTED),
+        (b"stream: OK FOUND\0", Verdict.INFECTED),
+        (b"OK and more\0", Verdict.UNKNOWN),
+        (b"\0", Verdict.UNKNOWN),
+        (b"", Verdict.UNKNOWN),
+        (b"x" * 10_000, Verdict.UNKNOWN),
+    ],
+)
+def test_only_a_plain_ok_is_clean(monkeypatch: pytest.MonkeyPatch, answer: bytes, verdict: Verdict):
+    monkeypatch.setattr(Clamd, "version", lambda _self: "ClamAV 1")
+    monkeypatch.setattr(Clamd, "alerts_beyond_limits", lambda _self: True)
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(Clamd, "_connect", lambda _self: ours)
+    with theirs:
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+        assert Clamd("/nowhere").screen([b"data"]).verdict is verdict
+
+
+def test_the_age_of_signatures_is_read():
+    made_at = signatures_made_at("ClamAV 1.4.6/27456/Tue Nov 25 09:24:10 2026")
+    assert made_at is not None
+    assert made_at.isoformat() == "2026-11-25T09:24:10+00:00"
+    assert signatures_made_at("ClamAV 1.4.6") is None
+
+
+@pytest.mark.parametrize("where", ["clamav.example:3310", "10.0.0.7:3310", "relative.sock", "127.0.0.1"])
+def test_evidence_is_sent_to_no_clamd_across_a_network(tmp_path: Path, where: str):
+    with pytest.raises(CannotStart, match="EVIDENCE_CLAMD"):
+        load(None, data=tmp_path / "data", keys=tmp_path / "keys", clamd=where)
