@@ -648,12 +648,18 @@ def read_part(source: Any, name: str, most: int) -> bytes:
     """Return a part without which nothing can be checked. Raises Unreadable."""
     try:
         with source.open(name) as file:
-            raw: bytes = file.read(most + 1)
+            raw = b"".join(_up_to(file, most + 1))
     except (KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError):
         raise Unreadable(f"it has no {name} that can be read") from None
     if len(raw) > most:
         raise Unreadable(f"its {name} is too long")
     return raw
+
+
+def _up_to(file: BinaryIO, most: int) -> Iterator[bytes]:
+    while most > 0 and (piece := file.read(min(most, PIECE_BYTES))):
+        most -= len(piece)
+        yield piece
 
 
 def tell(report: Report) -> int:

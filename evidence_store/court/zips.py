@@ -32,7 +32,7 @@ class Zip:
         at = made_at.astimezone(UTC)
         self._time = at.hour << 11 | at.minute << 5 | at.second // 2
         self._date = (at.year - 1980) << 9 | at.month << 5 | at.day
-        self._offset, self._central = 0, b""
+        self._offset, self._central = 0, bytearray()
         self._count = 0
 
     def begin(self, member: Member, crc: int) -> bytes:
@@ -65,7 +65,7 @@ class Zip:
             far = _END_64 + struct.pack("<QHHIIQQQQ", 44, _UNIX_3_0, 45, 0, 0, count, count, size, start)
             far += _LOCATOR_64 + struct.pack("<IQI", 0, start + size, 1)
         shown = (min(count, _MANY), min(count, _MANY), min(size, _LIMIT), min(start, _LIMIT))
-        return self._central + far + _END + struct.pack("<HHHHIIH", 0, 0, *shown, 0)
+        return bytes(self._central) + far + _END + struct.pack("<HHHHIIH", 0, 0, *shown, 0)
 
 
 def measure(members: Iterable[Member]) -> int:
