@@ -216,7 +216,7 @@ def measure_kills() -> dict[str, list[float]]:
             pages = (booth, phone)
             for page in pages:
                 page.evaluate("window.again = window.witness.firstFrameOfNewConnection().then(() => Date.now()); 0")
-            relay, others = find_busiest(product.children("relay"))
+            relay, others = find_carrier(product.children("relay"), product.data / "run")
             killed = time.time()
             os.kill(relay, signal.SIGKILL)
             found.append(max(page.evaluate("window.again") for page in pages) - 1000 * killed)
@@ -227,15 +227,30 @@ def measure_kills() -> dict[str, list[float]]:
     return {"kill_recover_ms": found}
 
 
-def find_busiest(processes: list[int]) -> tuple[int, int]:
-    """Return the process that works most, and how many others there are."""
+def find_carrier(processes: list[int], run: Path) -> tuple[int, int]:
+    """Return the relay process that carries the call, and how many others there are.
 
-    def spent(process: int) -> float:
-        return time.clock_gettime((~process << 3) | 2)
+    run   folder of the relays' control sockets
+    """
+    for process in processes:
+        words = Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")
+        name = words[words.index("--name") + 1]
+        if count_participants(run / f"relay-{name}.sock"):
+            return process, len(processes) - 1
+    raise RuntimeError("no relay carries the call")
 
-    before = {process: spent(process) for process in processes}
-    time.sleep(1.0)
-    return max(processes, key=lambda process: spent(process) - before[process]), len(processes) - 1
+
+def count_participants(control: Path) -> int:
+    """Return how many people a relay has; none while it starts."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(control))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return 0
+        connection.sendall(b'{"id":1,"op":"status"}\n')
+        with connection.makefile("rb") as lines:
+            replies = (json.loads(line) for line in lines)
+            return next(int(reply["result"]["participants"]) for reply in replies if reply.get("id") == 1)
 
 
 def main() -> int:
