@@ -4,6 +4,7 @@
 #   make check    format, lint, types (Python and JavaScript)
 #   make bench    figures (tests/bench/RESULTS.md); make bench-NAME only one (relay, ledger, evidence), QUICK=1 for a short look
 #   make relay-fast   compile the relay's hot path (needs gcc); VIDEO_RELAY_FORWARDER=compiled then uses it
+#   make relay-checked   the tests of that, with gcc's sanitizers (address, undefined behaviour) in it
 #   make soak     a relay at a high packet rate for an hour (SOAK_SECONDS=3600)
 #   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
 #   make readme   write the README's tables anew from the code
@@ -19,7 +20,7 @@ TLS ?=
 DATA ?= data
 WORKERS ?= 2
 
-.PHONY: relay-fast screenshots migration evidence-migration run test check bench bench-relay bench-ledger bench-evidence soak lock format clean setup setup-dev words readme
+.PHONY: relay-fast relay-checked screenshots migration evidence-migration run test check bench bench-relay bench-ledger bench-evidence soak lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -47,6 +48,16 @@ bench-relay: setup-dev relay-fast
 
 relay-fast: setup
 	@deploy/relay-fast.sh && echo "Built. VIDEO_RELAY_FORWARDER=compiled uses it."
+
+# The tests of the compiled hot path with gcc's sanitizers in it
+SANITIZERS := address undefined
+relay-checked: setup-dev
+	@deploy/test-tools.sh
+	deploy/relay-fast.sh -O1 -g -fno-omit-frame-pointer $(SANITIZERS:%=-fsanitize=%) -fno-sanitize-recover=undefined
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
+	    ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:quarantine_size_mb=1:thread_local_quarantine_size_kb=16 \
+	    $(BIN)/python -m pytest -k "not [python]" $(patsubst %,tests/relay/test_%.py,compiled streams rollover engine flood); \
+	    status=$$?; deploy/relay-fast.sh; exit $$status
 
 soak: setup-dev
 	$(BIN)/python -m tests.bench.soak

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the suite needs of the system: Debian's chromium, gcc, PostgreSQL's server, coturn, nginx, SoftHSM and unzip, installed if we are root.
+# What the suite needs of the system: Debian's chromium, gcc, Python's headers, PostgreSQL's server, coturn, nginx, SoftHSM and unzip, installed if we are root.
 # As root also Firefox, clamd and what makes a thin link; without them the tests that use them are skipped, and say so.
 set -euo pipefail
 
@@ -7,6 +7,7 @@ missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+[ -f "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] || missing+=(python3-dev)
 command -v turnserver >/dev/null || missing+=(coturn)
 PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx-light)
 command -v softhsm2-util >/dev/null || missing+=(softhsm2)
