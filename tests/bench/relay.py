@@ -46,7 +46,7 @@ LATENCY_LIMIT_MS = 5.0
 SATURATED_MS = 50.0
 FLOOR_FIVES = 36
 JOINS_PER_SECOND = 4
-FILL_SECONDS = 8.0  # until the relay keeps as much of each stream as it ever will
+FILL_SECONDS = 4.0  # until the relay keeps as much of each stream as it ever will
 NOT_INSTALLED = 2
 BROWSER_FIGURES = ("join_ms", "fifth_join_ms", "ramp_ms", "kill_recover_ms", "ice_restart_ms")
 GOLDEN = 0.6180339887  # spreads phases evenly however many there are
@@ -63,7 +63,7 @@ class Shape:
     join_seconds: float
 
 
-FULL = Shape(rounds=3, warm_seconds=1.0, seconds=3.0, step_seconds=2.0, join_seconds=15.0)
+FULL = Shape(rounds=3, warm_seconds=0.7, seconds=2.0, step_seconds=1.5, join_seconds=8.0)
 QUICK = Shape(rounds=1, warm_seconds=0.5, seconds=1.5, step_seconds=1.0, join_seconds=5.0)
 
 
