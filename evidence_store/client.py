@@ -30,6 +30,7 @@ __all__ = [
     "Event",
     "EventNotGenuine",
     "ObjectPage",
+    "Preview",
     "StoreClient",
     "StoredObject",
     "make_grant",
@@ -77,6 +78,14 @@ class Content:
     status: int
     headers: Mapping[str, str]
     pieces: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A derived picture, for looking; not evidence."""
+
+    media_type: str
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,21 @@ class StoreClient:
         """Return what the store says of an object. Raises NotFound."""
         async with self._request("GET", f"/evidence/v1/objects/{object_id}") as answer:
             return _stored(await answer.json())
+
+    async def get_media(self, object_id: str, *, purpose: str = "") -> dict[str, Any]:
+        """Return what looking into an object found: state, picture, playable, says, facts, place_says. Raises NotFound.
+
+        `purpose` stands in the ledger beside the reader.
+        """
+        headers = {"Evidence-Purpose": purpose} if purpose else {}
+        async with self._request("GET", f"/evidence/v1/objects/{object_id}", headers=headers) as answer:
+            return dict((await answer.json())["media"])
+
+    async def get_preview(self, object_id: str, *, purpose: str = "") -> Preview:
+        """Return a small picture of an object, without metadata. Raises NoPreviewHere, NotScreened, Quarantined."""
+        headers = {"Evidence-Purpose": purpose} if purpose else {}
+        async with self._request("GET", f"/evidence/v1/objects/{object_id}/preview", headers=headers) as answer:
+            return Preview(answer.content_type, await answer.read())
 
     async def list_objects(self, incident: str, *, after: str = "") -> ObjectPage:
         """Return an incident's objects in the order they were sealed, at most a hundred."""

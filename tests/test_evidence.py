@@ -1,19 +1,24 @@
 """Evidence in a call, with a real store: what is asked for arrives whole or is told not to have; nobody else sends."""
 
+import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import ClientError
+from PIL import Image
 
-from evidence_store.client import SIGNATURE_HEADER, make_grant
+from evidence_store.client import SIGNATURE_HEADER, StoredObject, make_grant
 from evidence_store.sealing import signing
 from tests.conftest import AddStaff, HeldClock
+from tests.evidence import samples
 from tests.evidence_support import PIECES, Call, calling, fetch, jpeg, read_token, sha256, until
 from tests.statements_support import book, let_in
 from video_server.accounts.model import Role
 from video_server.audit import service as audit
+from video_server.evidence import service
 from video_server.evidence.model import ItemState, RequestState
 from video_server.web import sessions
 
@@ -242,12 +247,49 @@ async def test_what_is_received_cannot_run_whatever_it_holds(call):
 
 
 async def test_a_picture_is_previewed_and_every_look_is_on_record(call):
-    photo = jpeg(9_000)
+    photo = samples.picture("JPEG", (2600, 1300), samples.exif(place=samples.BIG_BEN))
     item_id = await call.send(await call.ask(), photo)
     answer = await call.officer.get(f"/booth/evidence/{item_id}/preview")
-    assert (answer.headers["Content-Type"], await answer.read()) == ("image/jpeg", photo)
-    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    with Image.open(io.BytesIO(await answer.read())) as shown:
+        assert shown.size == (1280, 640)
+        assert not shown.getexif(), "what the file says of itself is told beside it, and not carried on"
     assert (await deeds(call))[-1] == "evidence.previewed"
+
+    async def told():
+        answer = await call.officer.get(f"/booth/evidence/{item_id}/facts")
+        media = await answer.json()
+        return media if media["state"] == "done" else None
+
+    media = await until("what the file says", told)
+    assert media["facts"]["camera"] == "Fruit Phone 12"
+    assert media["facts"]["where"]["latitude"] == pytest.approx(samples.BIG_BEN[0], abs=1e-4)
+    assert media["place_says"] == "The file says where it was taken."
+    stranger = await call.phone.get(f"/booth/evidence/{item_id}/facts", allow_redirects=False)
+    assert stranger.status in {302, 303, 401, 403}
+
+
+async def test_a_file_that_screening_sets_aside_later_is_shown_so_and_comes_back_when_released(call):
+    request_id = await call.ask()
+    item_id = await call.send(request_id, jpeg(3_000))
+    known = (await call.request(request_id)).items[0]
+    assert known.state is ItemState.RECEIVED
+    said = StoredObject(
+        id=item_id, incident=(await call.request(request_id)).incident, kind="upload", media_type="image/jpeg",
+        filename="a.jpg", reference=request_id, officer="", size_bytes=3_000, sha256=known.sha256,
+        client_digest="equal", state="screening", source="upload", received_at=call.clock(), sealed_at=None,
+    )  # fmt: skip
+    for state, changed, becomes in (
+        ("screening", False, ItemState.RECEIVED),
+        ("quarantined", True, ItemState.QUARANTINED),
+        ("quarantined", False, ItemState.QUARANTINED),
+        ("screening", False, ItemState.QUARANTINED),  # an old word that comes late
+        ("received", True, ItemState.RECEIVED),
+    ):
+        async with call.database.begin() as db:
+            assert await service.record_stored(db, replace(said, state=state), now=call.clock()) is changed
+        assert (await call.request(request_id)).items[0].state is becomes
 
 
 async def test_an_event_that_comes_again_changes_nothing_and_a_forged_one_is_refused(call):

@@ -107,7 +107,8 @@ def test_a_photo_arrives_through_a_broken_line_and_a_killed_store(
     expect(booth.locator(".app-item__digest")).to_contain_text(f"SHA-256 {digest[:12]}")
     expect(booth.locator(".app-item__digest")).to_contain_text("same on their phone and here")
     picture = booth.locator(".app-item__picture")
-    until(lambda: picture.evaluate("one => one.naturalWidth") == 1600, "the preview")
+    until(lambda: picture.evaluate("one => one.naturalWidth") == 1280, "the preview")
+    expect(booth.locator(".app-item__about")).to_contain_text("does not say how, when or where")
     with booth.expect_download() as download:
         booth.get_by_role("link", name="Save the original").click()
     assert download.value.path().read_bytes() == photo.read_bytes()

@@ -132,7 +132,7 @@ async def test_the_officer_finds_statement_and_files_on_the_summary(room, clock,
     assert f'href="{room.one}/copy"' in page
     assert f'href="/booth/evidence/{0:032x}/content"' in page
     assert "Save the original: A photo: The &lt;door&gt;" in page
-    assert "Set aside, it is not what the phone sent: A photo" in page
+    assert "Set aside, and kept: A photo" in page
     assert page.count("The &lt;door&gt;") == 2, "what was stopped is not listed"
 
 

@@ -29,7 +29,16 @@ from evidence_store.court.trail import Trail, read_trail
 from evidence_store.court.words import say_actor, say_time
 from evidence_store.custody.service import acting
 from evidence_store.database import Connection
-from evidence_store.errors import BadRequest, Damaged, DamagedHere, Disposed, NoOpeningKey, NotFound, Quarantined
+from evidence_store.errors import (
+    BadRequest,
+    Damaged,
+    DamagedHere,
+    Disposed,
+    NoOpeningKey,
+    NotFound,
+    NotScreened,
+    Quarantined,
+)
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.sealing import signing
 from evidence_store.sealing.reading import SealedObject
@@ -80,6 +89,8 @@ async def choose(
             raise NotFound(f"There is no sealed object {object_id}.")
         if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
             raise Disposed(f"Object {object_id} was disposed of.")
+        if stored.state is ObjectState.SCREENING and not quarantined:
+            raise NotScreened(f"Object {object_id} is being screened for malware. Try again in a moment.")
         if stored.state is ObjectState.QUARANTINED and not quarantined:
             raise Quarantined(f"Object {object_id} is in quarantine: say that it is wanted all the same.")
         chosen.append(stored)

@@ -5,11 +5,17 @@ import { Words, find, get, read, show, write } from "./booth-page.js";
 
 /**
  * @typedef {{id: string, state: "uploading"|"cancelled"|"received"|"quarantined"|"refused", sent: number|null, total: number|null,
- *   bytes: number|null, sha256: string|null, media_type: string|null, digest_given: boolean, preview: boolean, at: string, told_at: string|null}} Item
+ *   bytes: number|null, sha256: string|null, media_type: string|null, digest_given: boolean, screened_out: boolean, at: string, told_at: string|null}} Item
  * @typedef {{id: string, kind: string, note: string, state: "open"|"uploading"|"received"|"quarantined"|"withdrawn", at: string, items: Item[]}} Asked
  */
 
+/**
+ * @typedef {{state: "waiting"|"done"|"none", picture: boolean, says: string, place_says: string, facts: null | {taken_at: string|null, camera: string|null,
+ *   where: null | {latitude: number, longitude: number, within_metres: number|null}, place: "given"|"removed"|"absent"|"nothing"}}} Media
+ */
+
 const STALLED_MS = 15_000;
+const MOST_LOOKS = 24;
 
 export class OfficerEvidence {
   /** @param {{here: string, words: Words, language: string, timezone: string, ahead: number}} given */
@@ -81,7 +87,8 @@ export class OfficerEvidence {
     const sent = this.#size(item.sent ?? 0);
     const stalls = item.state === "uploading" && Date.now() + this.ahead - Date.parse(item.told_at ?? item.at) > STALLED_MS;
     const values = { sent, total: this.#size(item.total ?? 0), time: this.words.clock(item.at) };
-    write(find(element, ".app-item__state", HTMLElement), this.words.say(stalls ? "item_stalled" : `item_${item.state}`, values));
+    const state = stalls ? "item_stalled" : item.screened_out ? "item_screened_out" : `item_${item.state}`;
+    write(find(element, ".app-item__state", HTMLElement), this.words.say(state, values));
     const bar = find(element, ".app-item__bar", HTMLProgressElement);
     bar.hidden = item.state !== "uploading";
     bar.max = item.total ?? 1;
@@ -103,14 +110,56 @@ export class OfficerEvidence {
     const content = `/booth/evidence/${item.id}/content`;
     save.hidden = !isHere;
     if (isHere && save.getAttribute("href") !== content) save.setAttribute("href", content);
+    if (isHere) void this.#lookInto(element, item);
+    else {
+      find(element, ".app-item__preview", HTMLElement).hidden = true;
+      find(element, ".app-item__about", HTMLElement).hidden = true;
+    }
+  }
+
+  /**
+   * Ask what the store found in a file until it has looked; the page is drawn every five seconds.
+   * @param {HTMLElement} element @param {Item} item
+   */
+  async #lookInto(element, item) {
+    const looks = Number(element.dataset.looks ?? 0);
+    if (element.dataset.about || looks >= MOST_LOOKS) return;
+    element.dataset.about = "asked";
+    element.dataset.looks = String(looks + 1);
+    const answer = await fetch(`/booth/evidence/${item.id}/facts`, { headers: { Accept: "application/json" } }).catch(() => null);
+    /** @type {Media|null} */
+    const media = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (media === null || media.state === "waiting") {
+      delete element.dataset.about; // the next drawing asks again
+      return;
+    }
+    const lines = [media.says, ...this.#tell(media)].filter(Boolean);
+    const about = find(element, ".app-item__about", HTMLUListElement);
+    about.replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+    about.hidden = lines.length === 0;
+    if (!media.picture) return;
     const box = find(element, ".app-item__preview", HTMLElement);
     const picture = find(element, ".app-item__picture", HTMLImageElement);
-    const shows = isHere && item.preview;
-    if (shows && !picture.getAttribute("src")) {
-      picture.addEventListener("error", () => (box.hidden = true), { once: true }); // not a picture after all
-      picture.src = `/booth/evidence/${item.id}/preview`;
-      box.hidden = false;
+    picture.addEventListener("error", () => (box.hidden = true), { once: true });
+    picture.src = `/booth/evidence/${item.id}/preview`;
+    box.hidden = false;
+  }
+
+  /** @param {Media} media @returns {string[]} what a file says of itself, in sentences */
+  #tell({ facts }) {
+    if (facts === null) return [];
+    const said = [];
+    const taken = facts.taken_at ? new Date(`${facts.taken_at.slice(0, 19)}Z`) : null; // the camera's clock, as it stood
+    if (taken && !Number.isNaN(taken.getTime())) {
+      const language = document.documentElement.lang === "cy" ? "cy-GB" : "en-GB";
+      const when = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short", timeZone: "UTC" }).format(taken);
+      said.push(this.words.say("taken", { when }));
     }
+    if (facts.camera) said.push(this.words.say("camera", { camera: facts.camera }));
+    const where = facts.where;
+    if (where) said.push(this.words.say("where", { latitude: where.latitude.toFixed(5), longitude: where.longitude.toFixed(5) }));
+    else said.push(this.words.say(`place_${facts.place}`));
+    return said;
   }
 
   /** Tell a screen reader what changed, once. */

@@ -1,12 +1,14 @@
 """What an officer does with evidence on the call's page: ask, withdraw, look at what came."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from aiohttp import web
 from pydantic import Field
 
+from evidence_store.errors import NoPreviewHere, NotScreened, Quarantined, RangeRefused, StoreError
 from evidence_store.errors import NotFound as NotStored
-from evidence_store.errors import Quarantined, RangeRefused, StoreError
 from video_server.accounts import access as staff_access
 from video_server.booth import access
 from video_server.booth.views import booth_staff
@@ -25,7 +27,12 @@ CONTENT_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "ETag", "A
 
 class SetAside(Conflict):
     code = "evidence_quarantined"
-    public = N_("This file was set aside because it is not what the phone sent. It cannot be opened here.")
+    public = N_("This file was set aside. It is kept, and cannot be opened here.")
+
+
+class BeingScreened(Conflict):
+    code = "evidence_being_screened"
+    public = N_("This file is being screened for harmful content. Try again in a moment.")
 
 
 class NoSuchRange(Refusal):
@@ -69,45 +76,96 @@ async def withdraw(request: web.Request) -> web.Response:
 @booth_staff
 async def content(request: web.Request) -> web.StreamResponse:
     """Hand out a file as it was received, to be saved and never run; recorded here and in the store's ledger."""
-    return await _send(request, await _read_item(request, "read"))
+    item = await _access_item(request)
+    await _record(request, item, "read")
+    return await _send(request, item)
+
+
+@routes.get(r"/booth/evidence/{object:[0-9a-f]{32}}/facts", name="booth.evidence_facts", allow_head=False)
+@booth_staff
+async def facts(request: web.Request) -> web.Response:
+    """Say what the file says of itself, and whether there is a picture of it; `waiting` until the store looked."""
+    item = await _access_item(request)
+    with _told():
+        media = await request.app[STORE].client.get_media(item.id, purpose=_purpose(request))
+    if media["state"] != "waiting":
+        await _record(request, item, "previewed")
+    return web.json_response(media)
 
 
 @routes.get(r"/booth/evidence/{object:[0-9a-f]{32}}/preview", name="booth.evidence_preview", allow_head=False)
 @booth_staff
-async def preview(request: web.Request) -> web.StreamResponse:
-    """Hand out a received picture for the page to show; anything else is not found."""
-    return await _send(request, await _read_item(request, "previewed"))
+async def preview(request: web.Request) -> web.Response:
+    """Hand out the store's small picture of a file for the page to show; where there is none, not found."""
+    item = await _access_item(request)
+    with _told():
+        found = await request.app[STORE].client.get_preview(item.id, purpose=_purpose(request))
+    await _record(request, item, "previewed")
+    response = web.Response(body=found.data, content_type=found.media_type)
+    _set_safe(response)
+    return response
 
 
-async def _read_item(request: web.Request, why: str) -> Item:
-    """Return a file that this officer may open, on the record. Raises NotFound, NotYours, SetAside."""
+async def _access_item(request: web.Request) -> Item:
+    """Return a file that this officer may open. Raises NotFound, NotYours, SetAside."""
     person, item_id = request[staff_access.STAFF], request.match_info["object"]
-    async with request.app[app_keys.DATABASE].begin() as db:
+    async with request.app[app_keys.DATABASE].read() as db:
         appointment_id = await service.find_appointment_of(db, item_id)
         await access.access_appointment(db, person, appointment_id)
         item = await service.find_item(db, appointment_id, item_id)
-        if item.state is ItemState.QUARANTINED:
-            raise SetAside
-        if item.state is not ItemState.RECEIVED or (why == "previewed" and not item.can_be_previewed):
-            raise NotFound
-        await service.record_read(db, appointment_id, item, by=person.id, why=why, now=request.app[app_keys.CLOCK]())
+    if item.state is ItemState.QUARANTINED:
+        raise SetAside
+    if item.state is not ItemState.RECEIVED:
+        raise NotFound
     return item
+
+
+async def _record(request: web.Request, item: Item, why: str) -> None:
+    person, now = request[staff_access.STAFF], request.app[app_keys.CLOCK]()
+    async with request.app[app_keys.DATABASE].begin() as db:
+        appointment_id = await service.find_appointment_of(db, item.id)
+        await service.record_read(db, appointment_id, item, by=person.id, why=why, now=now)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in this program's words what the store refuses."""
+    try:
+        yield
+    except (NotStored, NoPreviewHere):
+        raise NotFound from None
+    except NotScreened:
+        raise BeingScreened from None
+    except Quarantined:
+        raise SetAside from None
+    except RangeRefused:
+        raise NoSuchRange from None
+    except (StoreError, OSError) as problem:
+        raise StoreDown(type(problem).__name__) from None
+
+
+def _purpose(request: web.Request) -> str:
+    return f"booth, staff:{request[staff_access.STAFF].id}"
+
+
+def _set_safe(response: web.StreamResponse) -> None:
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "private, no-store"
 
 
 async def _send(request: web.Request, item: Item) -> web.StreamResponse:
     response: web.StreamResponse | None = None
     try:
         async with request.app[STORE].client.open_content(
-            item.id, byte_range=request.headers.get("Range"), purpose=f"booth, staff:{request[staff_access.STAFF].id}"
+            item.id, byte_range=request.headers.get("Range"), purpose=_purpose(request)
         ) as found:
             response = web.StreamResponse(status=found.status)
             for name in CONTENT_HEADERS:
                 if name in found.headers:
                     response.headers[name] = found.headers[name]
             response.headers["Content-Disposition"] = _attachment(found.headers.get("Content-Disposition", ""))
-            response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
-            response.headers["X-Content-Type-Options"] = "nosniff"
-            response.headers["Cache-Control"] = "private, no-store"
+            _set_safe(response)
             middleware.set_headers(request, response)
             await response.prepare(request)
             async for piece in found.pieces:
@@ -118,13 +176,9 @@ async def _send(request: web.Request, item: Item) -> web.StreamResponse:
         if response is not None and response.prepared:
             request.protocol.force_close()  # cut short, never wrong bytes that look whole
             return response
-        if isinstance(problem, NotStored):
-            raise NotFound from None
-        if isinstance(problem, Quarantined):
-            raise SetAside from None
-        if isinstance(problem, RangeRefused):
-            raise NoSuchRange from None
-        raise StoreDown(type(problem).__name__) from None
+        with _told():
+            raise problem
+        raise
 
 
 def _attachment(given: str) -> str:

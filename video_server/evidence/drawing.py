@@ -50,7 +50,7 @@ def _item(item: Item) -> dict[str, Any]:
         "sha256": item.sha256,
         "media_type": item.media_type,
         "digest_given": item.client_digest == "equal",
-        "preview": item.can_be_previewed,
+        "screened_out": item.state is ItemState.QUARANTINED and item.client_digest != "different",
         "at": (item.reported_at or item.begun_at).isoformat(),
         "told_at": item.told_at.isoformat() if item.told_at else None,
     }

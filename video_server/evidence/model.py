@@ -30,11 +30,6 @@ MAX_BYTES = {
     Kind.AUDIO: 1_000_000_000,
 }
 
-PREVIEWED = frozenset({"image/jpeg", "image/jpg", "image/pjpeg", "image/png", "image/webp"})
-"""Types that a browser decodes as a picture and nothing else; the store recorded them by their first bytes."""
-
-PREVIEW_BYTES = 50_000_000
-
 
 class RequestState(StrEnum):
     """Where a request stands; the newest file decides, and only the officer withdraws."""
@@ -59,6 +54,9 @@ class ItemState(StrEnum):
 OPEN_ITEM = frozenset({ItemState.UPLOADING, ItemState.CANCELLED})
 """What the store's report may still change: who cancels may have sent everything already."""
 
+MAY_MOVE = OPEN_ITEM | {ItemState.RECEIVED, ItemState.QUARANTINED}
+"""What may change once more: the store screens after it received, and may release what it set aside."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -80,12 +78,6 @@ class Item:
     media_type: str | None
     client_digest: str | None
     reported_at: datetime | None
-
-    @property
-    def can_be_previewed(self) -> bool:
-        """Say whether the booth may show it as a picture."""
-        is_picture = self.state is ItemState.RECEIVED and self.media_type in PREVIEWED
-        return is_picture and (self.size_bytes or 0) <= PREVIEW_BYTES
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from video_server.incidents import service as incidents
 log = get_logger(__name__)
 
 PROGRESS_EVERY = timedelta(seconds=1)
-_VERDICTS = {"received": ItemState.RECEIVED, "quarantined": ItemState.QUARANTINED}
+_VERDICTS = {"screening": ItemState.RECEIVED, "received": ItemState.RECEIVED, "quarantined": ItemState.QUARANTINED}
 
 
 class NotInCall(Forbidden):
@@ -198,9 +198,9 @@ async def cancel(db: Connection, *, appointment_id: str, session_id: str, item_i
 
 
 async def find_open_item(db: Connection, item_id: str) -> Item | None:
-    """Return a file whose end was not reported yet; None when there is nothing to note."""
+    """Return a file of which the store may still report something; None when there is nothing to note."""
     item = await storage.find_item(db, item_id)
-    return item if item is not None and item.state in model.OPEN_ITEM else None
+    return item if item is not None and item.state in model.MAY_MOVE else None
 
 
 async def own_item(db: Connection, *, appointment_id: str, session_id: str, item_id: str) -> Item:
@@ -221,7 +221,8 @@ async def record_refused(db: Connection, item_id: str, *, now: datetime) -> bool
 async def record_stored(db: Connection, stored: StoredObject, *, now: datetime) -> bool:
     """Note what the store says of a file, as read back from it. False when that was noted before, or is not ours.
 
-    An event may come twice, late, or beside the phone's own word; only the first changes anything.
+    An event may come twice, late, or beside the phone's own word; only what is new changes anything. Screening may set
+    aside later what was received, or release what was set aside.
     """
     item = await storage.find_item(db, stored.id)
     verdict = _VERDICTS.get(stored.state)
@@ -235,6 +236,7 @@ async def record_stored(db: Connection, stored: StoredObject, *, now: datetime) 
         db,
         item.id,
         verdict,
+        of=model.OPEN_ITEM if stored.state == "screening" else model.MAY_MOVE - {verdict},
         size_bytes=stored.size_bytes,
         sha256=stored.sha256,
         media_type=stored.media_type[:80],
