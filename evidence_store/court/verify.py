@@ -599,6 +599,9 @@ def custody_notes(lines: list[dict[str, Any]]) -> Iterator[str]:
             yield f"At {when} the store found its stored bytes damaged. The bytes here are those received."
         elif line["action"] == "quarantined":
             yield f"At {when} it was received into quarantine: the sender's own digest was another one."
+        elif line["action"] == "screened":
+            found = line["details"].get("verdict"), line["details"].get("reason"), line["details"].get("outcome")
+            yield f"At {when} it was screened for malware: {found[0]} {found[1]}; outcome: {found[2]}."
         elif line["action"] == "received":
             same = line["details"].get("client_digest") == "equal"
             yield f"At {when} it was received. The sender's own digest was {'the same' if same else 'not given'}."
