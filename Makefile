@@ -5,6 +5,7 @@
 #   make bench    figures (tests/bench/RESULTS.md); make bench-NAME only one (relay, ledger, evidence), QUICK=1 for a short look
 #   make relay-fast   compile the relay's hot path (needs gcc); VIDEO_RELAY_FORWARDER=compiled then uses it
 #   make relay-checked   the tests of that, with gcc's sanitizers (address, undefined behaviour) in it
+#   make drills   100 kills and 1,000 writes under power cuts, of the evidence store (power cuts need root)
 #   make soak     a relay at a high packet rate for an hour (SOAK_SECONDS=3600)
 #   make words    bring the Welsh catalogue (video_server/locale/cy) up to date with the pages
 #   make readme   write the README's tables anew from the code
@@ -20,7 +21,7 @@ TLS ?=
 DATA ?= data
 WORKERS ?= 2
 
-.PHONY: relay-fast relay-checked screenshots migration evidence-migration run test check bench bench-relay bench-ledger bench-evidence soak lock format clean setup setup-dev words readme
+.PHONY: relay-fast relay-checked screenshots migration evidence-migration run test check bench bench-relay bench-ledger bench-evidence drills soak lock format clean setup setup-dev words readme
 
 run: setup
 	@exec $(BIN)/video-server serve --demo --host "$(HOST)" --port "$(PORT)" --data "$(DATA)" $(if $(TLS),--tls "$(TLS)")
@@ -61,6 +62,10 @@ relay-checked: setup-dev
 
 soak: setup-dev
 	$(BIN)/python -m tests.bench.soak
+
+drills: setup-dev
+	@deploy/test-tools.sh
+	DRILL_KILLS=100 DRILL_WRITES=1000 $(BIN)/python -m pytest -q -s -rs tests/evidence/test_kill_drill.py tests/evidence/test_power_drill.py
 
 format: setup-dev
 	$(BIN)/ruff format .

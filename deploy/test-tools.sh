@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the suite needs of the system: Debian's chromium, gcc, Python's headers, PostgreSQL's server, coturn, nginx, SoftHSM and unzip, installed if we are root.
-# As root also Firefox, clamd and what makes a thin link; without them the tests that use them are skipped, and say so.
+# As root also Firefox, clamd, what makes a thin link and what cuts a disk's power; without them the tests that use them are skipped, and say so.
 set -euo pipefail
 
 missing=()
@@ -16,6 +16,7 @@ if [ "$(id -u)" = 0 ]; then
     command -v firefox-esr >/dev/null || missing+=(firefox-esr)
     command -v tc >/dev/null || missing+=(iproute2)
     PATH=$PATH:/usr/sbin command -v clamd >/dev/null || missing+=(clamav-daemon)  # without signatures: the suite has its own
+    PATH=$PATH:/usr/sbin command -v mkfs.xfs >/dev/null || missing+=(xfsprogs)
     command -v iptables >/dev/null || missing+=(iptables)
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0

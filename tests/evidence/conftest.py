@@ -24,7 +24,7 @@ from aiohttp.test_utils import TestServer
 from evidence_store import app_keys
 from evidence_store.app import make_app, open_store
 from evidence_store.client import make_grant
-from evidence_store.config import Settings, load
+from evidence_store.config import PREFIX, Settings, load
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys, load_keys, make_keys
 from evidence_store.tokens import Scope
@@ -216,16 +216,32 @@ class Process:
             time.sleep(0.05)
         raise AssertionError("the store did not start")
 
+    def also(self, **settings: str) -> int:
+        """Start another process on the same settings, but for these; return its id."""
+        return self._start(self.settings | settings)
+
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
-        if not self.pid:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-            while True:
-                os.kill(self.pid, 0)
-                time.sleep(0.005)
+        if self.pid:
+            self.end(self.pid)
         self.pid = 0
+
+    @staticmethod
+    def end(pid: int) -> None:
+        """kill -9 one of ours, and wait until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        while Process.lives(pid):
+            time.sleep(0.005)
+
+    @staticmethod
+    def lives(pid: int) -> bool:
+        """Say whether one of ours still runs."""
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def token(self, *scopes: Scope, name: str = "test") -> dict[str, str]:
         return token_for(self.keys.token, *scopes, now=datetime.now(UTC), name=name)
@@ -238,17 +254,17 @@ class Process:
 
     def verify(self, *more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "evidence_store.cli", "verify"]
-        where = ["--data", self.settings["data"], "--keys", self.settings["keys"]]
-        return subprocess.run([*command, *where, *more], capture_output=True, text=True, check=False)
+        where = os.environ | {f"{PREFIX}{name.upper()}": value for name, value in self.settings.items()}
+        return subprocess.run([*command, *more], env=where, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="session")
-def fork_store() -> Iterator[Callable[[dict[str, str]], int]]:
+@contextlib.contextmanager
+def forking(**environment: str) -> Iterator[Callable[[dict[str, str]], int]]:
     """Start real servers by fork from a process that has imported everything."""
     log = subprocess.DEVNULL if "EVIDENCE_TEST_LOG" not in os.environ else None
     zygote = subprocess.Popen(
         [sys.executable, "-m", "tests.evidence.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-        text=True, env={k: v for k, v in os.environ.items() if not k.startswith("EVIDENCE_")},
+        text=True, env={k: v for k, v in os.environ.items() if not k.startswith("EVIDENCE_")} | environment,
     )  # fmt: skip
 
     def start(settings: dict[str, str]) -> int:
@@ -263,10 +279,18 @@ def fork_store() -> Iterator[Callable[[dict[str, str]], int]]:
     zygote.wait()
 
 
+@pytest.fixture(scope="session")
+def fork_store() -> Iterator[Callable[[dict[str, str]], int]]:
+    """Start real servers by fork."""
+    with forking() as start:
+        yield start
+
+
 @pytest.fixture
-def process(tmp_path: Path, fork_store: Callable[[dict[str, str]], int]) -> Iterator[Process]:
+def process(tmp_path: Path, fork_store: Callable[[dict[str, str]], int], evidence_database: str) -> Iterator[Process]:
     """A running store that can be killed and started again."""
     store = Process(tmp_path / "store", fork_store)
+    store.settings["database"] = evidence_database
     store.start()
     yield store
     store.kill()

@@ -1,5 +1,6 @@
 """Several processes on one folder; memory; the settings' table; kinds."""
 
+import random
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import requests
 from evidence_store import kinds
 from evidence_store.config import PREFIX, Settings
 from evidence_store.errors import WrongKind
-from tests.evidence.conftest import INCIDENT, SEGMENT, Process, jpeg, sha256
+from tests.evidence.conftest import INCIDENT, SEGMENT, Process, both_databases, jpeg, sha256
 from tests.evidence.test_kills import _PATCH, content_of, create
 
 
@@ -19,11 +20,13 @@ from tests.evidence.test_kills import _PATCH, content_of, create
 def neighbour(process: Process, fork_store):
     """A second process on the same folder, keys and database."""
     second = Process(process.folder, fork_store)
+    second.settings["database"] = process.settings["database"]
     second.start()
     yield second
     second.kill()
 
 
+@both_databases
 def test_an_upload_goes_on_in_another_process_while_the_first_keeps_it_in_memory(process: Process, neighbour: Process):
     data = jpeg(4 * SEGMENT + 5)
     url, bearer = create(process, data)
@@ -43,6 +46,7 @@ def test_an_upload_goes_on_in_another_process_while_the_first_keeps_it_in_memory
     assert content_of(process, path.rsplit("/", 1)[1]) == data
 
 
+@both_databases
 def test_a_writer_that_hangs_in_one_process_lets_go_for_another(process: Process, neighbour: Process):
     data = jpeg(2 * SEGMENT)
     url, bearer = create(process, data)
@@ -77,6 +81,43 @@ def test_a_writer_that_hangs_in_one_process_lets_go_for_another(process: Process
     assert statuses == [423]
     said = requests.post(f"{url}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=30)
     assert said.json()["state"] == "received"
+
+
+@both_databases
+def test_eight_senders_on_two_nodes_bring_one_upload_home_once(process: Process, neighbour: Process):
+    data = jpeg(2 * SEGMENT + 77)
+    url, bearer = create(process, data)
+    path, said, problems = url.removeprefix(process.url), [], []
+
+    def send(base: str, seed: int) -> None:
+        rng, at = random.Random(seed), 0
+        while at < len(data):
+            stands = requests.head(base + path, headers=bearer | _PATCH, timeout=60)
+            if stands.status_code != 200:  # locked: another writes, and was asked to let go
+                problems.extend([stands.status_code] if stands.status_code != 423 else [])
+                continue
+            at = int(stands.headers["Upload-Offset"])
+            piece = data[at : at + rng.randrange(1, 600_000)]
+            headers = bearer | _PATCH | {"Upload-Offset": str(at)}
+            status = requests.patch(base + path, data=piece, headers=headers, timeout=60).status_code if piece else 204
+            problems.extend([status] if status not in {204, 409, 410, 423} else [])
+        answer = requests.post(f"{base}{path}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=60)
+        said.append((answer.status_code, answer.json().get("state")))
+
+    senders = [threading.Thread(target=send, args=((process, neighbour)[n % 2].url, n)) for n in range(8)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert problems == []
+    assert said == [(200, "received")] * 8
+    object_id = path.rsplit("/", 1)[1]
+    assert content_of(neighbour, object_id) == data
+    ledger = requests.get(
+        f"{url.split('/evidence/')[0]}/evidence/v1/ledger?after=0", headers=process.token(), timeout=60
+    )
+    actions = [entry["action"] for entry in ledger.json()["entries"] if entry["object"] == object_id]
+    assert actions == ["upload opened", "received", "downloaded"]
 
 
 def test_memory_does_not_grow_with_the_size_of_a_file(process: Process):
