@@ -52,7 +52,8 @@ class Lock:
     def finish(self) -> None:
         """Let go and leave no file: for locks that are held once, whose nonce nobody will ask for."""
         with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+            if self.path.stat().st_ino == os.fstat(self.descriptor).st_ino:  # else it is the next holder's already
+                self.path.unlink()
         os.close(self.descriptor)
 
 

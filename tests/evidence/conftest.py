@@ -30,7 +30,7 @@ from evidence_store.sealing.keys import Keys, load_keys, make_keys
 from evidence_store.tokens import Scope
 from tests.conftest import HeldClock, apart, on_postgres
 from tests.evidence.court_support import Bare, make_bare
-from tests.evidence.seaweed import Seaweed
+from tests.evidence.seaweed import Seaweed, start_seaweed
 from tests.evidence_tokens import lay_tokens, lay_tokens_at, token_for
 
 INCIDENT = "AP-7F4K-92QD"
@@ -55,7 +55,7 @@ def keys(tmp_path: Path) -> Keys:
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     """A real S3 server, for all tests of this process."""
-    server = Seaweed(tmp_path_factory.mktemp("seaweed") / "data")
+    server = start_seaweed(tmp_path_factory.mktemp("seaweed"))
     yield server
     server.stop()
 

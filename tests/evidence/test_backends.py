@@ -186,6 +186,16 @@ def test_an_object_has_one_writer_at_a_time(backend: Backend, make_backend: Call
     assert list((backend.root / "locks").iterdir()) == []
 
 
+def test_letting_go_never_takes_away_the_next_ones_lock(backend: Backend):
+    first = backend.lock(ID)
+    backend.drop_incoming(ID)  # what settling does while it holds the lock
+    second = backend.lock(ID)
+    first.finish()
+    with pytest.raises(Busy):
+        backend.lock(ID)
+    second.finish()
+
+
 def test_a_backend_says_where_it_keeps_objects(backend: Backend):
     place = backend.describe()
     assert "Sealed objects lie in" in place.good[0]
