@@ -45,6 +45,8 @@ from evidence_store.sealing.files import read_secret
 from evidence_store.sealing.keys import Keys
 from evidence_store.store import Store
 from evidence_store.uploads import Uploads
+from evidence_store.webhooks.config import load_hooks
+from evidence_store.webhooks.service import Postman
 
 log = get_logger(__name__)
 _SWEEP_SECONDS = 5.0
@@ -69,7 +71,7 @@ def open_store(settings: Settings, keys: Keys, *, now: Clock = clock.utc_now) ->
         raise CannotStart(f"The data folder {settings.data} cannot be used ({problem.strerror}).") from None
     except BackendFailed as problem:
         raise CannotStart(f"{problem} See EVIDENCE_S3_… in the README.") from None
-    return Store(settings, Database(settings.database_url), backend, keys, now)
+    return Store(settings, Database(settings.database_url), backend, keys, now, load_hooks(settings.webhooks))
 
 
 def _open_backend(settings: Settings) -> Backend:
@@ -118,7 +120,7 @@ async def _run_beside(app: web.Application) -> AsyncIterator[None]:
     await prepare(store)
     await _finish_sealing(store)
     await keeping.finish_disposals(store)
-    beside = (app[app_keys.NOTIFIER], Checkpointer(store), app[app_keys.MEDIA], app[app_keys.SCREENER])
+    beside = (app[app_keys.NOTIFIER], Checkpointer(store), app[app_keys.MEDIA], app[app_keys.SCREENER], Postman(store))
     works = [_sweep(app), *(part.run() for part in beside)]
     tasks = [asyncio.create_task(work) for work in works]
     yield

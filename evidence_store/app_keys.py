@@ -19,3 +19,5 @@ SCREENER = web.AppKey("screener", Screener)
 READS = web.AppKey("reads", ReadLog)
 LIMITS = web.AppKey("limits", Limits)
 TOKEN = web.RequestKey("token", Token)
+GLASS = web.RequestKey("glass", str)
+"""Id of the broken glass by which the object is seen, where it is not the holder's own."""

@@ -18,6 +18,7 @@ from evidence_store.backup import backup, restore
 from evidence_store.checkpoints import ask_mirrors
 from evidence_store.cli_parts import Data, File, KeysFolder, hsm_of
 from evidence_store.cli_parts import with_store as _with_store
+from evidence_store.cli_webhooks import webhooks
 from evidence_store.config import Settings, load
 from evidence_store.court.export import Wanted, export
 from evidence_store.doctor import Finding, Grade, examine
@@ -271,6 +272,7 @@ def _faults(count: int) -> str:
 
 
 cli.add_typer(cli_tokens.cli, name="token")
+cli.command(name="webhooks")(webhooks)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from evidence_store.sealing import signing
 __all__ = [
     "GRANT_LASTS",
     "SIGNATURE_HEADER",
+    "WEBHOOK_HEADER",
     "Content",
     "Event",
     "EventNotGenuine",
@@ -36,9 +37,12 @@ __all__ = [
     "make_grant",
     "new_object_id",
     "verify_event",
+    "verify_webhook",
 ]
 
 SIGNATURE_HEADER = "Evidence-Signature"
+WEBHOOK_HEADER = "Evidence-Webhook-Signature"
+_MAX_STAMP_DIGITS = 12
 new_object_id = signing.new_id
 _PIECE_BYTES = 1 << 18
 
@@ -90,13 +94,19 @@ class Preview:
 
 @dataclass(frozen=True)
 class Event:
-    """News from the store. The same id may come twice: after a crash it is sent again."""
+    """News from the store. The same id may come twice: after a crash it is sent again.
+
+    actor, reason, until  of a break-glass: who opened an object that is not theirs, why, and for how long
+    """
 
     id: str
     type: str
     object: str
     incident: str
     at: datetime
+    actor: str = ""
+    reason: str = ""
+    until: datetime | None = None
 
 
 class EventNotGenuine(Exception):
@@ -109,10 +119,29 @@ def verify_event(key: bytes, body: bytes, header: str) -> Event:
         raise EventNotGenuine
     try:
         said = json.loads(body)
-        at = datetime.fromisoformat(said["at"])
-        return Event(id=said["id"], type=said["type"], object=said["object"], incident=said["incident"], at=at)
+        names = ("id", "type", "object", "incident")
+        until = datetime.fromisoformat(said["until"]) if "until" in said else None
+        return Event(
+            **{name: str(said[name]) for name in names}, at=datetime.fromisoformat(said["at"]),
+            actor=str(said.get("actor", "")), reason=str(said.get("reason", "")), until=until,
+        )  # fmt: skip
     except (ValueError, KeyError, TypeError):
         raise EventNotGenuine from None
+
+
+def verify_webhook(secret: bytes, body: bytes, header: str, *, now: float, tolerance_seconds: float = 300) -> Any:
+    """Return what a webhook says, parsed. `header` is WEBHOOK_HEADER's value, `now` Unix time.
+
+    Raises EventNotGenuine when the signature is not of this body, or too old (somebody plays it back). The same `id`
+    may come twice: take the second as done.
+    """
+    stamp, _, _ = header.removeprefix("t=").partition(",")
+    if not stamp.isascii() or not stamp.isdigit() or len(stamp) > _MAX_STAMP_DIGITS:
+        raise EventNotGenuine
+    is_genuine = signing.same(signing.webhook_signature(secret, int(stamp), body), header)
+    if not is_genuine or abs(now - int(stamp)) > tolerance_seconds:
+        raise EventNotGenuine
+    return json.loads(body)
 
 
 class StoreClient:

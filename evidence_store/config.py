@@ -29,6 +29,11 @@ class Settings(BaseSettings):
         "", description="Where events are POSTed, the web server's /evidence-events; empty: nowhere"
     )
     notify_ca: Path | None = Field(None, description="CA certificate that the event receiver's must lead to")
+    webhooks: Path | None = Field(None, description="TOML file that lists who else is told what happens; default: none")
+    webhook_days: float = Field(3, gt=0, description="After how long a webhook that nobody takes is given up")
+    break_glass_minutes: float = Field(
+        15, gt=0, le=480, description="How long an object stays open that was opened by breaking the glass"
+    )
     max_bytes: int = Field(20_000_000_000, ge=1, description="Largest object")
     max_open_uploads: int = Field(2000, ge=1, description="Uploads open at one time, all incidents together")
     digest_minutes: float = Field(10, ge=0, description="How long a complete upload waits for the sender's digest")

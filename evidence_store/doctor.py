@@ -15,6 +15,8 @@ from evidence_store.model import Run, RunKind
 from evidence_store.screening.clamd import Clamd, Down, signatures_made_at
 from evidence_store.sealing.signing import NotGenuine
 from evidence_store.store import Store
+from evidence_store.webhooks.model import Standing
+from evidence_store.webhooks.storage import list_standings
 
 _MIN_FREE_BYTES = 10 << 30
 _OLDEST_NEWS = timedelta(minutes=10)
@@ -80,6 +82,8 @@ async def examine(store: Store) -> AsyncIterator[Finding]:
     async for finding in _mirrors(store):
         yield finding
     yield await _news(store)
+    async for finding in _webhooks(store):
+        yield finding
     async for finding in _runs(store):
         yield finding
 
@@ -198,6 +202,28 @@ async def _news(store: Store) -> Finding:
     if store.clock() - oldest > _OLDEST_NEWS:
         return bad(f"{waiting} events wait since {oldest:%d %B %H:%M} UTC: see that EVIDENCE_NOTIFY_URL answers.")
     return good(f"{waiting} events are on their way to the web server.")
+
+
+async def _webhooks(store: Store) -> AsyncIterator[Finding]:
+    async with store.database.read() as db:
+        standings = await list_standings(db)
+    listed = {hook.name for hook in store.hooks}
+    for name in sorted(listed | standings.keys()):
+        standing = standings.get(name, Standing())
+        if name not in listed:
+            yield note(f"The webhook {name} is not in EVIDENCE_WEBHOOKS any more; {standing.waiting} news wait for it.")
+        elif standing.dead:
+            yield bad(
+                f"The webhook {name} did not take {standing.dead} news, which were given up ({standing.problem}): mend "
+                "that, then run 'evidence-store webhooks --retry'."
+            )
+        elif standing.oldest is not None and store.clock() - standing.oldest > _OLDEST_NEWS:
+            yield bad(
+                f"The webhook {name} has not taken {standing.waiting} news since {standing.oldest:%d %B %H:%M} UTC"
+                f"{f': {standing.problem}' if standing.problem else ''}."
+            )
+        else:
+            yield good(f"The webhook {name} takes what it is told; {standing.waiting} news are on their way.")
 
 
 async def _runs(store: Store) -> AsyncIterator[Finding]:

@@ -30,6 +30,7 @@ from evidence_store.sealing.files import destroy_secret
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store, description_of, verdict_of
+from evidence_store.webhooks.service import announce
 
 _PATIENCE_SECONDS = 60.0
 
@@ -191,6 +192,10 @@ async def _settle(store: Store, stored: StoredObject, *, actor: str) -> StoredOb
             )
             await storage.set_sequence(db, stored.id, sequence)
             await store.tell(db, verdict_of(stored), stored.id, stored.incident)
+            await announce(
+                store, db, verdict_of(stored), sequence=sequence, object_id=stored.id, incident=stored.incident,
+                digest=stored.sha256,
+            )  # fmt: skip
         current = await storage.find_object(db, stored.id)
     store.news.set()
     await store.run(destroy_secret, store.keys.ingest / f"{stored.id}.key")

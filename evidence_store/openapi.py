@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from evidence_store import schemas
+from evidence_store.breakglass import openapi as breakglass
 from evidence_store.court import openapi as court
 from evidence_store.custody import openapi as custody
 from evidence_store.keeping import openapi as keeping
@@ -186,7 +187,7 @@ def document() -> dict[str, Any]:
     _, definitions = models_json_schema(
         [
             (model, "serialization")
-            for model in [*_MODELS, *custody.MODELS, *keeping.MODELS, *court.MODELS, *media.MODELS]
+            for model in [*_MODELS, *custody.MODELS, *keeping.MODELS, *breakglass.MODELS, *court.MODELS, *media.MODELS]
         ],
         ref_template="#/components/schemas/{model}",
     )
@@ -198,6 +199,6 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Evidence store", "version": "1"},
-        "paths": _together(_PATHS, custody.PATHS, keeping.PATHS, court.PATHS, media.PATHS),
+        "paths": _together(_PATHS, custody.PATHS, keeping.PATHS, breakglass.PATHS, court.PATHS, media.PATHS),
         "components": {"schemas": definitions["$defs"], "securitySchemes": schemes},
     }

@@ -15,6 +15,11 @@ def in_header(name: str, *, required: bool = True, description: str = "") -> dic
     return found | ({"description": description} if description else {})
 
 
+IDEMPOTENCY_KEY = in_header(
+    "Idempotency-Key", required=False, description="sent again with the same key, a request is carried out once"
+)
+
+
 def in_query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
     """Return a name in the query string."""
     schema = {"type": "string"}

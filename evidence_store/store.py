@@ -15,6 +15,7 @@ from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys
 from evidence_store.storage import insert_event
+from evidence_store.webhooks.model import Hook
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +32,8 @@ class Store:
     backend: Backend
     keys: Keys
     clock: Clock
+    hooks: tuple[Hook, ...] = ()
+    """Who else is told what happens."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))
 
@@ -58,12 +61,12 @@ class Store:
         )  # fmt: skip
         return await ledger.append(db, self.keys.ledger, [draft])
 
-    async def tell(self, db: Connection, kind: str, object_id: str, incident: str) -> None:
+    async def tell(self, db: Connection, kind: str, object_id: str, incident: str, **details: str) -> None:
         """Queue news for the web server in the caller's transaction."""
         now = self.clock()
         event_id = signing.new_id()
         at = now.isoformat()
-        body = {"id": event_id, "type": kind, "object": object_id, "incident": incident, "at": at}
+        body = {"id": event_id, "type": kind, "object": object_id, "incident": incident, "at": at, **details}
         await insert_event(db, event_id=event_id, body=ledger.canonical_json(body), now=now)
 
     async def close(self) -> None:

@@ -27,6 +27,8 @@ class Scope(StrEnum):
     RETENTION = "retention"
     REVIEW = "review"
     DISPOSE = "dispose"
+    BREAK_GLASS = "break-glass"
+    """Open an object of another incident, with a reason, for minutes, alarming the supervisors."""
     TRAIL = "trail"
     EXPORT = "export"
 

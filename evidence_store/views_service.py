@@ -12,6 +12,8 @@ from evidence_store.model import RunKind
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
 from evidence_store.screening import storage as screening_storage
+from evidence_store.webhooks.model import Standing
+from evidence_store.webhooks.storage import list_standings
 
 routes = web.RouteTableDef()
 REGISTRY = CollectorRegistry()
@@ -38,6 +40,8 @@ _SCREENED = Gauge("evidence_screened", "Verdicts since the start of this process
 _LOOKS_WAITING = Gauge("evidence_looks_waiting", "Objects that wait to be looked into", registry=REGISTRY)
 _PREVIEWS = Gauge("evidence_previews", "How looks for a preview ended, since the start", ["end"], registry=REGISTRY)
 _PREVIEWS_OFF = Gauge("evidence_previews_off", "1 while no previews are made here", registry=REGISTRY)
+_HOOK_WAITING = Gauge("evidence_webhook_waiting", "News that a webhook has not taken", ["webhook"], registry=REGISTRY)
+_HOOK_DEAD = Gauge("evidence_webhook_given_up", "News given up for a webhook", ["webhook"], registry=REGISTRY)
 _MIN_FREE_BYTES = 1 << 30
 
 
@@ -83,6 +87,11 @@ async def metrics(request: web.Request) -> web.Response:
     for end, count in media.made.items():
         _PREVIEWS.labels(end).set(count)
     async with store.database.read() as db:
+        standings = await list_standings(db)
+        for name in {hook.name for hook in store.hooks} | standings.keys():
+            standing = standings.get(name, Standing())
+            _HOOK_WAITING.labels(name).set(standing.waiting)
+            _HOOK_DEAD.labels(name).set(standing.dead)
         for kind in RunKind:
             last = await storage.find_newest_run(db, kind, finished=True)
             if last is not None and last.finished_at is not None:

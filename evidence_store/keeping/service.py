@@ -33,6 +33,7 @@ from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.storage import find_object
 from evidence_store.store import Store
 from evidence_store.tokens import Token
+from evidence_store.webhooks.service import announce
 
 log = get_logger(__name__)
 _KEPT = (ObjectState.SCREENING, ObjectState.RECEIVED, ObjectState.QUARANTINED)
@@ -52,10 +53,14 @@ async def place_hold(store: Store, act: Act, *, incident: str, stored: StoredObj
             return known
         if not await storage.insert_hold(db, hold):
             raise Disposed
-        await store.record(
+        sequence = await store.record(
             db, actor=act.actor, action=Action.HELD, object_id=hold.object, digest=stored.sha256 if stored else "",
             purpose=reason, hold=hold.id, incident=incident,
         )  # fmt: skip
+        await announce(
+            store, db, Action.HELD, sequence=sequence, object_id=hold.object, incident=incident, hold=hold.id
+        )
+    store.news.set()
     return hold
 
 
@@ -71,10 +76,14 @@ async def release_hold(store: Store, hold_id: str, token: Token, *, reason: str)
             return hold
         hold = replace(hold, released_by=token.actor, released_at=store.clock(), release_reason=reason)
         await storage.release_hold(db, hold)
-        await store.record(
+        sequence = await store.record(
             db, actor=token.actor, action=Action.RELEASED, object_id=hold.object, purpose=reason, hold=hold.id,
             incident=hold.incident,
         )  # fmt: skip
+        await announce(
+            store, db, Action.RELEASED, sequence=sequence, object_id=hold.object, incident=hold.incident, hold=hold.id
+        )
+    store.news.set()
     return hold
 
 
@@ -209,6 +218,11 @@ async def finish_disposal(store: Store, stored: StoredObject, approved: Review) 
         )  # fmt: skip
         done = replace(approved, state=ReviewState.DONE, done_at=now, sequence=sequence)
         await storage.update_review(db, done, before=ReviewState.APPROVED)
+        await announce(
+            store, db, Action.DISPOSED, sequence=sequence, object_id=stored.id, incident=stored.incident,
+            digest=stored.sha256, review=approved.id,
+        )  # fmt: skip
+    store.news.set()
 
 
 async def finish_disposals(store: Store) -> None:

@@ -12,11 +12,13 @@ from sqlalchemy import MetaData, func, select
 
 from evidence_store import ledger, storage  # noqa: F401 — their tables join the metadata
 from evidence_store.admission import storage as admission_storage  # noqa: F401
+from evidence_store.breakglass import storage as breakglass_storage  # noqa: F401
 from evidence_store.custody import storage as custody_storage  # noqa: F401
 from evidence_store.database import METADATA, Database
 from evidence_store.keeping import storage as keeping_storage  # noqa: F401
 from evidence_store.media import storage as media_storage  # noqa: F401
 from evidence_store.screening import storage as screening_storage  # noqa: F401
+from evidence_store.webhooks import storage as webhooks_storage  # noqa: F401
 
 _LOCK = 7_401_103  # any constant: two processes that start at once migrate one after the other
 

@@ -33,6 +33,7 @@ _CALLS = [
     ("PUT", "/evidence/v1/objects/{id}/label", Scope.ANNOTATE),
     ("POST", "/evidence/v1/objects/{id}/notes", Scope.ANNOTATE),
     ("PUT", "/evidence/v1/objects/{id}/original", Scope.ANNOTATE),
+    ("POST", "/evidence/v1/objects/{id}/break-glass", Scope.BREAK_GLASS),
     ("POST", "/evidence/v1/holds", Scope.HOLD),
     ("GET", "/evidence/v1/holds", Scope.HOLD),
     ("POST", "/evidence/v1/holds/{id}/release", Scope.HOLD),

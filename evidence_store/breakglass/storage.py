@@ -1,0 +1,41 @@
+"""The table of broken glasses; rows are added and never changed."""
+
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, insert, select
+
+from evidence_store.breakglass.model import Glass
+from evidence_store.database import METADATA, Connection, UtcDateTime
+
+_GLASSES = Table(
+    "glasses",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("object", String(32), ForeignKey("objects.id", name="fk_glasses_object"), nullable=False),
+    Column("incident", String(64), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Index("ix_glasses_object_token", "object", "token"),
+)
+
+
+async def insert_glass(db: Connection, glass: Glass) -> None:
+    """Note that the glass was broken."""
+    await db.execute(insert(_GLASSES).values(asdict(glass)))
+
+
+async def find_glass(db: Connection, glass_id: str) -> Glass | None:
+    """Return what was broken under this id, or None."""
+    row = (await db.execute(select(_GLASSES).where(_GLASSES.c.id == glass_id))).first()
+    return Glass(**row._asdict()) if row else None
+
+
+async def find_open(db: Connection, object_id: str, token_id: str, *, now: datetime) -> Glass | None:
+    """Return the glass by which this token may read this object now, or None."""
+    mine = (_GLASSES.c.object == object_id) & (_GLASSES.c.token == token_id) & (_GLASSES.c.ends_at > now)
+    row = (await db.execute(select(_GLASSES).where(mine).order_by(_GLASSES.c.ends_at.desc()).limit(1))).first()
+    return Glass(**row._asdict()) if row else None

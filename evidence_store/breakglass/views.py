@@ -1,0 +1,30 @@
+"""Breaking the glass by API."""
+
+from aiohttp import web
+
+from evidence_store import access, app_keys
+from evidence_store.breakglass import service
+from evidence_store.breakglass.schemas import GlassAnswer, GlassRequest
+from evidence_store.custody.views import act_of, answer
+from evidence_store.errors import NotFound
+from evidence_store.model import ObjectState, parse_id
+from evidence_store.storage import find_object
+from evidence_store.tokens import Scope
+from evidence_store.views_tus import read_json
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/evidence/v1/objects/{id}/break-glass", name="objects.break_glass")
+@access.token(Scope.BREAK_GLASS)
+async def break_glass(request: web.Request) -> web.Response:
+    """Open one object of another incident for some minutes; supervisors are alarmed."""
+    store, asked = request.app[app_keys.STORE], await read_json(request, GlassRequest)
+    async with store.database.read() as db:
+        stored = await find_object(db, parse_id(request.match_info["id"]))
+    if stored is None or stored.state is ObjectState.SEALING:
+        raise NotFound
+    glass = await service.break_glass(
+        store, stored, act_of(request), request[app_keys.TOKEN], reason=asked.reason
+    )  # fmt: skip
+    return answer(GlassAnswer.of(glass), status=201)
