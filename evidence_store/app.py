@@ -25,6 +25,7 @@ from evidence_store.access import Handler
 from evidence_store.admission.limits import Limits
 from evidence_store.backend import Backend
 from evidence_store.backend_folder import FolderBackend
+from evidence_store.breakglass import views as breakglass_views
 from evidence_store.checkpoints import Checkpointer
 from evidence_store.clock import Clock
 from evidence_store.config import Settings
@@ -54,7 +55,7 @@ _VIEWS = (
     views_tus,
     views_api,
     custody_views,
-    keeping_views,
+    keeping_views, breakglass_views,
     court_views,
     media_views,
     views_ledger,

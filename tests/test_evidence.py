@@ -1,7 +1,11 @@
 """Evidence in a call, with a real store: what is asked for arrives whole or is told not to have; nobody else sends."""
 
+import asyncio
 import io
 import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -338,3 +342,62 @@ async def test_the_phones_own_word_is_enough_when_the_stores_is_late(call):
         done = await call.phone.post(f"/phone/evidence/items/{allowed['item']}/done", json={})
         assert (await done.json())["state"] == "received"
     assert (await deeds(call)).count("evidence.received") == 1
+
+
+async def token_for_another_incident(call: Call) -> str:
+    """Issue a token on the store's own command line, while it runs."""
+    own = {
+        "EVIDENCE_DATA": str(call.settings.data / "evidence"),
+        "EVIDENCE_KEYS": str(call.settings.data / "keys-evidence"),
+    }
+    made = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "evidence_store.cli", "token", "issue", "--scope", "break-glass", "--scope", "read"),
+        *("--incident", "AP-0000-0000", "--name", "duty-desk"),
+        stdout=PIPE,
+        env={k: v for k, v in os.environ.items() if not k.startswith("EVIDENCE_")} | own,
+    )
+    said, _ = await made.communicate()
+    return said.decode().strip()
+
+
+async def test_who_breaks_the_glass_is_shown_to_supervisors_until_one_has_seen_it(call, add_staff, database, clock):
+    supervisor = await add_staff("boss", Role.SUPERVISOR, name="Sgt Boss", collar_number="9")
+    async with database.begin() as db:
+        _, secret = await sessions.open_session(db, "staff", supervisor.id, now=clock())
+    boss = call.open_browser("staff", secret)
+    item_id = await call.send(await call.ask(), jpeg(70_000))
+    headers = {"Authorization": f"Bearer {await token_for_another_incident(call)}"}
+    reason = "A child may be <in danger> tonight"
+    assert (await call.phone.get(f"/evidence/v1/objects/{item_id}", headers=headers)).status == 404
+    broken = await call.phone.post(
+        f"/evidence/v1/objects/{item_id}/break-glass",
+        json={"reason": reason},
+        headers=headers | {"Idempotency-Key": "once"},
+    )
+    assert broken.status == 201, await broken.text()
+    assert (await call.phone.get(f"/evidence/v1/objects/{item_id}", headers=headers)).status == 200
+
+    async def alarmed() -> str:
+        page = await (await boss.get("/booth/diary-fragment")).text()
+        return page if "data-alarm" in page else ""
+
+    page = await until("the alarm on the supervisor's diary", alarmed)
+    for words in (
+        "duty-desk",
+        "A child may be &lt;in danger&gt; tonight",
+        str((await broken.json())["incident"]),
+        'role="alert"',
+    ):
+        assert words in page
+    assert page.count("data-alarm=") == 1
+    assert "data-alarm" in await (await boss.get("/desk")).text()
+    assert "data-alarm" not in await (await call.officer.get("/booth")).text()
+    alarm = page.split('data-alarm="')[1][:32]
+    assert (await call.officer.post(f"/alarms/{alarm}/seen")).status == 403
+    for _ in range(2):
+        answer = await boss.post(f"/alarms/{alarm}/seen", data={"back": "desk"}, allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, "/desk")
+    assert "data-alarm" not in await (await boss.get("/booth")).text()
+    async with database.read() as db:
+        entries = await audit.list_for(db, f"evidence-alarm:{alarm}")
+    assert [(entry.action, entry.actor) for entry in entries] == [("evidence.alarm_seen", f"staff:{supervisor.id}")]

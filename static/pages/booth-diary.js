@@ -25,6 +25,13 @@ function waitingIn(inside) {
   return found;
 }
 
+/** The alarms that stand on the page.
+ * @param {ParentNode} inside @returns {Set<string>} */
+function alarmsIn(inside) {
+  const found = inside.querySelectorAll("[data-alarm]");
+  return new Set([...found].map((one) => (one instanceof HTMLElement ? (one.dataset.alarm ?? "") : "")));
+}
+
 async function look() {
   try {
     const answer = await fetch(`${config.fragment}&seen=${seen}`, { headers: { Accept: "application/json, text/html" } });
@@ -47,10 +54,12 @@ function put(text) {
   const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("diary-live");
   const stale = get("diary-live", HTMLElement);
   if (!fresh || fresh.outerHTML === stale.outerHTML) return;
+  const known = alarmsIn(stale);
   const focused = stale.contains(document.activeElement) ? (document.activeElement?.id ?? "") : "";
   stale.replaceWith(document.adoptNode(fresh));
   if (focused) document.getElementById(focused)?.focus();
   tell(waitingIn(fresh));
+  if ([...alarmsIn(fresh)].some((id) => !known.has(id)) && sound.checked) beep();
 }
 
 /** @param {Map<string, string>} now */

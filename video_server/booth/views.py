@@ -20,6 +20,7 @@ from video_server.core import keys
 from video_server.core.database import Connection
 from video_server.core.errors import N_, Refusal
 from video_server.core.force import Force
+from video_server.evidence import service as evidence
 from video_server.statements import back_page
 from video_server.web import app_keys, i18n, pages
 
@@ -184,6 +185,7 @@ async def _diary(request: web.Request) -> dict[str, Any]:
     async with request.app[app_keys.DATABASE].read() as db:
         listed = await _visible(db, person, day, force=force)
         earlier = [one for n in before for one in await _visible(db, person, day - timedelta(days=n), force=force)]
+        alarms = await evidence.list_alarms(db) if person.holds(Role.SUPERVISOR) else ()
         alerts = diary.open_alerts(await calls.list_open_alerts(db, [one.id for one in (*listed, *earlier)]))
         alarmed = {alert.appointment_id for alert in alerts}
         rows = await reading.read_rows(db, listed, now=now)
@@ -193,6 +195,7 @@ async def _diary(request: web.Request) -> dict[str, Any]:
         **days,
         "rows": rows,
         "everybody": person.holds(Role.SUPERVISOR),
+        "alarms": alarms,
         "waiting": sum(row["standing"] == diary.Standing.WAITING for row in rows),
         "alerts": [
             {"id": alert.id, "kind": alert.kind.value, "at": alert.at, **_named(by_id[alert.appointment_id])}

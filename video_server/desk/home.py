@@ -9,6 +9,7 @@ from video_server.accounts.model import Role
 from video_server.appointments import service as appointments
 from video_server.audit import service as audit
 from video_server.desk import lines
+from video_server.evidence import service as evidence
 from video_server.incidents import service as incidents
 from video_server.tasks import service as tasks
 from video_server.web import app_keys, i18n, pages
@@ -36,10 +37,12 @@ async def show_home(request: web.Request) -> web.Response:
         )
     now, force = request.app[app_keys.CLOCK](), request.app[app_keys.FORCE]
     today = now.astimezone(force.timezone).date()
+    is_supervisor = request[access.STAFF].holds(Role.SUPERVISOR)
     async with request.app[app_keys.DATABASE].read() as db:
         this_day = await appointments.list_day(db, officer_id=None, day=today, force=force)
         coming = await appointments.list_upcoming(db, since=now, limit=lines.UPCOMING_SHOWN)
         shown = {
+            "alarms": await evidence.list_alarms(db) if is_supervisor else (),
             "tasks": await lines.read_tasks(db, now=now),
             "today": await lines.read_lines(db, this_day, force),
             "coming": await lines.read_lines(db, [a for a in coming if a not in this_day], force),

@@ -96,6 +96,31 @@ class Request:
     items: Sequence[Item] = ()
 
 
+@dataclass(frozen=True)
+class Alarm:
+    """That somebody opened an object of the evidence store that is not theirs ("broke the glass"); `id` is the event's.
+
+    actor   as the store names who: "token:<name>:<id>"
+    reason  what they wrote
+    until   to when the object stays open to them
+    """
+
+    id: str
+    object: str
+    incident: str
+    actor: str
+    reason: str
+    at: datetime
+    until: datetime
+    seen_by: str | None = None
+    seen_at: datetime | None = None
+
+    @property
+    def who(self) -> str:
+        """Return the name that the token was given, which is the person's or system's."""
+        return self.actor.split(":")[1] if self.actor.count(":") == 2 else self.actor
+
+
 def clean_note(text: str) -> str:
     """Return a note on one line without control characters."""
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from evidence_store.client import GRANT_LASTS, StoredObject
+from evidence_store.client import GRANT_LASTS, Event, StoredObject
 from video_server.appointments.model import Appointment
 from video_server.appointments.model import State as AppointmentState
 from video_server.audit import service as audit
@@ -22,11 +22,12 @@ from video_server.core.errors import N_, Conflict, Forbidden, NotFound, Refusal,
 from video_server.core.log import get_logger
 from video_server.evidence import model, storage
 from video_server.evidence.link import StoreLink
-from video_server.evidence.model import Item, ItemState, Kind, Request, RequestState
+from video_server.evidence.model import Alarm, Item, ItemState, Kind, Request, RequestState
 from video_server.incidents import service as incidents
 
 log = get_logger(__name__)
 
+MOST_ALARMS = 50
 PROGRESS_EVERY = timedelta(seconds=1)
 _VERDICTS = {"screening": ItemState.RECEIVED, "received": ItemState.RECEIVED, "quarantined": ItemState.QUARANTINED}
 
@@ -249,6 +250,43 @@ async def record_stored(db: Connection, stored: StoredObject, *, now: datetime) 
     details: Mapping[str, Any] = {"object": item.id, "sha256": stored.sha256, "bytes": stored.size_bytes}
     await _tell(db, request, verdict.value, actor="system:evidence-store", now=now, **details)
     return True
+
+
+async def record_alarm(db: Connection, event: Event, *, now: datetime) -> bool:
+    """Keep what supervisors must see at once: somebody opened evidence that is not theirs. False when it was kept."""
+    alarm = Alarm(
+        id=event.id,
+        object=event.object,
+        incident=event.incident,
+        actor=event.actor[:120],
+        reason=event.reason[:500],
+        at=event.at,
+        until=event.until or event.at,
+    )
+    if not await storage.insert_alarm(db, alarm):
+        return False
+    await audit.record(
+        db,
+        actor="system:evidence-store",
+        action="evidence.break_glass",
+        subject=f"evidence:{alarm.object}",
+        now=now,
+        details={"alarm": alarm.id, "actor": alarm.actor},
+    )
+    return True
+
+
+async def list_alarms(db: Connection) -> Sequence[Alarm]:
+    """Return the alarms that no supervisor has seen yet, newest first."""
+    return await storage.list_open_alarms(db, limit=MOST_ALARMS)
+
+
+async def see_alarm(db: Connection, alarm_id: str, *, by: str, now: datetime) -> None:
+    """Note that a supervisor has seen an alarm; again changes nothing."""
+    if await storage.see_alarm(db, alarm_id, by=by, now=now):
+        await audit.record(
+            db, actor=f"staff:{by}", action="evidence.alarm_seen", subject=f"evidence-alarm:{alarm_id}", now=now
+        )
 
 
 async def find_item(db: Connection, appointment_id: str, item_id: str) -> Item:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Row, String, Table, func, insert, literal, or_, select, update
 
-from video_server.core.database import METADATA, Connection, UtcDateTime
-from video_server.evidence.model import OPEN_ITEM, Item, ItemState, Kind, Request, RequestState
+from video_server.core.database import METADATA, Connection, IntegrityError, UtcDateTime
+from video_server.evidence.model import OPEN_ITEM, Alarm, Item, ItemState, Kind, Request, RequestState
 
 requests = Table(
     "evidence_requests",
@@ -40,6 +40,20 @@ items = Table(
     Column("media_type", String(80)),
     Column("client_digest", String(20)),
     Column("reported_at", UtcDateTime),
+)
+
+alarms = Table(
+    "evidence_alarms",
+    METADATA,
+    Column("id", String(32), primary_key=True),  # of the store's event, which may come twice
+    Column("object", String(32), nullable=False),
+    Column("incident", String(64), nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("seen_by", String(32)),
+    Column("seen_at", UtcDateTime, index=True),
 )
 
 
@@ -133,3 +147,24 @@ async def close_item(
         update(items).where(items.c.id == item_id, items.c.state.in_(of)).values(state=state, **values)
     )
     return closed.rowcount == 1
+
+
+async def insert_alarm(db: Connection, alarm: Alarm) -> bool:
+    """Keep an alarm; False when it was kept before."""
+    try:
+        async with db.begin_nested():
+            await db.execute(insert(alarms).values(**vars(alarm)))
+    except IntegrityError:
+        return False
+    return True
+
+
+async def list_open_alarms(db: Connection, *, limit: int) -> Sequence[Alarm]:
+    unseen = select(alarms).where(alarms.c.seen_at.is_(None)).order_by(alarms.c.at.desc(), alarms.c.id)
+    return [Alarm(**row._mapping) for row in await db.execute(unseen.limit(limit))]
+
+
+async def see_alarm(db: Connection, alarm_id: str, *, by: str, now: datetime) -> bool:
+    """Note who has seen an alarm; False when somebody had, or there is none."""
+    unseen = (alarms.c.id == alarm_id) & alarms.c.seen_at.is_(None)
+    return (await db.execute(update(alarms).where(unseen).values(seen_by=by, seen_at=now))).rowcount == 1

@@ -1,18 +1,23 @@
 """The store's own word: signed events, answered from what the store says when it is asked back."""
 
+from datetime import datetime
+
 from aiohttp import web
 
-from evidence_store.client import SIGNATURE_HEADER, EventNotGenuine
+from evidence_store.client import SIGNATURE_HEADER, Event, EventNotGenuine
 from evidence_store.errors import NotFound as NotStored
 from evidence_store.errors import StoreError
+from video_server.accounts import access as staff_access
+from video_server.accounts.model import Role
+from video_server.core.database import Connection
 from video_server.core.errors import N_, Forbidden
 from video_server.core.log import get_logger
 from video_server.evidence import forwarder, service
 from video_server.evidence.link import STORE, StoreDown
-from video_server.web import app_keys, guards, middleware
+from video_server.web import app_keys, guards, middleware, pages
 
 log = get_logger(__name__)
-_events = web.RouteTableDef()
+_events, _alarms = web.RouteTableDef(), web.RouteTableDef()
 MAX_EVENT_BYTES = 8_192
 
 
@@ -36,13 +41,32 @@ async def take_event(request: web.Request) -> web.Response:
         event = request.app[STORE].verify_event(body, request.headers.get(SIGNATURE_HEADER, ""))
     except EventNotGenuine:
         raise NotGenuine from None
-    if event.type == "refused":
+    if event.type in _NOTES:
         async with request.app[app_keys.DATABASE].begin() as db:
-            changed = await service.record_refused(db, event.object, now=request.app[app_keys.CLOCK]())
+            changed = await _NOTES[event.type](db, event, now=request.app[app_keys.CLOCK]())
     else:
         changed = await settle(request.app, event.object)
     log.info("evidence_event", event_id=event.id, type=event.type, object=event.object, changed=changed)
     return web.json_response({"taken": event.id})
+
+
+async def _note_refused(db: Connection, event: Event, *, now: datetime) -> bool:
+    return await service.record_refused(db, event.object, now=now)
+
+
+_NOTES = {"refused": _note_refused, "break-glass": service.record_alarm}
+"""What is written down as the event says it; everything else is asked back."""
+
+
+@_alarms.post("/alarms/{alarm:[0-9a-f]{32}}/seen", name="evidence.see_alarm")
+@staff_access.staff(Role.SUPERVISOR)
+async def see_alarm(request: web.Request) -> web.Response:
+    """Note that this supervisor has seen an alarm of the evidence store; 303 back to the page it stood on."""
+    form = await request.post()
+    by, now = request[staff_access.STAFF].id, request.app[app_keys.CLOCK]()
+    async with request.app[app_keys.DATABASE].begin() as db:
+        await service.see_alarm(db, request.match_info["alarm"], by=by, now=now)
+    raise pages.see_other(request, "desk.home" if form.get("back") == "desk" else "booth.diary")
 
 
 async def settle(app: web.Application, item_id: str) -> bool:
@@ -64,4 +88,4 @@ async def settle(app: web.Application, item_id: str) -> bool:
         return await service.record_stored(db, stored, now=app[app_keys.CLOCK]())
 
 
-routes: list[web.AbstractRouteDef] = [*forwarder.routes, *_events]
+routes: list[web.AbstractRouteDef] = [*forwarder.routes, *_events, *_alarms]
