@@ -184,7 +184,15 @@ class FolderStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     async def put_object(
-        self, object_id: str, content: bytes, *, incident: str, kind: str, media_type: str, filename: str = ""
+        self,
+        object_id: str,
+        content: bytes,
+        *,
+        incident: str,
+        kind: str,
+        media_type: str,
+        filename: str = "",
+        officer: str = "",
     ) -> SimpleNamespace:
         self.puts += 1
         if self.down:

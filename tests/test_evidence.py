@@ -76,6 +76,10 @@ async def test_it_can_be_fetched_by_a_token_through_the_storage_api_with_the_sam
     status, body, headers = await fetch(call.phone.session, url, read_token(call.settings.keys_folder))
     assert (status, sha256(body)) == (200, sha256(photo))
     assert headers["Content-Disposition"].startswith("attachment")
+    status, body, _ = await fetch(
+        call.phone.session, url.removesuffix("/content"), read_token(call.settings.keys_folder)
+    )
+    assert (status, json.loads(body)["officer"]) == (200, "1234")
 
 
 async def test_an_upload_cut_at_half_goes_on_where_the_store_stands(call):

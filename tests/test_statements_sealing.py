@@ -256,6 +256,7 @@ async def test_the_real_store_goes_down_and_up_again_and_gives_back_the_bytes(de
     seen = await desk.view(statement)
     [stored] = (await client.list_objects(seen.reference)).objects
     assert (stored.id, stored.kind) == (keys.derive_id("statement", statement.id, statement.version), "statement")
+    assert stored.officer == "1234"
     assert stored.sha256 == keys.digest_bytes(pdf)
     assert await fetch(client, stored.id) == pdf
 

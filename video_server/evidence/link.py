@@ -63,6 +63,7 @@ class StoreLink:
         max_bytes: int,
         kinds: Iterable[str],
         upload: str,
+        officer: str,
         expires_at: datetime,
     ) -> str:
         """Return a signed grant for one upload. Raises StoreDown while the grant key is missing."""
@@ -73,6 +74,7 @@ class StoreLink:
             max_bytes=max_bytes,
             kinds=kinds,
             upload=upload,
+            officer=officer,
             expires_at=expires_at,
         )
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from evidence_store.client import GRANT_LASTS, Event, StoredObject
+from video_server.accounts import service as accounts
 from video_server.appointments.model import Appointment
 from video_server.appointments.model import State as AppointmentState
 from video_server.audit import service as audit
@@ -150,7 +151,7 @@ async def grant_for(
         client_digest=None,
         reported_at=None,
     )
-    grant = _sign(store, request, item, now=now)
+    grant = await _sign(db, store, request, item, now=now)
     await storage.insert_item(db, item)
     await _tell(db, request, "upload_allowed", actor=_phone(session_id), now=now, wake=False, object=item.id)
     return grant, item
@@ -167,7 +168,7 @@ async def renew_for(
     if item.state is not ItemState.UPLOADING:
         raise Withdrawn
     await _tell(db, request, "upload_renewed", actor=_phone(session_id), now=now, wake=False, object=item.id)
-    return _sign(store, request, item, now=now)
+    return await _sign(db, store, request, item, now=now)
 
 
 async def tell_progress(
@@ -328,13 +329,16 @@ async def _get(db: Connection, appointment_id: str, request_id: str) -> Request:
     return request
 
 
-def _sign(store: StoreLink, request: Request, item: Item, *, now: datetime) -> str:
+async def _sign(db: Connection, store: StoreLink, request: Request, item: Item, *, now: datetime) -> str:
+    """Sign a grant that names the officer who asked: evidence staff find what came by the collar number."""
+    officer = await accounts.find_staff(db, request.requested_by)
     return store.make_grant(
         incident=request.incident,
         reference=request.id,
         max_bytes=request.max_bytes,
         kinds=_kinds(request.kind),
         upload=item.id,
+        officer=officer.collar_number if officer else "",
         expires_at=now + GRANT_LASTS,
     )
 

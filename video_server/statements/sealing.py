@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from evidence_store.errors import Conflict as ObjectDiffers
 from evidence_store.errors import StoreError
+from video_server.accounts import service as accounts
 from video_server.core import keys
 from video_server.core.clock import Clock
-from video_server.core.database import Database
+from video_server.core.database import Connection, Database
 from video_server.core.errors import N_
 from video_server.core.log import get_logger
 from video_server.evidence.link import StoreDown, StoreLink
@@ -38,7 +39,15 @@ class Store(Protocol):
     """What is needed of `evidence_store.client.StoreClient`."""
 
     async def put_object(
-        self, object_id: str, data: bytes, *, incident: str, kind: str, media_type: str, filename: str = ""
+        self,
+        object_id: str,
+        data: bytes,
+        *,
+        incident: str,
+        kind: str,
+        media_type: str,
+        filename: str = "",
+        officer: str = "",
     ) -> Any:
         """Store an object once and return what the store says of it (its `sha256`); raise StoreError otherwise."""
 
@@ -50,11 +59,19 @@ class LinkedStore:
         self._link = link
 
     async def put_object(
-        self, object_id: str, data: bytes, *, incident: str, kind: str, media_type: str, filename: str = ""
+        self,
+        object_id: str,
+        data: bytes,
+        *,
+        incident: str,
+        kind: str,
+        media_type: str,
+        filename: str = "",
+        officer: str = "",
     ) -> Any:
         """Put an object; raises StoreError, or StoreDown while the token is missing."""
         return await self._link.client.put_object(
-            object_id, data, incident=incident, kind=kind, media_type=media_type, filename=filename
+            object_id, data, incident=incident, kind=kind, media_type=media_type, filename=filename, officer=officer
         )
 
 
@@ -77,6 +94,8 @@ async def _claim(database: Database, clock: Clock, lease: timedelta) -> Seal | N
 
 async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -> bool:
     """Put one PDF and write the acknowledgement down; put it back for later when there was none."""
+    async with database.read() as db:
+        officer = await _find_officer(db, seal)
     try:
         async with asyncio.timeout(PUT_SECONDS):
             stored = await store.put_object(
@@ -86,6 +105,7 @@ async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -
                 kind=KIND,
                 media_type=MEDIA_TYPE,
                 filename=f"statement-{seal.incident}.pdf",
+                officer=officer,
             )
             if stored.sha256 != seal.sha256:
                 raise ObjectDiffers
@@ -104,6 +124,13 @@ async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -
         return False
     async with database.begin() as db:
         return await signing.record_sealed(db, seal.statement_id, object_id=seal.object_id, now=clock())
+
+
+async def _find_officer(db: Connection, seal: Seal) -> str:
+    """Return the collar number of who took the statement, by which evidence staff find it; may be empty."""
+    statement = await storage.find_statement(db, seal.statement_id)
+    officer = await accounts.find_staff(db, statement.taken_by) if statement else None
+    return officer.collar_number if officer else ""
 
 
 async def _put_back(database: Database, seal: Seal, fault: str, *, now: datetime) -> None:
