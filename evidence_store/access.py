@@ -8,7 +8,7 @@ from aiohttp import web
 from evidence_store import app_keys, grants, storage, tokens
 from evidence_store.admission import service as admission
 from evidence_store.breakglass.storage import find_open
-from evidence_store.errors import NotFound, Unauthorized
+from evidence_store.errors import NotFound, OtherIncident, Unauthorized
 from evidence_store.grants import Grant
 from evidence_store.model import ObjectState, StoredObject, parse_id
 from evidence_store.tokens import Scope, Token
@@ -86,7 +86,7 @@ async def get_visible(request: web.Request) -> StoredObject:
             may_look = Scope.BREAK_GLASS in held.scopes and request.method == "GET"
             glass = await find_open(db, stored.id, held.id, now=store.clock()) if may_look else None
             if glass is None:
-                raise NotFound
+                raise OtherIncident
             request[app_keys.GLASS] = glass.id
     return stored
 

@@ -15,6 +15,8 @@ from evidence_store import (
     ledger,
     migrations,
     objects,
+    refusals,
+    repeats,
     storage,
     views_api,
     views_ledger,
@@ -23,6 +25,7 @@ from evidence_store import (
 )
 from evidence_store.access import Handler
 from evidence_store.admission.limits import Limits
+from evidence_store.admission.storage import forget_repeats
 from evidence_store.backend import Backend
 from evidence_store.backend_folder import FolderBackend
 from evidence_store.breakglass import views as breakglass_views
@@ -148,6 +151,8 @@ async def _sweep(app: web.Application) -> None:
             await _finish_sealing(store)
             await keeping.finish_disposals(store)
             await app[app_keys.UPLOADS].sweep()
+            async with store.database.begin() as db:
+                await forget_repeats(db, before=store.clock() - repeats.KEPT)
         except Exception:
             log.exception("sweep_failed")
         await asyncio.sleep(_SWEEP_SECONDS)
@@ -159,6 +164,7 @@ async def _answer_refusals(request: web.Request, handler: Handler) -> web.Stream
     try:
         response = await handler(request)
     except Refusal as refusal:
+        await _note(request, refusal)
         response = problem_response(refusal.status, refusal.code, refusal.title, refusal.detail)
         if refusal.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -177,6 +183,13 @@ async def _answer_refusals(request: web.Request, handler: Handler) -> web.Stream
     views_service.REQUESTS.labels(route, request.method, response.status).inc()
     views_service.SECONDS.labels(route).observe(clock.monotonic() - started)
     return response
+
+
+async def _note(request: web.Request, refusal: Refusal) -> None:
+    try:
+        await refusals.note(request, refusal)
+    except Exception:  # a ledger that cannot be written makes no refusal into anything else
+        log.exception("refusal_not_noted")
 
 
 def problem_response(status: int, code: str, title: str, detail: str) -> web.Response:

@@ -21,3 +21,4 @@ LIMITS = web.AppKey("limits", Limits)
 TOKEN = web.RequestKey("token", Token)
 GLASS = web.RequestKey("glass", str)
 """Id of the broken glass by which the object is seen, where it is not the holder's own."""
+BODY = web.RequestKey("body", bytes)

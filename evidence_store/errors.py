@@ -23,16 +23,19 @@ class Refusal(StoreError):
     status: ClassVar[int] = 400
     title: ClassVar[str] = "The request cannot be used."
 
-    def __init__(self, detail: str = "", *, retry_after_seconds: float | None = None, actor: str = "") -> None:
+    def __init__(
+        self, detail: str = "", *, retry_after_seconds: float | None = None, actor: str = "", about: str = ""
+    ) -> None:
         """Keep `detail` for the answer; it must hold no personal data and no secret.
 
         retry_after_seconds  when it is worth asking again
         actor                whose credential it was, where it is genuine and refused for another reason
+        about                the object or upload it is about, where the address does not name it
         """
         super().__init__(detail or self.title)
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
-        self.actor = actor
+        self.actor, self.about = actor, about
 
 
 class BadRequest(Refusal):
@@ -82,6 +85,10 @@ class NotFound(Refusal):
     code = "not_found"
     status = 404
     title = "There is nothing under this address."
+
+
+class OtherIncident(NotFound):
+    """There is something, and it is not for this caller, who is answered as if there were nothing."""
 
 
 class StillArriving(Refusal):
@@ -289,7 +296,7 @@ class Unreachable(StoreError):
 
 
 def _family(base: type[Refusal]) -> dict[str, type[Refusal]]:
-    found = {base.code: base}
+    found = {base.code: base} if "code" in vars(base) else {}
     for child in base.__subclasses__():
         found |= _family(child)
     return found

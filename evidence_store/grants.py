@@ -32,6 +32,11 @@ class Grant:
     kinds: tuple[str, ...]
     expires_at: datetime
 
+    @property
+    def actor(self) -> str:
+        """Who the ledger names."""
+        return f"upload:{self.reference}"
+
 
 def make_grant(
     key: bytes,
@@ -80,11 +85,7 @@ def open_grant(key: bytes, value: str, *, now: datetime) -> Grant:
     except signing.NotGenuine:
         raise GrantRefused("The grant is not genuine.") from None
     expires_at = datetime.fromtimestamp(int(said["expires"]), UTC)
-    if expires_at <= now:
-        raise GrantRefused("The grant has expired.")
-    if expires_at > now + _MAX_GRANT_LASTS:
-        raise GrantRefused("The grant lasts longer than a grant may.")
-    return Grant(
+    found = Grant(
         upload=parse_id(said["upload"]),
         incident=parse_incident(said["incident"]),
         reference=str(said["reference"])[:_MAX_REFERENCE_CHARS],
@@ -93,6 +94,11 @@ def open_grant(key: bytes, value: str, *, now: datetime) -> Grant:
         kinds=kinds.expand(said["kinds"]),
         expires_at=expires_at,
     )
+    if expires_at <= now:
+        raise GrantRefused("The grant has expired.", actor=found.actor, about=found.upload)
+    if expires_at > now + _MAX_GRANT_LASTS:
+        raise GrantRefused("The grant lasts longer than a grant may.", actor=found.actor, about=found.upload)
+    return found
 
 
 def make_bearer(key: bytes, upload: str, *, now: datetime) -> str:
@@ -107,6 +113,6 @@ def check_bearer(key: bytes, value: str, upload: str, *, now: datetime) -> None:
     except signing.NotGenuine:
         raise Unauthorized("The upload's bearer is not genuine.") from None
     if said["upload"] != upload:
-        raise Unauthorized("This bearer is for another upload.")
+        raise Unauthorized("This bearer is for another upload.", actor=f"bearer:{said['upload']}")
     if said["expires"] <= now.timestamp():
-        raise BearerExpired
+        raise BearerExpired(actor=f"bearer:{upload}")

@@ -12,6 +12,7 @@ from evidence_store.court import openapi as court
 from evidence_store.custody import openapi as custody
 from evidence_store.keeping import openapi as keeping
 from evidence_store.media import openapi as media
+from evidence_store.openapi_parts import IDEMPOTENCY_KEY
 from evidence_store.openapi_parts import OBJECT_ID as _ID
 from evidence_store.openapi_parts import in_header as _in_header
 from evidence_store.openapi_parts import in_query as _in_query
@@ -164,6 +165,7 @@ _PATHS: dict[str, dict[str, Any]] = {
             "Make a grant",
             "token:upload-grant",
             {"201": _says("A grant", schemas.GrantAnswer)},
+            parameters=[IDEMPOTENCY_KEY],
             body=_json(schemas.GrantRequest),
         )
     },

@@ -28,11 +28,13 @@ def in_query(name: str, description: str, *, required: bool = False) -> dict[str
 
 def in_queries(model: type[BaseModel]) -> list[dict[str, Any]]:
     """Return the query string that a model validates."""
-    found = []
-    for name, schema in model.model_json_schema()["properties"].items():
+    found, whole = [], model.model_json_schema()
+    for name, schema in whole["properties"].items():
         kinds = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
         said = {key: value for key, value in kinds[0].items() if key not in {"title", "default", "description"}}
-        found.append(in_query(name, schema.get("description", "")) | {"schema": said})
+        found.append(
+            in_query(name, schema.get("description", ""), required=name in whole.get("required", [])) | {"schema": said}
+        )
     return found
 
 

@@ -38,6 +38,12 @@ class ReadLog:
         draft = ledger.Draft(self._store.clock(), actor, Action.VIEWED, purpose=purpose, details=details)
         await self._record((actor, tuple(conditions.items()), tuple(objects), purpose), draft)
 
+    async def record_refusal(self, object_id: str, digest: str, *, actor: str, why: str, asked: str) -> None:
+        """Record that somebody was refused something about an object; durable when this returns."""
+        details = {"why": why, "asked": asked}
+        draft = ledger.Draft(self._store.clock(), actor, Action.REFUSED, object_id, digest, details=details)
+        await self._record((Action.REFUSED, actor, object_id, why, asked), draft)
+
     async def _record(self, key: Hashable, draft: ledger.Draft) -> None:
         last = self._recent.get(key)
         if last is not None and draft.at - last < _SAME_READ:

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from aiohttp import web
 from pydantic import BaseModel
 
-from evidence_store import access, app_keys, grants, objects
+from evidence_store import access, app_keys, grants, objects, repeats
 from evidence_store.errors import BadRequest, Damaged, DamagedHere, Disposed, Forbidden, NotScreened, Quarantined
 from evidence_store.model import (
     Action,
@@ -148,6 +148,7 @@ def disposition(filename: str) -> str:
 
 @routes.post("/evidence/v1/grants", name="grants.create")
 @access.token(Scope.UPLOAD_GRANT)
+@repeats.once(keeps_answer=False)
 async def create_grant(request: web.Request) -> web.Response:
     """Make a grant for a system that does not hold the grant key."""
     token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
@@ -164,6 +165,7 @@ async def create_grant(request: web.Request) -> web.Response:
             max_bytes=asked.max_bytes,
             kinds=asked.kinds,
             expires_at=expires_at,
+            upload=repeats.made_id(request),
         )
     except ValueError as problem:
         raise BadRequest(str(problem)) from None

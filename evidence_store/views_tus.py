@@ -98,7 +98,7 @@ async def renew(request: web.Request) -> web.Response:
     grant = access.open_grant(request)
     upload = await request.app[app_keys.UPLOADS].get(parse_id(request.match_info["id"]))
     if upload.incident != grant.incident:
-        raise GrantRefused("The grant is for another incident.")
+        raise GrantRefused("The grant is for another incident.", actor=grant.actor)
     store = request.app[app_keys.STORE]
     bearer = grants.make_bearer(store.keys.bearer, upload.id, now=store.clock())
     answer = BearerAnswer(bearer=bearer).model_dump_json()
@@ -118,15 +118,22 @@ async def digest(request: web.Request) -> web.Response:
     return web.Response(text=answer.model_dump_json(), content_type="application/json")
 
 
+async def read_small(request: web.Request, most: int = _MAX_JSON_BYTES) -> bytes:
+    """Return a small body; read once, it can be asked for again. Raises TooLarge."""
+    if app_keys.BODY not in request:
+        body = await request.content.read(most + 1)
+        while len(body) <= most and not request.content.at_eof():
+            body += await request.content.read(most + 1)
+        if len(body) > most:
+            raise TooLarge(f"At most {most} bytes of JSON.")
+        request[app_keys.BODY] = body
+    return request[app_keys.BODY]
+
+
 async def read_json(request: web.Request, model: type[M], *, most: int = _MAX_JSON_BYTES) -> M:
     """Return a JSON body of at most so many bytes as its model. Raises BadRequest or TooLarge."""
-    body = await request.content.read(most + 1)
-    while len(body) <= most and not request.content.at_eof():
-        body += await request.content.read(most + 1)
-    if len(body) > most:
-        raise TooLarge(f"At most {most} bytes of JSON.")
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(await read_small(request, most))
     except ValidationError as problem:
         where = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in problem.errors())
         raise BadRequest(where) from None

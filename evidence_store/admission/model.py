@@ -1,4 +1,4 @@
-"""A token as the database knows it."""
+"""A token as the database knows it, and a request that may be sent again."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,3 +23,14 @@ class Issued:
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at <= now else "valid"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A request with an Idempotency-Key; `status` None until it was carried out."""
+
+    id: str
+    body_sha256: str
+    made_at: datetime
+    status: int | None = None
+    answer: str = ""

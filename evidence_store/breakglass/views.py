@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from evidence_store import access, app_keys
+from evidence_store import access, app_keys, repeats
 from evidence_store.breakglass import service
 from evidence_store.breakglass.schemas import GlassAnswer, GlassRequest
 from evidence_store.custody.views import act_of, answer
@@ -17,6 +17,7 @@ routes = web.RouteTableDef()
 
 @routes.post("/evidence/v1/objects/{id}/break-glass", name="objects.break_glass")
 @access.token(Scope.BREAK_GLASS)
+@repeats.once()
 async def break_glass(request: web.Request) -> web.Response:
     """Open one object of another incident for some minutes; supervisors are alarmed."""
     store, asked = request.app[app_keys.STORE], await read_json(request, GlassRequest)

@@ -134,6 +134,10 @@ _WORDS: Mapping[str, tuple[str, Callable[[Details], str]]] = {
         "Court package complete",
         lambda said: f"All of package {said['package']} was handed over. SHA-256 of its manifest: {said['manifest']}",
     ),
+    Action.BREAK_GLASS: (
+        "Opened in an emergency",
+        lambda said: f"By somebody without access to the incident, until {said['until']}. Supervisors were told.",
+    ),
     Action.ANNOTATED: ("Labelled or annotated", _annotated),
     Action.LINKED: (
         "Linked to its original",

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from evidence_store.custody import schemas
 from evidence_store.custody.search import Search
-from evidence_store.openapi_parts import OBJECT_ID, in_header, in_queries, json_body, operation, says
+from evidence_store.openapi_parts import IDEMPOTENCY_KEY, OBJECT_ID, in_header, in_queries, json_body, operation, says
 
 MODELS: list[type[BaseModel]] = [
     schemas.Found,
@@ -19,9 +19,6 @@ MODELS: list[type[BaseModel]] = [
     schemas.LinkAnswer,
 ]
 _PURPOSE = in_header("Evidence-Purpose", required=False, description="why; stands in the ledger")
-_KEY = in_header(
-    "Idempotency-Key", required=False, description="sent again with the same key, a request is carried out once"
-)
 PATHS: dict[str, dict[str, Any]] = {
     "/evidence/v1/objects": {
         "get": operation(
@@ -44,7 +41,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "Give it an exhibit mark and label",
             "token:annotate",
             {"200": says("The label", schemas.LabelAnswer)},
-            parameters=[OBJECT_ID],
+            parameters=[OBJECT_ID, IDEMPOTENCY_KEY],
             body=json_body(schemas.LabelRequest),
         )
     },
@@ -53,7 +50,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "Add a note",
             "token:annotate",
             {"201": says("The note", schemas.NoteAnswer)},
-            parameters=[OBJECT_ID, _KEY],
+            parameters=[OBJECT_ID, IDEMPOTENCY_KEY],
             body=json_body(schemas.NoteRequest),
         )
     },
@@ -62,7 +59,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "Say what it was derived from",
             "token:annotate",
             {"200": says("The link", schemas.LinkAnswer)},
-            parameters=[OBJECT_ID],
+            parameters=[OBJECT_ID, IDEMPOTENCY_KEY],
             body=json_body(schemas.LinkRequest),
         )
     },

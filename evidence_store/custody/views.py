@@ -5,7 +5,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from evidence_store import access, app_keys
+from evidence_store import access, app_keys, repeats
 from evidence_store.custody import search, service, storage
 from evidence_store.custody.model import Label
 from evidence_store.custody.schemas import (
@@ -31,7 +31,6 @@ from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
 M = TypeVar("M", bound=BaseModel)
-_MAX_KEY_CHARS = 120
 
 
 @routes.get("/evidence/v1/objects", name="objects.list", allow_head=False)
@@ -83,6 +82,7 @@ async def show(request: web.Request) -> web.Response:
 
 @routes.put("/evidence/v1/objects/{id}/label", name="objects.label")
 @access.token(Scope.ANNOTATE)
+@repeats.once()
 async def set_label(request: web.Request) -> web.Response:
     """Give an object its exhibit mark and label; a signed one never changes."""
     store, stored = request.app[app_keys.STORE], await access.get_sealed(request)
@@ -97,6 +97,7 @@ async def set_label(request: web.Request) -> web.Response:
 
 @routes.post("/evidence/v1/objects/{id}/notes", name="objects.annotate")
 @access.token(Scope.ANNOTATE)
+@repeats.once()
 async def annotate(request: web.Request) -> web.Response:
     """Add a note to an object."""
     stored = await access.get_sealed(request)
@@ -107,6 +108,7 @@ async def annotate(request: web.Request) -> web.Response:
 
 @routes.put("/evidence/v1/objects/{id}/original", name="objects.link")
 @access.token(Scope.ANNOTATE)
+@repeats.once()
 async def link(request: web.Request) -> web.Response:
     """Say which object this one was derived from."""
     stored = await access.get_sealed(request)
@@ -119,16 +121,8 @@ async def link(request: web.Request) -> web.Response:
 
 
 def act_of(request: web.Request) -> Act:
-    """Return who acts, and the id of what is made: with the header Idempotency-Key always the same for the same key.
-
-    A key counts for one token and one address; a request sent again finds what the first one made.
-    """
-    token, given = request[app_keys.TOKEN], request.headers.get("Idempotency-Key")
-    if given is None:
-        return Act(token.actor, signing.new_id())
-    if not 1 <= len(given) <= _MAX_KEY_CHARS or not given.isascii() or not given.isprintable():
-        raise BadRequest(f"An Idempotency-Key is 1 to {_MAX_KEY_CHARS} printable ASCII characters.")
-    return Act(token.actor, signing.sha256_hex(f"{token.id}\n{request.path}\n{given}".encode())[:32])
+    """Return who acts, and the id of what is made."""
+    return Act(request[app_keys.TOKEN].actor, repeats.made_id(request))
 
 
 def read_query(request: web.Request, model: type[M]) -> M:

@@ -25,4 +25,4 @@ def check_may_dispose(
 def check_second_person(review: Review, name: str) -> None:
     """Pass when somebody else than the reviewer decides. Raises SamePerson."""
     if review.reviewed_name.casefold() == name.casefold():
-        raise SamePerson
+        raise SamePerson(about=review.object)

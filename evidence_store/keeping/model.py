@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from evidence_store.model import StoredObject
+
 
 @dataclass(frozen=True)
 class Hold:
@@ -67,3 +69,12 @@ class Review:
     decision_reason: str = ""
     done_at: datetime | None = None
     sequence: int | None = None
+
+
+@dataclass(frozen=True)
+class Due:
+    """An object whose retention ends; `is_held` when an open hold forbids its disposal all the same."""
+
+    stored: StoredObject
+    ends_at: datetime
+    is_held: bool

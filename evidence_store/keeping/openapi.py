@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from evidence_store.keeping import schemas
-from evidence_store.openapi_parts import OBJECT_ID, in_header, in_query, json_body, operation, says
+from evidence_store.keeping.lists import DueAsked, HoldsAsked, ReviewsAsked
+from evidence_store.openapi_parts import IDEMPOTENCY_KEY, OBJECT_ID, in_queries, json_body, operation, says
 
 MODELS: list[type[BaseModel]] = [
     schemas.HoldRequest,
@@ -20,27 +21,28 @@ MODELS: list[type[BaseModel]] = [
     schemas.ReviewRequest,
     schemas.ReviewAnswer,
     schemas.ReviewList,
+    schemas.DueList,
     schemas.Keeping,
     schemas.Certificate,
 ]
-_KEY = in_header(
-    "Idempotency-Key", required=False, description="sent again with the same key, a request is carried out once"
-)
-_INCIDENT = in_query("incident", "whose", required=True)
 _CODE = {"name": "code", "in": "path", "required": True, "schema": {"type": "string"}}
 _REASON = json_body(schemas.ReasonRequest)
 
 
-def _one(method: str, summary: str, scope: str, answer: type[BaseModel], **more: Any) -> dict[str, Any]:
-    status = "201" if "Idempotency-Key" in str(more) else "200"
-    return {method: operation(summary, f"token:{scope}", {status: says("Done", answer)}, **more)}
+def _one(
+    method: str, summary: str, scope: str, answer: type[BaseModel], *, made: bool = False, **more: Any
+) -> dict[str, Any]:
+    """Return one method; what writes heeds an Idempotency-Key."""
+    if method != "get":
+        more["parameters"] = [*more.get("parameters", []), IDEMPOTENCY_KEY]
+    return {method: operation(summary, f"token:{scope}", {"201" if made else "200": says("Done", answer)}, **more)}
 
 
 PATHS: dict[str, dict[str, Any]] = {
     "/evidence/v1/holds": _one(
-        "post", "Place a hold", "hold", schemas.HoldAnswer, parameters=[_KEY], body=json_body(schemas.HoldRequest)
+        "post", "Place a hold", "hold", schemas.HoldAnswer, made=True, body=json_body(schemas.HoldRequest)
     )
-    | _one("get", "An incident's holds", "hold", schemas.HoldList, parameters=[_INCIDENT]),
+    | _one("get", "An incident's holds", "hold", schemas.HoldList, parameters=in_queries(HoldsAsked)),
     "/evidence/v1/holds/{id}/release": _one(
         "post", "Release a hold", "hold", schemas.HoldAnswer, parameters=[OBJECT_ID], body=_REASON
     ),
@@ -69,10 +71,20 @@ PATHS: dict[str, dict[str, Any]] = {
         "Record a review: keep, or propose disposal",
         "review",
         schemas.ReviewAnswer,
-        parameters=[OBJECT_ID, _KEY],
+        made=True,
+        parameters=[OBJECT_ID],
         body=json_body(schemas.ReviewRequest),
     ),
-    "/evidence/v1/reviews": _one("get", "Reviews that wait for a second person", "dispose", schemas.ReviewList),
+    "/evidence/v1/reviews": _one(
+        "get",
+        "Reviews that wait for a second person",
+        "dispose",
+        schemas.ReviewList,
+        parameters=in_queries(ReviewsAsked),
+    ),
+    "/evidence/v1/due-for-review": _one(
+        "get", "Objects whose retention ends soon", "review", schemas.DueList, parameters=in_queries(DueAsked)
+    ),
     "/evidence/v1/reviews/{id}/approve": _one(
         "post",
         "Approve a disposal as a second person",

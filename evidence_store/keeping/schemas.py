@@ -1,15 +1,16 @@
 """The JSON of keeping."""
 
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from evidence_store.keeping.model import Assigned, Hold, RetentionClass, Review
+from evidence_store.keeping.model import Assigned, Due, Hold, RetentionClass, Review
 from evidence_store.keeping.retention import keep_until
 
 T = TypeVar("T", bound=BaseModel)
 _CODE = r"^[a-z][a-z0-9_-]{0,39}$"
+NEXT: Any = Field(None, description="Pass as `after` for those that follow; null when these were the last")
 _REASON = Field(min_length=3, max_length=500, description="Why; it stands in the ledger for good: no names")
 
 
@@ -54,6 +55,7 @@ class HoldList(BaseModel):
     """An incident's holds, oldest first."""
 
     holds: list[HoldAnswer]
+    next: str | None = NEXT
 
 
 class ClassRequest(_Asked):
@@ -150,6 +152,34 @@ class ReviewList(BaseModel):
     """Reviews that wait for a second person, oldest first."""
 
     reviews: list[ReviewAnswer]
+    next: str | None = NEXT
+
+
+class DueAnswer(BaseModel):
+    """An object whose retention ends, and that no review is open about."""
+
+    object: str
+    incident: str
+    kind: str
+    received_at: datetime
+    keep_until: datetime
+    held: bool = Field(description="An open hold forbids its disposal all the same")
+
+    @classmethod
+    def of(cls, due: Due) -> "DueAnswer":
+        """Return it as it is told."""
+        stored = due.stored
+        return cls(
+            object=stored.id, incident=stored.incident, kind=stored.kind, received_at=stored.received_at,
+            keep_until=due.ends_at, held=due.is_held,
+        )  # fmt: skip
+
+
+class DueList(BaseModel):
+    """Objects that are due for review, those whose retention ends first, first."""
+
+    objects: list[DueAnswer]
+    next: str | None = NEXT
 
 
 class Keeping(BaseModel):

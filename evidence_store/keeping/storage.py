@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -12,21 +13,28 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    Select,
     String,
     Table,
     Text,
     delete,
+    exists,
     insert,
     select,
     text,
+    true,
     update,
 )
 
 from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
 from evidence_store.keeping.defaults import DEFAULTS
-from evidence_store.keeping.model import Assigned, Hold, RetentionClass, Review, ReviewState
+from evidence_store.keeping.lists import Place
+from evidence_store.keeping.model import Assigned, Due, Hold, RetentionClass, Review, ReviewState
+from evidence_store.keeping.retention import keep_until
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.storage import OBJECTS, object_of
+
+_KEPT = (ObjectState.RECEIVED.value, ObjectState.QUARANTINED.value)
 
 _HOLDS = Table(
     "holds",
@@ -56,6 +64,13 @@ _ASSIGNED = Table(
     Column("object", String(32), ForeignKey("objects.id", name="fk_object_retention_object"), primary_key=True),
     Column("code", String(40), ForeignKey("retention_classes.code", name="fk_object_retention_code"), primary_key=True),
     Column("starts_at", UtcDateTime, nullable=False),
+)
+_ENDS = Table(
+    "retention_ends",  # follows from the two tables above; kept so that what is due can be found
+    METADATA,
+    Column("object", String(32), ForeignKey("objects.id", name="fk_retention_ends_object"), primary_key=True),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Index("ix_retention_ends_place", "ends_at", "object"),
 )
 _OPEN = "state IN ('proposed', 'approved')"
 _REVIEWS = Table(
@@ -102,9 +117,10 @@ async def release_hold(db: Connection, hold: Hold) -> bool:
     return await _done(db, update(_HOLDS).where(is_open).values(values))
 
 
-async def list_holds(db: Connection, incident: str, *, limit: int) -> list[Hold]:
+async def list_holds(db: Connection, incident: str, *, limit: int, after: Place | None = None) -> list[Hold]:
     """Return an incident's holds, oldest first."""
     chosen = select(_HOLDS).where(_HOLDS.c.incident == incident).order_by(_HOLDS.c.placed_at, _HOLDS.c.id)
+    chosen = chosen.where(_is_behind(_HOLDS.c.placed_at, _HOLDS.c.id, after))
     return [Hold(**row._asdict()) for row in await db.execute(chosen.limit(limit))]
 
 
@@ -128,6 +144,7 @@ async def put_class(db: Connection, row: RetentionClass) -> None:
     known = _CLASSES.c.code == row.code
     if (await db.execute(update(_CLASSES).where(known).values(asdict(row)))).rowcount == 0:
         await db.execute(insert(_CLASSES).values(asdict(row)))
+    await _restate_ends(db, select(_ASSIGNED.c.object).where(_ASSIGNED.c.code == row.code))
 
 
 async def list_assigned(db: Connection, object_id: str) -> list[Assigned]:
@@ -143,12 +160,51 @@ async def set_assigned(db: Connection, object_id: str, assigned: Sequence[Assign
     if assigned:
         rows = [{"object": object_id, "code": one.code, "starts_at": one.starts_at} for one in assigned]
         await db.execute(insert(_ASSIGNED), rows)
+    await _restate_ends(db, select(OBJECTS.c.id).where(OBJECTS.c.id == object_id))
+
+
+async def _restate_ends(db: Connection, objects: Select[Any]) -> None:
+    """Let the ends of these objects' retention follow from their classes."""
+    chosen = select(_ASSIGNED.c.object, _ASSIGNED.c.code, _CLASSES.c.years, _ASSIGNED.c.starts_at)
+    chosen = chosen.join_from(_ASSIGNED, _CLASSES).where(_ASSIGNED.c.object.in_(objects))
+    assigned: dict[str, list[Assigned]] = {}
+    for row in await db.execute(chosen):
+        assigned.setdefault(row.object, []).append(Assigned(row.code, row.years, row.starts_at))
+    await db.execute(delete(_ENDS).where(_ENDS.c.object.in_(objects)))
+    ends = [{"object": one, "ends_at": until} for one, of in assigned.items() if (until := keep_until(of)) is not None]
+    if ends:
+        await db.execute(insert(_ENDS), ends)
+
+
+async def list_due(
+    db: Connection, *, before: datetime, incident: str | None, after: Place | None, limit: int
+) -> list[Due]:
+    """Return objects whose retention ends before an instant, those that end first first; none with an open review."""
+    touching = (_HOLDS.c.incident == OBJECTS.c.incident) & _HOLDS.c.object.in_(["", OBJECTS.c.id])
+    held = exists().where(touching & _HOLDS.c.released_at.is_(None))
+    is_open = _REVIEWS.c.state.in_([ReviewState.PROPOSED.value, ReviewState.APPROVED.value])
+    reviewed = exists().where((_REVIEWS.c.object == OBJECTS.c.id) & is_open)
+    chosen = select(_ENDS.c.object, _ENDS.c.ends_at, held.label("is_held")).join_from(_ENDS, OBJECTS)
+    chosen = chosen.where(_ENDS.c.ends_at < before, OBJECTS.c.state.in_(_KEPT), ~reviewed)
+    chosen = chosen.where(_is_behind(_ENDS.c.ends_at, _ENDS.c.object, after))
+    if incident is not None:
+        chosen = chosen.where(OBJECTS.c.incident == incident)
+    rows = (await db.execute(chosen.order_by(_ENDS.c.ends_at, _ENDS.c.object).limit(limit))).all()
+    found = await db.execute(select(OBJECTS).where(OBJECTS.c.id.in_([row.object for row in rows])))
+    objects = {row.id: object_of(row) for row in found}
+    return [Due(objects[row.object], row.ends_at, bool(row.is_held)) for row in rows]
+
+
+def _is_behind(at: Any, id_: Any, after: Place | None) -> Any:
+    return true() if after is None else (at > after[0]) | ((at == after[0]) & (id_ > after[1]))
 
 
 async def prepare(db: Connection) -> None:
     """Begin the force's table with the defaults, where there is none."""
     if not await list_classes(db):
         await _done(db, insert(_CLASSES).values(DEFAULTS))
+    if (await db.execute(select(_ENDS).limit(1))).first() is None:  # kept by classes before ends were kept
+        await _restate_ends(db, select(_ASSIGNED.c.object))
 
 
 # --- reviews
@@ -171,9 +227,12 @@ async def list_reviews_on(db: Connection, object_id: str) -> list[Review]:
     return [_review(row) for row in await db.execute(chosen)]
 
 
-async def list_proposed(db: Connection, *, incident: str | None, limit: int) -> list[Review]:
+async def list_proposed(
+    db: Connection, *, incident: str | None, limit: int, after: Place | None = None
+) -> list[Review]:
     """Return reviews that wait for a second person, oldest first."""
     chosen = select(_REVIEWS).where(_REVIEWS.c.state == ReviewState.PROPOSED.value)
+    chosen = chosen.where(_is_behind(_REVIEWS.c.reviewed_at, _REVIEWS.c.id, after))
     if incident is not None:
         chosen = chosen.where(_REVIEWS.c.incident == incident)
     rows = await db.execute(chosen.order_by(_REVIEWS.c.reviewed_at, _REVIEWS.c.id).limit(limit))

@@ -1,23 +1,31 @@
 """Keeping by API: holds, the retention table, retention of an object, review, disposal and its certificate."""
 
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
 from aiohttp import web
 
-from evidence_store import access, app_keys, ledger
-from evidence_store.custody.views import act_of, answer
+from evidence_store import access, app_keys, cursors, ledger, repeats
+from evidence_store.custody.views import act_of, answer, read_query
 from evidence_store.errors import BadRequest, Forbidden, NotFound
-from evidence_store.keeping import schemas, service, storage
+from evidence_store.keeping import lists, schemas, service, storage
 from evidence_store.keeping.model import Assigned, RetentionClass, Review
-from evidence_store.model import Action, Entry, parse_id, parse_incident, parse_kind
+from evidence_store.model import Action, Entry, parse_id, parse_kind
 from evidence_store.storage import find_object
 from evidence_store.tokens import Scope
 from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
-_MOST = 1000
+T = TypeVar("T")
+L = TypeVar("L", lists.ReviewsAsked, lists.DueAsked)
+Asked = lists.HoldsAsked | lists.ReviewsAsked | lists.DueAsked
+_SOON = timedelta(days=30)
 
 
 @routes.post("/evidence/v1/holds", name="holds.place")
 @access.token(Scope.HOLD)
+@repeats.once()
 async def place_hold(request: web.Request) -> web.Response:
     """Forbid the disposal of one object, or of all of an incident."""
     store, asked = request.app[app_keys.STORE], await read_json(request, schemas.HoldRequest)
@@ -37,16 +45,20 @@ async def place_hold(request: web.Request) -> web.Response:
 @access.token(Scope.HOLD)
 async def list_holds(request: web.Request) -> web.Response:
     """Return the holds of ?incident=."""
-    incident = parse_incident(request.query.get("incident", ""))
-    if not request[app_keys.TOKEN].sees(incident):
+    asked, store = read_query(request, lists.HoldsAsked), request.app[app_keys.STORE]
+    if not request[app_keys.TOKEN].sees(asked.incident):
         raise Forbidden("The token is for another incident.")
-    async with request.app[app_keys.STORE].database.read() as db:
-        found = await storage.list_holds(db, incident, limit=_MOST)
-    return answer(schemas.HoldList(holds=list(map(schemas.HoldAnswer.of, found))))
+    after = _place(request, asked)
+    async with store.database.read() as db:
+        found = await storage.list_holds(db, asked.incident, limit=asked.limit + 1, after=after)
+    page = found[: asked.limit]
+    following = _next(request, asked, found, lambda hold: (hold.placed_at, hold.id))
+    return answer(schemas.HoldList(holds=list(map(schemas.HoldAnswer.of, page)), next=following))
 
 
 @routes.post("/evidence/v1/holds/{id}/release", name="holds.release")
 @access.token(Scope.HOLD)
+@repeats.once()
 async def release_hold(request: web.Request) -> web.Response:
     """Take a hold away."""
     asked, store = await read_json(request, schemas.ReasonRequest), request.app[app_keys.STORE]
@@ -67,6 +79,7 @@ async def list_classes(request: web.Request) -> web.Response:
 
 @routes.put("/evidence/v1/retention-classes/{code}", name="retention.change")
 @access.token(Scope.RETENTION)
+@repeats.once()
 async def set_class(request: web.Request) -> web.Response:
     """Add or change a row of the retention table; it counts at once for every object that has it."""
     token, asked = request[app_keys.TOKEN], await read_json(request, schemas.ClassRequest)
@@ -79,6 +92,7 @@ async def set_class(request: web.Request) -> web.Response:
 
 @routes.put("/evidence/v1/objects/{id}/retention", name="objects.retention")
 @access.token(Scope.RETENTION)
+@repeats.once()
 async def set_retention(request: web.Request) -> web.Response:
     """Say by which classes an object is kept; the longest wins."""
     stored, asked = await access.get_sealed(request), await read_json(request, schemas.RetentionRequest)
@@ -113,6 +127,7 @@ async def show_keeping(request: web.Request) -> web.Response:
 
 @routes.post("/evidence/v1/objects/{id}/reviews", name="objects.review")
 @access.token(Scope.REVIEW)
+@repeats.once()
 async def review(request: web.Request) -> web.Response:
     """Record a review: keep, or propose disposal."""
     stored, asked = await access.get_sealed(request), await read_json(request, schemas.ReviewRequest)
@@ -127,14 +142,58 @@ async def review(request: web.Request) -> web.Response:
 @access.token(Scope.DISPOSE)
 async def list_reviews(request: web.Request) -> web.Response:
     """Return the reviews that wait for a second person."""
-    incident = request[app_keys.TOKEN].incident
+    asked = _within(request, read_query(request, lists.ReviewsAsked))
+    after = _place(request, asked)
     async with request.app[app_keys.STORE].database.read() as db:
-        found = await storage.list_proposed(db, incident=incident, limit=_MOST)
-    return answer(schemas.ReviewList(reviews=list(map(schemas.ReviewAnswer.of, found))))
+        found = await storage.list_proposed(db, incident=asked.incident, limit=asked.limit + 1, after=after)
+    page = found[: asked.limit]
+    following = _next(request, asked, found, lambda review: (review.reviewed_at, review.id))
+    return answer(schemas.ReviewList(reviews=list(map(schemas.ReviewAnswer.of, page)), next=following))
+
+
+@routes.get("/evidence/v1/due-for-review", name="reviews.due", allow_head=False)
+@access.token(Scope.REVIEW)
+async def list_due(request: web.Request) -> web.Response:
+    """Return objects whose retention ends soon, or has ended, and that no review is open about."""
+    store, asked = request.app[app_keys.STORE], _within(request, read_query(request, lists.DueAsked))
+    before, after = asked.before or store.clock() + _SOON, _place(request, asked)
+    async with store.database.read() as db:
+        found = await storage.list_due(
+            db, before=before, incident=asked.incident, limit=asked.limit + 1, after=after
+        )  # fmt: skip
+    page = found[: asked.limit]
+    await request.app[app_keys.READS].record_search(
+        asked.conditions, [due.stored for due in page], actor=request[app_keys.TOKEN].actor,
+        purpose=access.purpose_of(request),
+    )  # fmt: skip
+    following = _next(request, asked, found, lambda due: (due.ends_at, due.stored.id))
+    return answer(schemas.DueList(objects=list(map(schemas.DueAnswer.of, page)), next=following))
+
+
+def _within(request: web.Request, asked: L) -> L:
+    """Return the question narrowed to the token's incident. Raises Forbidden when it is about another."""
+    token = request[app_keys.TOKEN]
+    if asked.incident is not None and not token.sees(asked.incident):
+        raise Forbidden("The token is for another incident.")
+    return asked.model_copy(update={"incident": asked.incident or token.incident})
+
+
+def _place(request: web.Request, asked: Asked) -> lists.Place | None:
+    key = request.app[app_keys.STORE].keys.token
+    return lists.parse_place(cursors.open_cursor(key, asked.conditions, asked.after))
+
+
+def _next(request: web.Request, asked: Asked, found: Sequence[T], place: Callable[[T], lists.Place]) -> str | None:
+    """Return the cursor for those that follow, when one more was found than was asked for."""
+    if len(found) <= asked.limit:
+        return None
+    at, id_ = place(found[asked.limit - 1])
+    return cursors.make_cursor(request.app[app_keys.STORE].keys.token, asked.conditions, [at.isoformat(), id_])
 
 
 @routes.post("/evidence/v1/reviews/{id}/approve", name="reviews.approve")
 @access.token(Scope.DISPOSE)
+@repeats.once()
 async def approve(request: web.Request) -> web.Response:
     """Approve a disposal as a second person; key and bytes are destroyed."""
     return await _decide(request, approve=True)
@@ -142,6 +201,7 @@ async def approve(request: web.Request) -> web.Response:
 
 @routes.post("/evidence/v1/reviews/{id}/reject", name="reviews.reject")
 @access.token(Scope.DISPOSE)
+@repeats.once()
 async def reject(request: web.Request) -> web.Response:
     """Reject a disposal as a second person; the object stays."""
     return await _decide(request, approve=False)

@@ -43,6 +43,7 @@ _CALLS = [
     ("GET", "/evidence/v1/objects/{id}/keeping", Scope.READ),
     ("POST", "/evidence/v1/objects/{id}/reviews", Scope.REVIEW),
     ("GET", "/evidence/v1/reviews", Scope.DISPOSE),
+    ("GET", "/evidence/v1/due-for-review", Scope.REVIEW),
     ("POST", "/evidence/v1/reviews/{id}/approve", Scope.DISPOSE),
     ("POST", "/evidence/v1/reviews/{id}/reject", Scope.DISPOSE),
     ("GET", "/evidence/v1/reviews/{id}/certificate", Scope.READ),

@@ -1,0 +1,66 @@
+"""Refusals that concern an object, into the ledger: who tried what they may not, or what the rules forbid.
+
+One line for each actor, object, reason and route in ten minutes, and a few a minute for one actor: refusals must not
+fill the ledger. Of somebody whose credential is not genuine only what is about an existing object is noted, as by
+`unknown`.
+"""
+
+from aiohttp import web
+
+from evidence_store import app_keys, storage
+from evidence_store.errors import (
+    BadRequest,
+    BearerExpired,
+    Conflict,
+    DigestMismatch,
+    Forbidden,
+    GrantRefused,
+    Held,
+    OtherIncident,
+    Quarantined,
+    Refusal,
+    RetentionRuns,
+    SamePerson,
+    Unauthorized,
+    WrongKind,
+)
+from evidence_store.model import parse_id
+
+_NOTED = (
+    BearerExpired, Forbidden, GrantRefused, Held, OtherIncident, Quarantined, RetentionRuns, SamePerson, Unauthorized
+)  # fmt: skip
+_NOTED_OF_PUT = (*_NOTED, Conflict, DigestMismatch, WrongKind)
+_UNKNOWN = "unknown"
+_PER_MINUTE, _PER_MINUTE_UNKNOWN = 60, 6
+
+
+async def note(request: web.Request, refusal: Refusal) -> None:
+    """Write a refusal into the ledger where it is to be; durable when this returns."""
+    is_put = request.match_info.route.name == "objects.put"
+    object_id = _about(request, refusal)
+    if object_id is None or not isinstance(refusal, _NOTED_OF_PUT if is_put else _NOTED):
+        return
+    token = request.get(app_keys.TOKEN)
+    actor = token.actor if token is not None else refusal.actor or _UNKNOWN
+    async with request.app[app_keys.STORE].database.read() as db:
+        stored = await storage.find_object(db, object_id)
+        is_known = stored is not None or await storage.find_upload(db, object_id) is not None
+    if not is_known and (actor == _UNKNOWN or not is_put):
+        return
+    per_minute = _PER_MINUTE_UNKNOWN if actor == _UNKNOWN else _PER_MINUTE
+    if request.app[app_keys.LIMITS].take("refusals", actor, per_minute):
+        return
+    await request.app[app_keys.READS].record_refusal(
+        object_id, stored.sha256 if stored else "", actor=actor, why=refusal.code, asked=_asked(request)
+    )
+
+
+def _about(request: web.Request, refusal: Refusal) -> str | None:
+    try:
+        return parse_id(refusal.about or request.match_info.get("id", ""))
+    except BadRequest:
+        return None
+
+
+def _asked(request: web.Request) -> str:
+    return request.match_info.route.name or request.method
