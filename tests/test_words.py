@@ -22,7 +22,19 @@ from video_server.core.keys import KeyRing
 from video_server.web import i18n, pages
 
 ROOT = Path(__file__).parent.parent
-STAFF = {"accounts", "audit", "booth", "desk", "incidents", "relay", "tasks", "texts", "staff.html", "_officer.html", "_alarms.html"}
+STAFF = {
+    "accounts",
+    "audit",
+    "booth",
+    "desk",
+    "incidents",
+    "relay",
+    "tasks",
+    "texts",
+    "staff.html",
+    "_officer.html",
+    "_alarms.html",
+}
 """Folders and files that only staff read. Whatever is not named here must be in Welsh."""
 HOLES = re.compile(r"%\(\w+\)[a-z]|\{\w*\}|%%")
 

@@ -100,7 +100,9 @@ async def test_a_trail_of_another_incident_or_of_nothing_is_not_found(wire: Wire
     await wire.ask("GET", f"/objects/{object_id}/trail", status=404, **wire.token(Scope.TRAIL, incident=OTHER))
     await wire.ask("GET", f"/objects/{signing.new_id()}/trail", status=404)
     await wire.ask("GET", "/objects/nothing/trail", status=400)
-    assert [line["action"] for line in await wire.lines(object_id)] == ["received"]
+    lines = await wire.lines(object_id)
+    assert [line["action"] for line in lines] == ["received", "refused"]
+    assert lines[1]["details"] == {"why": "not_found", "asked": "objects.trail"}
 
 
 async def printed(wire: Wire, object_id: str, *, path: str = "trail.pdf", **headers: str) -> pypdf.PdfReader:
