@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -168,6 +169,14 @@ async def test_every_answer_is_hardened(wire: Wire):
             assert "Server" not in answer.headers
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_every_figure_is_told_in_the_readme(wire: Wire):
+    told = (Path(access.__file__).parent / "README.md").read_text()
+    async with wire.http.get("/metrics") as answer:
+        names = re.findall(r"^# TYPE (\w+) ", await answer.text(), re.MULTILINE)
+    assert len(names) > 10
+    assert not [name for name in names if not name.endswith("_created") and f"`{name}" not in told]
 
 
 def routes_of(app) -> set[tuple[str, str]]:
