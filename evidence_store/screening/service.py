@@ -16,6 +16,7 @@ from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.screening import storage
 from evidence_store.screening.clamd import Clamd, Screened, Verdict
 from evidence_store.store import Store
+from evidence_store.webhooks.service import announce
 
 log = get_logger(__name__)
 ACTOR = "system:screening"
@@ -92,12 +93,16 @@ class Screener:
             outcome = "unchanged"
             if moved:
                 outcome = after.value if stored.state is ObjectState.SCREENING else "released from quarantine"
-            await store.record(
+            sequence = await store.record(
                 db, actor=ACTOR, action=Action.SCREENED, object_id=stored.id, digest=stored.sha256,
                 verdict=found.verdict.value, reason=found.reason, engine=found.engine, outcome=outcome,
             )  # fmt: skip
             if moved and outcome != ObjectState.RECEIVED.value:  # that it was received was told before
                 await store.tell(db, after.value, stored.id, stored.incident)
+                await announce(
+                    store, db, after.value, sequence=sequence, object_id=stored.id, incident=stored.incident,
+                    digest=stored.sha256,
+                )  # fmt: skip
         store.news.set()
 
 
