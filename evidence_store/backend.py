@@ -10,6 +10,7 @@ acknowledged. Where sealed objects lie is the backend's own: `backend_folder.py`
 """
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import shutil
@@ -64,6 +65,9 @@ class Sealed(Protocol):
 
     def read_at(self, start: int, length: int) -> bytes:
         """Return the bytes from `start`, at most `length`, fewer only at the end."""
+
+    def read_into(self, out: bytearray, start: int) -> int:
+        """Fill `out` with the bytes from `start`; return how many there were, fewer only at the end."""
 
     def close(self) -> None:
         """Let go of it; again is fine."""
@@ -210,6 +214,10 @@ class OpenFile:
         """Return the bytes from `start`, at most `length`, fewer only at the end."""
         return os.pread(self._descriptor, length, start)
 
+    def read_into(self, out: bytearray, start: int) -> int:
+        """Fill `out` with the bytes from `start`; return how many there were, fewer only at the end."""
+        return os.preadv(self._descriptor, [out], start)
+
     def close(self) -> None:
         """Close the file; again is fine."""
         if self._descriptor >= 0:
@@ -230,11 +238,26 @@ def write_whole(path: Path, data: bytes) -> None:
     flush_folder(path.parent)
 
 
-def write_all(descriptor: int, data: memoryview, *, piece: int = 1 << 18) -> None:
-    """Write everything, in pieces that the page cache takes fastest."""
+def write_all(descriptor: int, data: memoryview, *, at: int | None = None, piece: int = 1 << 18) -> None:
+    """Write everything, from offset `at` or where the file stands, in pieces that the page cache takes fastest."""
     done = 0
     while done < len(data):
-        done += os.write(descriptor, data[done : done + piece])
+        rest = data[done : done + piece]
+        done += os.write(descriptor, rest) if at is None else os.pwrite(descriptor, rest, at + done)
+
+
+_LIBC = ctypes.CDLL(None)
+_SYNC_FILE_RANGE_WRITE = 2
+
+
+def begin_writing_back(descriptor: int, start: int, length: int) -> None:
+    """Have the kernel begin to write a range of a file to the disk, without waiting: so the last flush is short.
+
+    Nothing rests on it, so what it answers does not matter; where it is unknown nothing happens.
+    """
+    if hasattr(_LIBC, "sync_file_range"):
+        offsets = ctypes.c_int64(start), ctypes.c_int64(length)
+        _LIBC.sync_file_range(ctypes.c_int(descriptor), *offsets, ctypes.c_uint(_SYNC_FILE_RANGE_WRITE))
 
 
 def flush_folder(folder: Path) -> None:

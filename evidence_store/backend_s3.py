@@ -266,6 +266,12 @@ class _Object:
             return self._head[start:stop]
         return self._backend.get(self._name, start, stop)[0] if start < stop else b""
 
+    def read_into(self, out: bytearray, start: int) -> int:
+        """Fill `out` with the bytes from `start`; return how many there were, fewer only at the end."""
+        found = self.read_at(start, len(out))
+        out[: len(found)] = found
+        return len(found)
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -1,8 +1,5 @@
 """The storage API: put, read, grants."""
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote, unquote
@@ -10,7 +7,7 @@ from urllib.parse import quote, unquote
 from aiohttp import web
 from pydantic import BaseModel
 
-from evidence_store import access, app_keys, grants, objects, repeats
+from evidence_store import access, app_keys, grants, objects, outgoing, repeats
 from evidence_store.errors import BadRequest, Damaged, DamagedHere, Disposed, Forbidden, NotScreened, Quarantined
 from evidence_store.model import (
     Action,
@@ -107,11 +104,7 @@ async def _send(sending: _Sending, span: tuple[int, int] | None, etag: str) -> w
     if span:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size_bytes}"
     try:
-        async with aclosing(_pieces(sending, start, stop)) as pieces:
-            async for piece in pieces:
-                if not response.prepared:
-                    await response.prepare(sending.request)
-                await response.write(piece)
+        await outgoing.send(sending.request, response, store, sending.sealed, start, stop)
     except ConnectionError:
         return response  # the reader went away
     except Damaged as problem:
@@ -122,22 +115,6 @@ async def _send(sending: _Sending, span: tuple[int, int] | None, etag: str) -> w
         return response
     await response.write_eof()
     return response
-
-
-async def _pieces(sending: _Sending, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-    """Yield the plaintext, opening the next segment while the last one is being sent."""
-    store = sending.request.app[app_keys.STORE]
-    opening: asyncio.Future[bytes] | None = store.start(sending.sealed.read, start, stop)
-    try:
-        while opening is not None:
-            piece = await opening
-            start += len(piece)
-            opening = store.start(sending.sealed.read, start, stop) if start < stop else None
-            yield piece
-    finally:
-        if opening is not None:
-            await asyncio.wait({opening})  # the file must not be closed under it
-            opening.exception()
 
 
 def disposition(filename: str) -> str:

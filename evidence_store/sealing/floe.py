@@ -93,7 +93,7 @@ class Cipher:
         self._aead_for(position).encrypt_into(iv, plaintext, _segment_aad(position, final), view[16:total])
         return total
 
-    def encrypt_segment(self, plaintext: bytes, *, position: int, final: bool) -> bytes:
+    def encrypt_segment(self, plaintext: bytes | memoryview, *, position: int, final: bool) -> bytes:
         """Return one encrypted segment."""
         out = bytearray(len(plaintext) + OVERHEAD_BYTES)
         self.encrypt_segment_into(plaintext, out, position=position, final=final)
@@ -101,6 +101,16 @@ class Cipher:
 
     def decrypt_segment(self, segment: bytes | memoryview, *, position: int, final: bool) -> bytes:
         """Return the plaintext of one segment; raises Forged when anything about it is not as it was written."""
+        out = bytearray(max(0, len(segment) - OVERHEAD_BYTES))
+        self.decrypt_segment_into(segment, out, position=position, final=final)
+        return bytes(out)
+
+    def decrypt_segment_into(self, segment: bytes | memoryview, out: bytearray | memoryview, *,
+                             position: int, final: bool) -> int:  # fmt: skip
+        """Decrypt one segment into `out` and return the plaintext's length.
+
+        Raises Forged when anything about it is not as it was written; what `out` holds then must not be looked at.
+        """
         size = len(segment)
         if final:
             fits = OVERHEAD_BYTES <= size <= self.parameters.segment_bytes
@@ -110,10 +120,13 @@ class Cipher:
             raise Forged(f"segment {position} has the wrong length")
         if not 0 <= position < MAX_SEGMENTS:
             raise Forged(f"segment {position} is out of range")
+        plaintext = memoryview(out)[: size - OVERHEAD_BYTES]
+        iv, sealed = segment[4 : 4 + _AEAD_IV_BYTES], memoryview(segment)[4 + _AEAD_IV_BYTES :]
         try:
-            return self._aead_for(position).decrypt(segment[4:16], segment[16:], _segment_aad(position, final))
+            self._aead_for(position).decrypt_into(iv, sealed, _segment_aad(position, final), plaintext)
         except InvalidTag:
             raise Forged(f"segment {position} was changed") from None
+        return len(plaintext)
 
     def _aead_for(self, position: int) -> AESGCM:
         epoch = position >> self.parameters.rotation_bits

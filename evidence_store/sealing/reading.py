@@ -10,8 +10,8 @@ from types import TracebackType
 from evidence_store.backend import Backend
 from evidence_store.errors import Damaged
 from evidence_store.sealing import floe
+from evidence_store.sealing.buffers import SEGMENTS
 from evidence_store.sealing.incoming import object_aad
-from evidence_store.sealing.signing import new_sha256
 from evidence_store.sealing.wrapping import Opener
 
 _PLAIN = floe.DEFAULT.plain_bytes
@@ -45,27 +45,38 @@ class SealedObject:
         self._object_id = object_id
 
     def _open_segment(self, position: int) -> bytes:
-        final = position == self._shape.segments - 1
-        segment = self._file.read_at(floe.HEADER_BYTES + position * _SEGMENT, _SEGMENT)
-        return self._cipher.decrypt_segment(segment, position=position, final=final)
+        out = bytearray(_PLAIN)
+        return bytes(memoryview(out)[: self._open_segment_into(out, position)])
+
+    def _open_segment_into(self, out: bytearray, position: int) -> int:
+        sealed = SEGMENTS.borrow()
+        try:
+            size = self._file.read_into(sealed, floe.HEADER_BYTES + position * _SEGMENT)
+            final = position == self._shape.segments - 1
+            return self._cipher.decrypt_segment_into(memoryview(sealed)[:size], out, position=position, final=final)
+        finally:
+            SEGMENTS.give_back(sealed)
 
     def read(self, start: int, stop: int) -> bytes:
         """Return plaintext from `start` up to `stop`, at most to the end of the segment that holds `start`."""
+        return bytes(self.read_into(bytearray(_PLAIN), start, stop))
+
+    def read_into(self, out: bytearray, start: int, stop: int) -> memoryview:
+        """Open the segment that holds `start` in `out` (a segment long) and return the part of it up to `stop`.
+
+        Raises Damaged; what `out` holds then is not authentic.
+        """
         position = start // _PLAIN
         first = position * _PLAIN
         try:
-            final = position == self._shape.segments - 1
-            plaintext = self._final if final else self._open_segment(position)
+            if position == self._shape.segments - 1:
+                size = len(self._final)
+                out[:size] = self._final
+            else:
+                size = self._open_segment_into(out, position)
         except floe.Forged as problem:
             raise Damaged(f"object {self._object_id}: {problem}") from None
-        return plaintext[start - first : stop - first]
-
-    def sha256_hex(self) -> str:
-        """Read everything and return the SHA-256 of the plaintext."""
-        digest = new_sha256()
-        for piece in self.pieces():
-            digest.update(piece)
-        return digest.hexdigest()
+        return memoryview(out)[start - first : min(size, stop - first)]
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the whole plaintext, segment by segment."""

@@ -109,6 +109,9 @@ def test_any_range_reads_as_the_bytes_that_were_sealed(backend: Backend, size: i
         assert sealed.size_bytes == size
         for start, length in spans:
             assert sealed.read_at(start, length) == data[start : start + length], (start, length)
+            out = bytearray(length)
+            assert out[: sealed.read_into(out, start)] == data[start : start + length], (start, length)
+            assert len(out) == length
 
 
 def test_a_key_is_replaced_whole_and_the_bytes_stay(backend: Backend):
