@@ -12,6 +12,7 @@ from aiohttp import web
 from evidence_store import (
     app_keys,
     clock,
+    direct,
     ledger,
     migrations,
     objects,
@@ -207,6 +208,9 @@ def problem_response(status: int, code: str, title: str, detail: str) -> web.Res
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall("Server", None)
+    if direct.TAKEN_OVER in request:
+        response.force_close()
+        response.headers["Connection"] = "close"
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     response.headers.setdefault("Cache-Control", "no-store")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from aiohttp import StreamReader
+from aiohttp import web
 
 from evidence_store import clock, kinds, storage
 from evidence_store.backend import KEY, Busy, Lock, write_whole
@@ -20,10 +20,11 @@ from evidence_store.errors import (
     TooLarge,
     Unavailable,
 )
-from evidence_store.intake import End, take
+from evidence_store.intake import take
 from evidence_store.media import storage as media_storage
 from evidence_store.media.model import can_be_looked_at
 from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject
+from evidence_store.pieces import End
 from evidence_store.screening import storage as screening_storage
 from evidence_store.sealing import signing
 from evidence_store.sealing.files import destroy_secret
@@ -50,7 +51,7 @@ class Offer:
     officer: str = ""
 
 
-async def put(store: Store, offer: Offer, stream: StreamReader) -> tuple[StoredObject, bool]:
+async def put(store: Store, offer: Offer, request: web.Request) -> tuple[StoredObject, bool]:
     """Take, seal and keep an object; return it and whether it is new. Durable when this returns.
 
     The same id with the same digest is the same object, however often it is sent. Raises Conflict when the id stands
@@ -74,7 +75,7 @@ async def put(store: Store, offer: Offer, stream: StreamReader) -> tuple[StoredO
         incoming = await store.run(_create, store, name, offer.id, key)
         try:
             end = await take(
-                store, stream, incoming, length=store.settings.max_bytes, exact=False, check_head=check_head
+                store, request, incoming, length=store.settings.max_bytes, exact=False, check_head=check_head
             )
             if end is End.BEYOND:
                 raise TooLarge(f"At most {store.settings.max_bytes} bytes are allowed.")

@@ -8,7 +8,7 @@ import contextlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aiohttp import StreamReader
+from aiohttp import web
 
 from evidence_store import kinds, objects, storage, tus
 from evidence_store.errors import (
@@ -22,7 +22,7 @@ from evidence_store.errors import (
     WrongKind,
 )
 from evidence_store.grants import Grant
-from evidence_store.intake import End, take
+from evidence_store.intake import take
 from evidence_store.model import (
     CLOSED,
     Action,
@@ -33,6 +33,7 @@ from evidence_store.model import (
     UploadState,
     clean_filename,
 )
+from evidence_store.pieces import End
 from evidence_store.sealing import signing
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.store import Store
@@ -120,7 +121,7 @@ class Uploads:
         *,
         offset: int,
         body_bytes: int | None,
-        stream: StreamReader,
+        request: web.Request,
         checksum: tus.Checksum | None = None,
         whole: bool = False,
     ) -> Upload:
@@ -148,7 +149,7 @@ class Uploads:
                 if on_trial:
                     await self._store.run(incoming.start_trial, checksum.algorithm if checksum is not None else None)
                 end = await take(
-                    self._store, stream, incoming, length=upload.length, exact=True,
+                    self._store, request, incoming, length=upload.length, exact=True,
                     check_head=heads.append if on_trial else check_head,  # garbled bytes are no reason to refuse a file
                     is_wanted=lambda: self._store.backend.is_wanted(upload_id),
                     on_checkpoint=None if on_trial else on_checkpoint,

@@ -54,7 +54,7 @@ async def put(request: web.Request) -> web.Response:
     )
     if not token.sees(offer.incident):
         raise Forbidden("The token is for another incident.")
-    stored, is_new = await objects.put(request.app[app_keys.STORE], offer, request.content)
+    stored, is_new = await objects.put(request.app[app_keys.STORE], offer, request)
     return _json(Metadata.of(stored), status=201 if is_new else 200)
 
 

@@ -41,7 +41,7 @@ async def create(request: web.Request) -> web.Response:
     upload = await uploads.create(grant, length=length, metadata=metadata)
     if with_upload:
         upload = await uploads.append(
-            upload.id, offset=0, body_bytes=request.content_length, stream=request.content, checksum=checksum,
+            upload.id, offset=0, body_bytes=request.content_length, request=request, checksum=checksum,
             whole=True,
         )  # fmt: skip
     bearer = grants.make_bearer(store.keys.bearer, upload.id, now=store.clock())
@@ -66,7 +66,7 @@ async def append(request: web.Request) -> web.Response:
     tus.check_version(request.headers)
     offset, checksum = tus.parse_patch(request.headers), tus.parse_checksum(request.headers)
     upload = await request.app[app_keys.UPLOADS].append(
-        parse_id(request.match_info["id"]), offset=offset, body_bytes=request.content_length, stream=request.content,
+        parse_id(request.match_info["id"]), offset=offset, body_bytes=request.content_length, request=request,
         checksum=checksum,
     )  # fmt: skip
     return web.Response(status=204, headers=_stands(request, upload))

@@ -15,13 +15,14 @@ Blocking: used from one worker thread at a time.
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
-from evidence_store.backend import DATA, flush_folder, write_all, write_whole
+from evidence_store.backend import DATA, begin_writing_back, flush_folder, write_all, write_whole
 from evidence_store.errors import Damaged
 from evidence_store.sealing import floe, trial
+from evidence_store.sealing.buffers import SEGMENTS
+from evidence_store.sealing.pending import Pending
 from evidence_store.sealing.signing import new_sha256
 
 SNIFF_BYTES = 512
@@ -30,14 +31,6 @@ SNIFF_BYTES = 512
 _WRITEBACK_BYTES = 8 << 20
 _PLAIN = floe.DEFAULT.plain_bytes
 _SEGMENT = floe.SEGMENT_BYTES
-_OF_THREAD = threading.local()
-
-
-def _borrow_buffer() -> bytearray:
-    """Return this worker thread's one buffer for ciphertext."""
-    if not hasattr(_OF_THREAD, "buffer"):
-        _OF_THREAD.buffer = bytearray(_SEGMENT)
-    return cast(bytearray, _OF_THREAD.buffer)
 
 
 def object_aad(object_id: str) -> bytes:
@@ -57,9 +50,9 @@ class Incoming:
         self._descriptor, self._cipher = descriptor, cipher
         self._turn = threading.RLock()  # so that closing never pulls the file away under a worker
         self._hash = new_sha256()
-        self._buffer = bytearray(_PLAIN)  # kept: fresh megabytes cost more in page faults than hashing them
-        self._filled = 0
+        self._pending = Pending(folder.parent)
         self._segments = 0
+        self._durable = 0
         self._started_bytes = 0
         self._final_bytes = 0
         self._trial: trial.Trial | None = None
@@ -110,6 +103,7 @@ class Incoming:
                 self._note(self._open_segment(self._segments, final=True))
                 self.finished, self._final_bytes = True, length - self._segments * _PLAIN
                 os.fsync(self._descriptor)
+                self._durable = length
                 return
             except floe.Forged:
                 pass
@@ -117,15 +111,16 @@ class Incoming:
         trial.clear_mark(self._folder)
         tail = _read_tail(self._folder, self._object_id, self._key, self._segments)
         self._note(tail)
-        self._buffer[: len(tail)] = tail
-        self._filled = len(tail)
+        self._pending.add(memoryview(tail))
+        self._pending.rest()
+        self._durable = self.offset
 
-    def _note(self, plaintext: bytes) -> None:
+    def _note(self, plaintext: bytes | memoryview) -> None:
         self._hash.update(plaintext)
         if self._trial is not None and self._trial.checksum is not None:
             self._trial.checksum.update(plaintext)
         if len(self.head) < SNIFF_BYTES:
-            self.head += plaintext[: SNIFF_BYTES - len(self.head)]
+            self.head += bytes(plaintext[: SNIFF_BYTES - len(self.head)])
 
     def _open_segment(self, position: int, *, final: bool) -> bytes:
         segment = _pread_segment(self._descriptor, position)
@@ -134,86 +129,110 @@ class Incoming:
     def _cut(self) -> None:
         end = floe.HEADER_BYTES + self._segments * _SEGMENT
         os.ftruncate(self._descriptor, end)
-        os.lseek(self._descriptor, end, os.SEEK_SET)
         os.fsync(self._descriptor)
 
     @property
     def offset(self) -> int:
         """Plaintext bytes taken so far."""
-        return self._segments * _PLAIN + (self._final_bytes if self.finished else self._filled)
+        return self._segments * _PLAIN + (self._final_bytes if self.finished else self._pending.size)
 
-    def write(self, parts: Iterable[bytes]) -> None:
-        """Take bytes. Not durable before `checkpoint()` or `finish()` returns."""
+    def write(
+        self, parts: Sequence[bytes | memoryview], *, rests: bool = False, buffer: bytearray | None = None
+    ) -> bool:
+        """Take bytes. Not durable before `checkpoint()` or `finish()` returns.
+
+        rests    more may be long in coming: hold next to no memory until then
+        buffer   a lent one whose beginning the bytes are
+        Returns  whether the buffer was kept, to be given back from here
+        """
         with self._turn:
             for part in parts:
                 self._note(part)
+            if rests and self._pending.put_aside(parts):
+                return False
+            for part in parts:
                 view, start = memoryview(part), 0
                 while start < len(view):
-                    if self._filled == _PLAIN:  # only now is it certain that this segment is not the final one
+                    if self._pending.size == _PLAIN:  # only now is it certain that this segment is not the final one
                         self._append(final=False)
-                    room = min(_PLAIN - self._filled, len(view) - start)
-                    self._buffer[self._filled : self._filled + room] = view[start : start + room]
-                    self._filled += room
-                    start += room
+                    if buffer is not None and not (start or rests) and self._pending.adopt(buffer, len(view)):
+                        return True
+                    start += self._pending.add(view[start:])
+            if rests:
+                self._pending.rest()
+            return False
 
     def _append(self, *, final: bool) -> None:
-        out = _borrow_buffer()
-        plaintext = memoryview(self._buffer)[: self._filled]
+        out = SEGMENTS.borrow()
+        plaintext = self._pending.whole()
         size = self._cipher.encrypt_segment_into(plaintext, out, position=self._segments, final=final)
         at = floe.HEADER_BYTES + self._segments * _SEGMENT
-        os.lseek(self._descriptor, at, os.SEEK_SET)
-        write_all(self._descriptor, memoryview(out)[:size])
+        write_all(self._descriptor, memoryview(out)[:size], at=at)
+        SEGMENTS.give_back(out)
         if final:
             return
         self._segments += 1
-        self._filled = 0
-        if at - self._started_bytes >= _WRITEBACK_BYTES:  # begin writing back now, so that the last flush is short
-            os.posix_fadvise(self._descriptor, self._started_bytes, at - self._started_bytes, os.POSIX_FADV_DONTNEED)
+        self._pending.clear()
+        if at - self._started_bytes >= _WRITEBACK_BYTES:
+            begin_writing_back(self._descriptor, self._started_bytes, at - self._started_bytes)
             self._started_bytes = at
 
     def start_trial(self, algorithm: str | None) -> None:
         """Take what follows on trial, perhaps with a checksum running over it; `end_trial` says what becomes of it."""
         with self._turn:
+            if self.offset != self._durable:
+                self.checkpoint()
             trial.write_mark(self._folder, self.offset)
             checksum = trial.new_checksum(algorithm) if algorithm is not None else None
-            pending = bytes(self._buffer[: self._filled])
-            self._trial = trial.Trial(checksum, self._hash.copy(), pending, self._segments, self.head)
+            self._trial = trial.Trial(checksum, self._hash.copy(), self._pending.size, self._segments, self.head)
 
     def end_trial(self, *, whole: bool, expected: bytes) -> bool:
-        """Keep what came on trial when it is `whole` and has the checksum, else drop it; say which."""
+        """Keep what came on trial when it is `whole` and has the checksum, else drop it; say which. Raises Damaged."""
         with self._turn:
             before, self._trial = self._trial, None
             assert before is not None
             kept = whole and before.fits(expected)
             if not kept:
-                self._hash, self._segments, self.head = before.hash, before.segments, before.head
-                self._filled = len(before.pending)
-                self._buffer[: self._filled] = before.pending
-                self._started_bytes = min(self._started_bytes, floe.HEADER_BYTES + self._segments * _SEGMENT)
-                self._cut()
+                self._go_back(before)
             trial.clear_mark(self._folder)
             return kept
+
+    def _go_back(self, before: trial.Trial) -> None:
+        self._hash, self._segments, self.head = before.hash, before.segments, before.head
+        self._started_bytes = min(self._started_bytes, floe.HEADER_BYTES + self._segments * _SEGMENT)
+        self._cut()
+        tail = _read_tail(self._folder, self._object_id, self._key, self._segments)
+        if len(tail) != before.pending_bytes:
+            raise Damaged(f"open upload: only {len(tail)} of {before.pending_bytes} bytes of its tail are sound")
+        self._pending.clear()
+        self._pending.add(memoryview(tail))
+        self._pending.rest()
 
     def checkpoint(self, *, with_tail: bool = True) -> int:
         """Make what was taken durable and return its offset; without the tail, whole segments only."""
         with self._turn:
             offset = self.offset if with_tail else self._segments * _PLAIN
-            if with_tail and self._filled:
+            if with_tail and self._pending.size:
                 cipher, header = floe.start_encryption(self._key, _tail_aad(self._object_id, offset))
-                sealed = header + cipher.encrypt_segment(bytes(self._buffer[: self._filled]), position=0, final=True)
-                write_whole(self._folder / f"tail.{offset}", sealed)
+                sealed = cipher.encrypt_segment(self._pending.whole(), position=0, final=True)
+                write_whole(self._folder / f"tail.{offset}", header + sealed)
             os.fdatasync(self._descriptor)
             for path in self._folder.glob("tail.*"):  # only now are older tails covered
                 if int(path.suffix[1:]) < offset:
                     path.unlink()
+            if with_tail:
+                self._durable = offset
+                self._pending.rest()
             return offset
 
     def finish(self) -> str:
         """Seal the final segment, make everything durable and return the SHA-256 of the plaintext as hex."""
         with self._turn:
             if not self.finished:
+                final_bytes = self._pending.size
                 self._append(final=True)
-                self._final_bytes, self.finished = self._filled, True
+                self._final_bytes, self.finished = final_bytes, True
+                self._pending.close()
                 os.fsync(self._descriptor)
             return self._hash.hexdigest()
 
@@ -223,6 +242,7 @@ class Incoming:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
+                self._pending.close()
 
 
 def find_offset(folder: Path, object_id: str, key: bytes, *, length: int, acknowledged: int) -> int:

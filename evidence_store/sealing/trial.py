@@ -19,14 +19,15 @@ _MAX_DIGITS = 19
 
 @dataclass
 class Trial:
-    """What was there before: the plaintext's running hash, what was not sealed yet, whole segments, the first bytes.
+    """What was there before: the plaintext's running hash, whole segments, what was behind them, the first bytes.
 
-    checksum   runs over the bytes on trial; None when the sender announced none
+    checksum        runs over the bytes on trial; None when the sender announced none
+    pending_bytes   how much was not sealed yet; what it was stands in its tail
     """
 
     checksum: "hashlib._Hash | None"
     hash: "hashlib._Hash"
-    pending: bytes
+    pending_bytes: int
     segments: int
     head: bytes
 
