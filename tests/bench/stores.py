@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
+from botocore.client import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
 from evidence_store.client import make_grant, new_object_id
 from evidence_store.config import load
 from evidence_store.sealing.keys import load_keys, make_keys
@@ -29,7 +33,11 @@ class Server:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env={k: v for k, v in os.environ.items() if not k.startswith("EVIDENCE_")} | environment,
         )  # fmt: skip
-        until(self._listens, f"{command[0]} on port {port}", 60)
+        try:
+            until(self._listens, f"{command[0]} on port {port}", 60)
+        except BaseException:  # also when the bench is told to end
+            self.stop()
+            raise
 
     def _listens(self) -> bool:
         if self._process.poll() is not None:
@@ -56,9 +64,13 @@ class Server:
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def stop(self) -> None:
-        """End it."""
+        """End it, by force when it does not listen."""
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _tree(pid: int) -> Iterator[int]:
@@ -159,17 +171,34 @@ class SeaweedFs(Server):
             [str(program), "server", f"-dir={folder}", "-ip=127.0.0.1", "-s3", "-volume.max=100", *options],
             ports["s3.port"], HOME=str(folder),
         )  # fmt: skip
-        until(self._takes_a_bucket, "a bucket", 60)
+        self._client = boto3.client(
+            "s3", endpoint_url=f"http://127.0.0.1:{self.port}", region_name="us-east-1", aws_access_key_id="bench",
+            aws_secret_access_key="bench", config=Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
+        )  # fmt: skip
+        try:
+            until(self._takes_a_bucket, "a bucket", 60)
+        except BaseException:
+            self.stop()
+            raise
 
     def _takes_a_bucket(self) -> bool:
         try:
-            with Connection(self.port) as connection:
-                connection.ask("PUT", "/bench")
-                connection.ask("PUT", "/bench/first", body=b"first")
-        except (RuntimeError, OSError):
+            if "bench" not in [bucket["Name"] for bucket in self._client.list_buckets()["Buckets"]]:
+                self._client.create_bucket(Bucket="bench")
+            self._client.put_object(Bucket="bench", Key="first", Body=b"first")
+        except (ClientError, BotoCoreError):
             time.sleep(0.5)
             return False
         return True
+
+    def sign(self, method: str, key: str) -> str:
+        """Return the signed address, without the host, for one request of an object."""
+        url = self._client.generate_presigned_url(method, Params={"Bucket": "bench", "Key": key})
+        return str(url).split(f":{self.port}", 1)[1]
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        self._client.delete_object(Bucket="bench", Key=key)
 
 
 def low_port() -> int:

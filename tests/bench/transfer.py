@@ -11,14 +11,19 @@ _TAKEN = bytearray(1 << 20)
 
 
 class Connection:
-    """One HTTP/1.1 connection, kept between requests; use it as a context."""
+    """One HTTP/1.1 connection, kept between requests unless the server ends it; use it as a context."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self._socket.settimeout(None)  # with a timeout it would not block, and sendfile expects it to
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._socket = self._connect()
         self.first_byte_seconds = 0.0
         self.headers: dict[str, str] = {}
+
+    def _connect(self) -> socket.socket:
+        made = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+        made.settimeout(None)  # with a timeout it would not block, and sendfile expects it to
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
 
     def __enter__(self) -> "Connection":
         return self
@@ -43,14 +48,26 @@ class Connection:
         file, start, size   `size` bytes from `start` of a file, which begins again where it ends
         Raises              RuntimeError for an answer with another status
         """
-        length = size if file is not None else len(body)
-        lines = [f"{method} {path} HTTP/1.1", "Host: bench", f"Content-Length: {length}"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         began = time.monotonic()
-        self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        self.begin(method, path, headers, length=size if file is not None else len(body), body=body)
         if file is not None:
             self._send_file(file, start, size)
-        return self._take(began, wanted)
+        return self._take(began, wanted, has_body=method != "HEAD")
+
+    def begin(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, *, length: int, body: bytes = b""
+    ) -> None:
+        """Send the head of a request that announces so many bytes, and the first of them."""
+        lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self._port}", f"Content-Length: {length}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if self.headers.get("connection", "").lower() == "close":
+            self._socket.close()
+            self._socket = self._connect()
+        self.send("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._socket.sendall(data)
 
     def _send_file(self, file: Path, start: int, size: int) -> None:
         with file.open("rb") as source:
@@ -60,7 +77,7 @@ class Connection:
                 at = start % whole
                 start += os.sendfile(self._socket.fileno(), source.fileno(), at, min(end - start, whole - at))
 
-    def _take(self, began: float, wanted: tuple[int, ...]) -> bytes:
+    def _take(self, began: float, wanted: tuple[int, ...], *, has_body: bool) -> bytes:
         held = b""
         while b"\r\n\r\n" not in held:
             held += self._more()
@@ -68,7 +85,7 @@ class Connection:
         status, *lines = head.decode("latin-1").split("\r\n")
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         code = int(status.split()[1])
-        length = int(self.headers.get("content-length", 0)) if code != 204 else 0
+        length = int(self.headers.get("content-length", 0)) if code != 204 and has_body else 0
         if length and not held:
             held = self._more()
         self.first_byte_seconds = time.monotonic() - began

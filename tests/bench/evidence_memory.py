@@ -1,0 +1,87 @@
+"""Memory of the evidence store: for one object of any size, and for many slow phones; ranges of a large object."""
+
+import os
+import random
+import statistics
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.bench.evidence_files import MIB, Measured, Shape, Source, create, ending, get, put_store, say
+from tests.bench.stores import EvidenceStore, token_of
+from tests.bench.transfer import Connection
+
+SMALL_BYTES = 10_000_000
+RANGE_BYTES = 1000
+PHONES = 200
+PHONE_BYTES = 4 * MIB
+PHONE_PIECE_BYTES = 8 << 10
+PHONE_RATE = 125_000  # bytes a second: 1 Mbit/s
+PHONE_SECONDS = 12
+
+
+def measure_large(shape: Shape, folder: Path, source: Source) -> Measured:
+    """Measure memory while a large object comes in and goes out, and ranges of it."""
+    with ending(EvidenceStore(folder / "store")) as store:
+        keys = store.folder / "keys"
+
+        def peak(size: int) -> tuple[float, str]:
+            sha256 = source.sha256(size)
+            store.forget_peak()
+            path, seconds = put_store(store.port, keys, source, sha256, size=size)
+            reading = get(store.port, f"{path}/content", token_of(keys))
+            found = store.resident_mb(peak=True)
+            say(f"  {size / 1e6:,.0f} MB: in {seconds:.1f} s, out {reading:.1f} s, peak {found:.1f} MB")
+            return found, path
+
+        peak(SMALL_BYTES)  # the first brings in what every later one uses
+        small, _ = peak(SMALL_BYTES)
+        large, path = peak(shape.large)
+        firsts = []
+        with Connection(store.port) as connection:
+            for _ in range(shape.asked):
+                at = random.randrange(shape.large - RANGE_BYTES)
+                ranged = token_of(keys) | {"Range": f"bytes={at}-{at + RANGE_BYTES - 1}"}
+                connection.ask("GET", f"{path}/content", ranged)
+                firsts.append(1000 * connection.first_byte_seconds)
+    return {
+        "memory_growth_mb": [large - small], "range_first_byte_ms": [statistics.median(firsts)],
+        "range_first_byte_p99_ms": [statistics.quantiles(firsts, n=100)[98]],
+    }  # fmt: skip
+
+
+def measure_phones(shape: Shape, folder: Path) -> Measured:
+    """Measure memory while many phones are each in the middle of one request, at 1 Mbit/s.
+
+    Raises RuntimeError when one of them did not get as far as it should have.
+    """
+    piece = b"\xff\xd8\xff\xe0" + os.urandom(PHONE_PIECE_BYTES - 4)
+    rounds = PHONE_RATE * PHONE_SECONDS // PHONE_PIECE_BYTES
+    with ending(EvidenceStore(folder / "store")) as store, ExitStack() as stack:
+        for _ in range(2):  # what the first upload brings in is not the phones'
+            with Connection(store.port) as connection:
+                path, headers = create(connection, store, PHONE_BYTES)
+                more = headers | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+                connection.ask("PATCH", path, more, body=piece * (PHONE_BYTES // PHONE_PIECE_BYTES))
+        store.forget_peak()
+        before = store.resident_mb()
+        phones = [stack.enter_context(Connection(store.port)) for _ in range(PHONES)]
+        opened = [create(phone, store, PHONE_BYTES) for phone in phones]
+        for phone, (path, headers) in zip(phones, opened, strict=True):
+            more = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+            phone.begin("PATCH", path, headers | more, length=PHONE_BYTES)
+        began = time.monotonic()
+        for number in range(rounds):
+            for place, phone in enumerate(phones):  # each at its own moment, evenly
+                at = began + (number + place / PHONES) * PHONE_PIECE_BYTES / PHONE_RATE
+                time.sleep(max(0.0, at - time.monotonic()))
+                phone.send(piece)
+        growth, now = store.resident_mb(peak=True) - before, store.resident_mb() - before
+        say(f"  {PHONES} phones, {rounds * PHONE_PIECE_BYTES:,} bytes each in {time.monotonic() - began:.1f} s: "
+            f"{now:.1f} MB more, at most {growth:.1f} MB")  # fmt: skip
+        for path, headers in opened[:: PHONES // 10]:  # HEAD asks the writer to let go: what came is then durable
+            with Connection(store.port) as connection:
+                connection.ask("HEAD", path, headers)
+                if int(connection.headers["upload-offset"]) != rounds * PHONE_PIECE_BYTES:
+                    raise RuntimeError(f"a phone stands at {connection.headers['upload-offset']}")
+    return {"slow_phones_memory_mb": [growth]}
