@@ -1,6 +1,7 @@
 """Screening for malware by a real clamd with a signature of our own."""
 
 import io
+import json
 import os
 import shutil
 import socket
@@ -18,6 +19,7 @@ from evidence_store.screening.clamd import Clamd, Down, Verdict, signatures_made
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.verify import verify
+from evidence_store.webhooks.model import KINDS, Hook
 from tests.evidence.conftest import Wire, both_databases, jpeg, sha256
 from tests.evidence.test_media import become
 from tests.product import until
@@ -96,6 +98,7 @@ async def status(wire: Wire, object_id: str, *scopes: Scope) -> int:
 @both_databases
 async def test_what_is_clean_is_available_and_what_is_infected_is_kept_in_quarantine(wire: Wire, daemon: Daemon):
     daemon.start("AlertExceedsMax yes")
+    wire.store.hooks = (Hook("records", "https://records.example/", frozenset(KINDS), b"s" * 32),)
     clean = await wire.upload(jpeg(5000))
     found = await become_state(wire, clean, "received")
     assert found["screening"]["verdict"] == "clean"
@@ -110,6 +113,11 @@ async def test_what_is_clean_is_available_and_what_is_infected_is_kept_in_quaran
     assert await status(wire, infected, Scope.READ, Scope.QUARANTINE) == 200
     assert await screened(wire, clean) == [("clean", "received")]
     assert await screened(wire, infected) == [("infected", "quarantined")]
+    async with wire.store.database.read() as db:
+        rows = (await db.exec_driver_sql("SELECT body FROM webhook_deliveries ORDER BY sequence")).all()
+    told = [json.loads(row[0]) for row in rows]
+    assert [one["type"] for one in told if one["object"] == clean] == ["received"]
+    assert [one["type"] for one in told if one["object"] == infected] == ["received", "quarantined"]
     report = await verify(wire.store)
     assert report.holds, report.faults
 
