@@ -184,9 +184,12 @@ async def test_the_socket_follows_the_same_rule_as_the_page(add_staff, sign_in, 
         assert state["state"]["appointment"]["id"] == appointment.id
 
 
+TURN_URLS = ["turn:turn.example:3478?transport=udp", "turns:turn.example:443?transport=tcp"]
+
+
 @pytest.fixture
 def turn_servers(monkeypatch):
-    monkeypatch.setenv("VIDEO_TURN_URLS", '["turn:turn.example:3478?transport=udp"]')
+    monkeypatch.setenv("VIDEO_TURN_URLS", json.dumps(TURN_URLS))
     monkeypatch.setenv("VIDEO_TURN_SECRET", "7a" * 32)
     monkeypatch.setattr("video_server.calls.seats.TURN_RENEW_SECONDS", 0.0)
 
@@ -197,14 +200,15 @@ async def test_a_page_of_a_room_is_told_a_way_through_turn_that_soon_ends_and_is
     appointment = await book(await add_staff("smith", Role.OFFICER))
     client = await sign_in("smith")
     assert "turn.example" not in await (await client.get("/booth")).text(), "only where there is a room"
-    assert "turn:turn.example:3478?transport=udp" in await (await client.get(path_of(appointment))).text()
+    page = await (await client.get(path_of(appointment))).text()
+    assert all(url in page for url in TURN_URLS)
     ends = []
     async with client.ws_connect(path_of(appointment, "socket")) as socket:
         while len(ends) < 2:
             message = await socket.receive_json()
             if message["type"] == "ice_servers":
                 [server] = message["iceServers"]
-                assert server["urls"] == ["turn:turn.example:3478?transport=udp"]
+                assert server["urls"] == TURN_URLS
                 ends.append(int(server["username"].partition(":")[0]))
                 clock.move(minutes=5)
     assert ends[0] <= clock.now.timestamp() - 300 + 600, "never more than ten minutes ahead"
