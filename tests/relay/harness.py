@@ -103,6 +103,7 @@ class PageServer:
         self.client: RelayClient | None = None
         app = web.Application()
         app.router.add_get("/", self._page)
+        app.router.add_static("/static", HERE.parents[1] / "static")
         app.router.add_post("/join", self._join)
         app.router.add_post("/restart", self._restart)
         self._runner = web.AppRunner(app, access_log=None)

@@ -95,6 +95,54 @@ async def test_browsers_that_reach_only_turn_see_each_other_over_udp_and_over_tc
         stage.relay.close()
 
 
+THE_PAGES_OWN_CALL = """async ({ expired }) => {
+  const { Call } = await import("/static/js/media.js");
+  const Plain = window.RTCPeerConnection;
+  window.made = [];
+  window.RTCPeerConnection = class extends Plain {
+    constructor(how) { super({ ...how, iceTransportPolicy: "relay" }); made.push(this); }
+  };
+  const socket = Object.assign(new EventTarget(), { iceServers: null, connected: true, send() {}, checkNow() {} });
+  const mine = { room: "r", participant: "p", epoch: 1, admitted: false, echo: true };
+  socket.request = async ({ sdp, restart }) => {
+    const { answer } = await send(restart ? "/restart" : "/join", { ...mine, offer: sdp });
+    return { sdp: answer };
+  };
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+  window.call = new Call({ socket, stream, iceServers: [expired], slots: 1 });
+  await call.start({ echo: true });
+}"""
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium")
+@pytest.mark.parametrize("how", ["a new path", "a fresh connection"])
+async def test_a_page_whose_credential_has_expired_uses_those_it_was_told_since(coturn, tmp_path, how):
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        stage = Stage(tmp_path, browser)
+        await stage.server.start()
+        await stage.start_relay(addresses=(coturn.address,))
+        page = await browser.new_page()
+        await page.goto(stage.server.url)
+        expired = coturn.server_for("udp", now=utc_now() - LIFE - timedelta(seconds=2))
+        await page.evaluate(THE_PAGES_OWN_CALL, {"expired": expired})
+        gathered = "() => made.at(-1).iceGatheringState === 'complete' && made.at(-1).localDescription.sdp"
+        offer = await until(lambda: page.evaluate(gathered), "it has looked for a way")
+        assert "a=candidate" not in offer, "there is none with this credential"
+        await page.evaluate("server => { call.socket.iceServers = [server]; }", coturn.server_for("udp"))
+        if how == "a new path":
+            await page.evaluate("window.dispatchEvent(new Event('online'))")
+        else:
+            await page.evaluate("void call.mend(true)")
+        await until(lambda: page.evaluate("call.hasFlowed"), "its own picture comes back through TURN")
+        assert await page.evaluate("made.length > 1") or how == "a new path"
+        await page.evaluate("call.close()")
+        await browser.close()
+        await stage.server.client.close()
+        await stage.server.stop()
+        stage.relay.close()
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_turn_relays_to_the_relay_and_to_no_other_address(coturn, transport):
     async with coturn.allocate(transport) as allocation:
