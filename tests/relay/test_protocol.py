@@ -38,7 +38,7 @@ REQUESTS = [
     Permit("r", 3, "p", ("screen", "audio")),
     Permit("r", 3, "p", ()),
     AudioOnly("r", 3, "p", True),
-    Hold("r", 3, True),
+    Hold("r", 3, True, 7),
     Leave("r", 3, "p"),
     CloseRoom("r", 3),
     Drain(True),

@@ -162,3 +162,19 @@ def test_unknown_room_and_participant_are_told_apart():
     with pytest.raises(Refused) as refusal:
         rooms.get_participant("r", "b")
     assert refusal.value.code == "unknown_participant"
+
+
+@given(st.permutations([(version, version % 2 == 1) for version in range(6)]), st.data())
+def test_whatever_order_holds_come_in_the_latest_change_stands(told, data):
+    rooms = Rooms()
+    rooms.enter("r", 1)
+    joins_after = data.draw(st.integers(0, len(told)))
+    for n, (version, held) in enumerate(told):
+        if n == joins_after:
+            rooms.put("r", 1, participant("a"))
+        rooms.hold("r", held=held, version=version)
+    rooms.put("r", 1, participant("a"))
+    assert rooms.get("r").held is True, "version 5"
+    rooms.enter("r", 2)
+    rooms.hold("r", held=False, version=1)
+    assert rooms.put("r", 2, participant("a")).held is False, "another epoch counts anew"

@@ -216,6 +216,12 @@ class RoomView:
         return self.pause is not None and self.pause.began_at is not None
 
     @property
+    def hold_version(self) -> int:
+        """Return how often a pause began or ended; it never goes back."""
+        begun = [pause for pause in self.pauses if pause.began_at is not None]
+        return len(begun) + sum(pause.ended_at is not None for pause in begun)
+
+    @property
     def listeners(self) -> Sequence[Participant]:
         """Return the supervisors who listen."""
         return [p for p in self.participants if p.role is Role.SUPERVISOR and p.state is State.ADMITTED]

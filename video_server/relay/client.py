@@ -140,9 +140,9 @@ class RelayClient:
         """End a participant's connection. Raises RelayRefused, RelayLost."""
         await self._ask(Leave(room, epoch, participant))
 
-    async def hold(self, *, room: str, epoch: int, held: bool) -> None:
+    async def hold(self, *, room: str, epoch: int, held: bool, version: int = 0) -> None:
         """Stop everything in a room, also in one not joined yet, or let it go on. Raises RelayRefused, RelayLost."""
-        await self._ask(Hold(room, epoch, held))
+        await self._ask(Hold(room, epoch, held, version))
 
     async def close_room(self, *, room: str, epoch: int) -> None:
         """End everybody's connection. Raises RelayRefused, RelayLost."""

@@ -106,7 +106,7 @@ class Engine:
                 self._remove(room, request.participant, "left", {"reason": "leave"})
             case Hold():
                 self._enter(request.room, request.epoch)
-                held = self.rooms.hold(request.room, held=request.held)
+                held = self.rooms.hold(request.room, held=request.held, version=request.version)
                 if held is not None:
                     self._wiring.rewire(held)
             case CloseRoom():

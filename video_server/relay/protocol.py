@@ -106,12 +106,13 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Stop everything in a room, or let it go on. The room need not be there yet."""
+    """Stop everything in a room, or let it go on. The room need not be there yet; of two the higher version stands."""
 
     op: ClassVar[str] = "hold"
     room: str
     epoch: int
     held: bool
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ def _build(kind: type[Request], value: dict[str, Any]) -> Request:
 def _is_valid(name: str, given: object) -> bool:
     if name in {"room", "participant"}:
         return isinstance(given, str) and _ID.fullmatch(given) is not None
-    if name == "epoch":
+    if name in {"epoch", "version"}:
         return type(given) is int and 0 <= given <= MAX_EPOCH
     if name == "offer":
         return isinstance(given, str) and len(given) <= MAX_OFFER_CHARS

@@ -120,7 +120,7 @@ class Rooms:
         """Start empty."""
         self.rooms: dict[str, Room] = {}
         self._epochs: OrderedDict[str, int] = OrderedDict()  # also of closed rooms, so that a late request is refused
-        self._held: set[str] = set()  # also of rooms that nobody joined yet
+        self._holds: dict[str, tuple[int, bool]] = {}  # version, held; also of rooms that nobody joined yet
 
     def enter(self, room_id: str, epoch: int) -> Room | None:
         """Check the epoch; return the room that a newer epoch ended, whose participants the caller must close.
@@ -131,14 +131,14 @@ class Rooms:
         if known is not None and epoch < known:
             raise Refused("stale_epoch", f"the room is at epoch {known}")
         if epoch != known:
-            self._held.discard(room_id)
+            self._holds.pop(room_id, None)
         self._epochs[room_id] = epoch
         self._epochs.move_to_end(room_id)
         if len(self._epochs) > _REMEMBERED_EPOCHS:
             oldest = next((name for name in self._epochs if name not in self.rooms), None)
             if oldest is not None:
                 del self._epochs[oldest]
-                self._held.discard(oldest)
+                self._holds.pop(oldest, None)
         room = self.rooms.get(room_id)
         if room is not None and room.epoch < epoch:
             return self.rooms.pop(room_id)
@@ -153,7 +153,7 @@ class Rooms:
         if room is None:
             if len(self.rooms) >= MAX_ROOMS:
                 raise Refused("full", "no more rooms")
-            room = self.rooms[room_id] = Room(room_id, epoch, held=room_id in self._held)
+            room = self.rooms[room_id] = Room(room_id, epoch, held=self._holds.get(room_id, (0, False))[1])
         former = room.participants.get(arriving.id)
         alike = sum(one.admitted == arriving.admitted for one in room.participants.values())
         if former is None and alike >= MAX_PARTICIPANTS:
@@ -164,12 +164,14 @@ class Rooms:
         room.participants[arriving.id] = arriving
         return room
 
-    def hold(self, room_id: str, *, held: bool) -> Room | None:
-        """Hold a room or let it go on, in its present epoch; return it if anybody is in it."""
-        if held:
-            self._held.add(room_id)
-        else:
-            self._held.discard(room_id)
+    def hold(self, room_id: str, *, held: bool, version: int) -> Room | None:
+        """Hold a room or let it go on, in its present epoch; return it if that is news and anybody is in it.
+
+        version   counts the changes of the room's holds: an older one comes late and changes nothing
+        """
+        if version < self._holds.get(room_id, (0, False))[0]:
+            return None
+        self._holds[room_id] = (version, held)
         room = self.rooms.get(room_id)
         if room is not None:
             room.held = held
