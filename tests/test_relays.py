@@ -150,6 +150,21 @@ async def test_rooms_spread_over_the_relays(fleet, room):
 
 
 @on_sqlite
+async def test_the_end_of_a_call_ends_the_checks_of_its_people_also_where_another_process_began_them(
+    fleet, room, appointment
+):
+    here, there = await fleet.see(), await fleet.see()
+    async with fleet.database.read() as db:
+        [person] = await service.list_participants(db, [room])
+    peer = RawPeer(fleet.monkeypatch)
+    fleet.peers.append(peer)
+    await peer.accept(await here.echo(participant_id=person.id, offer=await peer.offer()))
+    await there.close_room(room)
+    status = [await link.client.status() for link in here.links]
+    assert [told["participants"] for told in status] == [0, 0]
+
+
+@on_sqlite
 async def test_a_draining_relay_finishes_its_calls_and_takes_no_new_one(fleet, room):
     relays = await fleet.see()
     p, name, _ = await fleet.join(relays, room, "p")

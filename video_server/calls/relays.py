@@ -178,11 +178,14 @@ class Relays:
         client = await self._find_client(appointment_id, epoch)
         await _ask(client.permit(room=appointment_id, epoch=epoch, participant=participant_id, publish=publish))
 
-    async def hold(self, *, appointment_id: str, epoch: int, held: bool) -> None:
-        """Forward nothing of a room, or forward again; a room the relay does not have is fine. Raises NoRelay."""
+    async def hold(self, *, appointment_id: str, epoch: int, held: bool, version: int) -> None:
+        """Forward nothing of a room, or forward again; a room the relay does not have is fine. Raises NoRelay.
+
+        version   counts the changes, so that what another process says of an older look changes nothing
+        """
         with suppress(RelayRefused):
             client = await self._find_client(appointment_id, epoch)
-            await _ask(client.hold(room=appointment_id, epoch=epoch, held=held))
+            await _ask(client.hold(room=appointment_id, epoch=epoch, held=held, version=version))
 
     async def set_audio_only(self, *, appointment_id: str, epoch: int, participant_id: str, on: bool) -> None:
         """Stop or resume pictures to and from a participant, as they wish. Raises NoRelay, RelayRefused."""
@@ -203,12 +206,22 @@ class Relays:
             await self.leave(appointment_id=appointment_id, epoch=room.epoch, participant_id=participant_id)
 
     async def close_room(self, appointment_id: str) -> None:
-        """Put everybody out of a room that has ended, also those whose page has lost its line to us."""
+        """Put everybody out of a room that has ended, and end their checks; also without a line to their page."""
         async with self._database.read() as db:
             room = await service.find_room(db, appointment_id)
+            people = await service.list_participants(db, [appointment_id])
+        for person in people:
+            await self._end_echoes(person.id)
         if room is not None and room.epoch:
             with suppress(NoRelay, RelayRefused):
                 await _ask(self._get_client(room.relay).close_room(room=appointment_id, epoch=room.epoch))
+
+    async def _end_echoes(self, participant_id: str) -> None:
+        """End somebody's check wherever it runs: it may have been begun through another web process."""
+        for link in self.links:
+            if link.client is not None:
+                with suppress(NoRelay, RelayRefused):
+                    await _ask(link.client.leave(room=ECHO + participant_id, epoch=1, participant=participant_id))
 
     async def check(self) -> None:
         """Raise NoRelay when no relay takes a new room (readiness)."""
