@@ -14,6 +14,7 @@ from tests.conftest import Browser
 from video_server.accounts.model import Role as StaffRole
 from video_server.app import make_app
 from video_server.appointments.model import Appointment
+from video_server.audit import service as audit
 from video_server.calls import listening, service
 from video_server.calls.model import Role, State
 from video_server.calls.relays import RELAYS, Relays
@@ -195,12 +196,15 @@ async def test_a_guest_leaves_by_exit_for_the_neutral_site_and_the_session_is_ov
 
 
 async def test_the_link_comes_with_a_code_and_can_be_shown_again_only_to_whose_call_it_is(
-    invite, officer, appointment, add_staff, sign_in
+    invite, officer, appointment, add_staff, sign_in, database
 ):
     status, made = await invite()
     assert (status, made["texted"], made["qr"][:19]) == (200, False, "data:image/svg+xml;")
     again = await officer.get(booth(appointment, f"/guests/{made['guest']}/link"), headers=JSON)
     assert (await again.json())["link"] == made["link"]
+    async with database.read() as db:
+        deeds = [entry.action for entry in await audit.list_for(db, f"appointment:{appointment.id}")]
+    assert deeds.count("appointments.guest_link_shown") == 1, "who saw it is on the record"
     await add_staff("jones", StaffRole.OFFICER)
     stranger = await sign_in("jones")
     for send, path, body in (
@@ -263,6 +267,33 @@ async def test_a_supervisor_opens_a_page_that_only_listens_and_the_officer_is_to
             assert told["listeners"] == ["A supervisor, Sgt Boss, is listening."]
         await hear(desk, lambda state: state["listeners"] == [])
     assert '"listens": false' in await (await officer.get(booth(appointment, "?listen"))).text()
+
+
+DEEDS = {
+    "/admit": {"participant": "x"},
+    "/note": {"text": "", "version": 0},
+    "/end": {"outcome": "seen"},
+    "/hold": {"held": True},
+    "/needs": {"needs": []},
+    f"/guests/{'0' * 32}/remove": {},
+    f"/people/{'0' * 32}/ask": {"wish": "mute"},
+    "/statements": {},
+    "/evidence": {"kind": "photo", "note": ""},
+}
+
+
+async def test_whoever_only_listens_can_do_nothing_in_the_call_until_they_take_part(appointment, add_staff, sign_in):
+    await add_staff("boss", StaffRole.SUPERVISOR, name="Sgt Boss")
+    boss = await sign_in("boss")
+    async with boss.ws_connect(booth(appointment, "/socket?listen")) as ear:
+        await hear(ear, lambda state: state["listeners"])
+        for path, body in DEEDS.items():
+            refused = await boss.post(booth(appointment, path), json=body, headers=JSON)
+            assert (path, refused.status, (await refused.json())["error"]) == (path, 403, "only_listens")
+        assert (await boss.get(booth(appointment, "/statements"), headers=JSON)).status == 200, "looking is listening"
+    async with boss.ws_connect(booth(appointment, "/socket")) as seat:
+        await hear(seat, lambda state: not state["listeners"])
+        assert (await boss.post(booth(appointment, "/hold"), json={"held": True}, headers=JSON)).status == 200
 
 
 class SlowRelays(Relays):
@@ -343,6 +374,36 @@ async def test_who_is_removed_while_joining_gets_no_answer_and_is_taken_out(
     assert ("leave", person.id) in relays.asked
     async with database.read() as db:
         assert (await service.get_participant(db, person.id)).state is State.REMOVED
+
+
+async def test_a_second_tab_of_a_listening_supervisor_takes_over_and_the_first_does_not_cut_it(
+    appointment, add_staff, slow, sit_at, database, clock
+):
+    relays = slow[1]
+    boss = await add_staff("boss", StaffRole.SUPERVISOR, name="Sgt Boss")
+    async with database.begin() as db:
+        _, secret = await sessions.open_session(db, "staff", boss.id, now=clock())
+    relays.go_on.set()
+
+    async def listen(socket):
+        await hear(socket, lambda state: state["listeners"])
+        await socket.send_json({"type": "offer", "id": 1, "sdp": "v=0"})
+        while json.loads((await socket.receive(timeout=30)).data)["type"] != "answer":
+            pass
+
+    async with await sit_at(booth(appointment, "/socket?listen"), "staff", secret) as first:
+        await listen(first)
+        async with await sit_at(booth(appointment, "/socket?listen"), "staff", secret) as second:
+            await listen(second)
+            while (said := await first.receive(timeout=30)).type is WSMsgType.TEXT:
+                pass
+            assert said.data == 4001
+            await second.send_json({"type": "ping"})
+            while json.loads((await second.receive(timeout=30)).data)["type"] != "pong":
+                pass
+            async with database.read() as db:
+                assert (await service.view(db, appointment.id)).listeners
+            assert [one[0] for one in relays.asked if one[0] == "leave"] == []
 
 
 async def test_who_comes_into_a_paused_call_finds_it_held_before_the_answer(

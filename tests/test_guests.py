@@ -11,7 +11,7 @@ from video_server.appointments import links
 from video_server.appointments import service as appointments
 from video_server.appointments.model import GuestRole
 from video_server.audit import service as audit
-from video_server.calls import guests, roles, service
+from video_server.calls import guests, pauses, roles, service
 from video_server.calls.model import FINAL, Role, State
 from video_server.core.errors import NotFound
 from video_server.incidents import service as incidents
@@ -122,7 +122,7 @@ async def test_nothing_goes_to_a_guest_while_contact_with_the_person_is_on_hold(
     guest = await invite(mobile=mobile)
     assert await texts_to(database, appointment, guest.person_id) == []
     async with database.read() as db:
-        assert "text_refused" in {task.kind for task in await tasks.list_open(db)}
+        assert "guest_text_refused" in {task.kind for task in await tasks.list_open(db)}
 
 
 async def test_a_guest_is_told_of_a_move_and_of_the_cancellation(database, appointment, clock, invite):
@@ -298,3 +298,18 @@ async def test_a_role_that_must_be_present_is_missing_until_somebody_of_it_is_in
     async with database.read() as db:
         actions = [entry.action for entry in await audit.list_for(db, f"appointment:{appointment.id}")]
     assert actions.count("appointments.needs_set") == 1
+
+
+async def test_a_guest_in_the_call_may_ask_for_a_pause_and_the_others_are_told_who_asked(
+    database, appointment, clock, admitted, look, sit, invite, guest_waits
+):
+    person = await admitted()
+    guest = await admit(database, appointment, await guest_waits(await invite()), clock)
+    boss = await sit("boss", listens=True)
+    async with database.begin() as db:
+        with pytest.raises(service.CannotJoin):
+            await pauses.ask(db, boss.id, now=clock())
+        await pauses.ask(db, guest.id, now=clock())
+    view = await look()
+    told = [roles.draw(view, who, victim="Jo", now=clock()) for who in (person, guest)]
+    assert [(one["pause_asked"], one["pause_asked_by"]) for one in told] == [(True, "Sam Jones"), (True, "")]

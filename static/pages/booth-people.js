@@ -8,7 +8,7 @@ import { Words, ask, find, get, read, show, write } from "./booth-page.js";
  * @typedef {{id: string, role_words: string, name: string}} Guest
  * @typedef {{id: string, guest: string, state: string, connected: boolean}} Session
  * @typedef {{role: string, role_words: string, missing: boolean}} Need
- * @typedef {{needs: Need[], people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, ended: object|null, sending?: Record<string, import("./call-tiles.js").Sending>}} Room
+ * @typedef {{needs: Need[], people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, pause_asked_by: string, ended: object|null, sending?: Record<string, import("./call-tiles.js").Sending>}} Room
  * @typedef {{key: string, name: string, state: string, participant: string, guest: string, waits: boolean, inCall: boolean, isSelf: boolean}} Line
  */
 
@@ -65,7 +65,7 @@ export class People {
     this.room = room;
     const say = this.words.say.bind(this.words);
     write(get("people-listening", HTMLElement), room.listeners.join(" "));
-    write(get("people-pause", HTMLElement), room.held ? say("held") : room.pause_asked ? say("pause_asked", { name: this.name }) : "");
+    write(get("people-pause", HTMLElement), room.held ? say("held") : room.pause_asked ? say("pause_asked", { name: room.pause_asked_by }) : "");
     document.body.dataset.held = room.held ? "yes" : "no"; // a face must not stand still on a screen meanwhile
     write(get("people-hold", HTMLButtonElement), say(room.held ? "go_on" : "pause"));
     get("people-hold", HTMLButtonElement).hidden = room.ended !== null;

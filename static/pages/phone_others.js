@@ -5,7 +5,7 @@
 import { one } from "./phone_page.js";
 
 /** @typedef {{id: string, role: string, role_words: string, name_to_show: string, is_self: boolean}} Person */
-/** @typedef {{people: Person[], listeners: string[], held: boolean, held_words: string, asked: {what: "mute" | "unmute", said: string} | null, pause_asked?: boolean}} Told */
+/** @typedef {{people: Person[], listeners: string[], held: boolean, held_words: string, asked: {what: "mute" | "unmute", said: string} | null, pause_asked?: boolean, pause_asked_by?: string}} Told */
 
 export class Others {
   /**
@@ -26,7 +26,7 @@ export class Others {
   /** @param {Told} room */
   follow(room) {
     this.asked = room.asked;
-    this.#say("held", room.held_words || (room.pause_asked ? this.words.pause_asked : ""));
+    this.#say("held", room.held_words || this.#sayPause(room));
     document.body.dataset.held = room.held ? "yes" : "no"; // a face must not stand still on a screen meanwhile
     this.#say("listening", room.listeners.join(" "));
     const people = room.people.filter((person) => person.role !== "supervisor"); // who listens is named above
@@ -37,6 +37,12 @@ export class Others {
     one(this.root, '[data-others-do="heed"]').textContent = room.asked ? this.words[room.asked.what] : "";
     const pause = this.root.querySelector('[data-others-do="pause"]');
     if (pause instanceof HTMLElement) pause.hidden = room.held || room.pause_asked === true;
+  }
+
+  /** @param {Told} room */
+  #sayPause({ pause_asked, pause_asked_by }) {
+    if (!pause_asked) return "";
+    return pause_asked_by ? this.words.pause_asked_by.replace("{name}", pause_asked_by) : this.words.pause_asked;
   }
 
   /** @param {Element} target */

@@ -133,6 +133,18 @@ async def get_guest(db: Connection, appointment_id: str, guest_id: str) -> Guest
     return guest
 
 
+async def record_shown(db: Connection, guest: Guest, *, by: str, now: datetime) -> None:
+    """Note who was shown a guest's link again."""
+    await audit.record(
+        db,
+        actor=f"staff:{by}",
+        action="appointments.guest_link_shown",
+        subject=f"appointment:{guest.appointment_id}",
+        details={"guest": guest.id, "role": guest.role.value},
+        now=now,
+    )
+
+
 async def is_texted(db: Connection, guest: Guest) -> bool:
     """Say whether a text with the link is on its way, or has gone; the gate may have refused it."""
     queued = await texts.list_for(db, f"appointment:{guest.appointment_id}")
@@ -148,6 +160,11 @@ async def find_standing(db: Connection, guest_id: str) -> Guest | None:
 async def list_for(db: Connection, appointment_id: str) -> Sequence[Guest]:
     """Return the invitations that stand, in the order they were made."""
     return [guest for guest in await storage.list_guests(db, appointment_id) if guest.revoked_at is None]
+
+
+async def list_all(db: Connection, appointment_id: str) -> Sequence[Guest]:
+    """Return everybody who was ever invited to an appointment, also where the invitation was taken back."""
+    return await storage.list_guests(db, appointment_id)
 
 
 async def revoke(db: Connection, appointment_id: str, guest_id: str, *, by: str, now: datetime) -> Guest:

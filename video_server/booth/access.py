@@ -2,16 +2,24 @@
 
 from datetime import datetime
 
+from aiohttp import web
+
+from video_server.accounts import access as staff_access
 from video_server.accounts.model import Role, Staff
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment, State
 from video_server.audit import service as audit
+from video_server.calls import listening
 from video_server.core import events
 from video_server.core.database import Connection
 from video_server.core.errors import N_, Conflict, Forbidden
+from video_server.web import app_keys
 
 TAKEN_OVER = "booth.taken_over"
 """The audited deed that lets a colleague in; the record is the permission, so neither exists without the other."""
+
+
+LOOKING = frozenset({"GET", "HEAD"})
 
 
 class NotYours(Forbidden):
@@ -28,6 +36,24 @@ class NotYours(Forbidden):
 class TooLateToTakeOver(Conflict):
     code = "too_late_to_take_over"
     public = N_("This appointment is over, so it cannot be taken over. Ask your supervisor if you need to see it.")
+
+
+class OnlyListens(Forbidden):
+    code = "only_listens"
+    public = N_("You are only listening to this call. To do something in it, select “Take part” first.")
+
+
+async def access_requested(db: Connection, request: web.Request) -> Appointment:
+    """Return the appointment that a request of staff is about; who only listens may look and do nothing.
+
+    Raises NotFound, NotYours, OnlyListens
+    """
+    appointment = await access_appointment(db, request[staff_access.STAFF], request.match_info["appointment"])
+    if request.method not in LOOKING:
+        session_id, now = request[staff_access.SESSION].id, request.app[app_keys.CLOCK]()
+        if await listening.listens(db, appointment.id, session_id=session_id, now=now):
+            raise OnlyListens
+    return appointment
 
 
 async def access_appointment(db: Connection, person: Staff, appointment_id: str) -> Appointment:

@@ -7,13 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from video_server.accounts import access as staff_access
 from video_server.appointments import service as appointments
-from video_server.appointments.model import OUTCOMES, Appointment
+from video_server.appointments.model import OUTCOMES
 from video_server.booth import access, views
 from video_server.booth.views import booth_staff
 from video_server.calls import service as calls
 from video_server.calls.model import Note
 from video_server.calls.relays import RELAYS
-from video_server.core.database import Connection
 from video_server.core.errors import N_, NotFound, Refusal
 from video_server.web import app_keys, forms, pages
 
@@ -62,7 +61,7 @@ async def admit(request: web.Request) -> web.Response:
     body = await _read_body(request, Admit)
     now = request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await _access(db, request)
+        appointment = await access.access_requested(db, request)
         person = await calls.admit(db, appointment, body.participant, by=request[staff_access.STAFF].id, now=now)
     return web.json_response({"admitted": person.id})
 
@@ -79,7 +78,7 @@ async def save_note(request: web.Request) -> web.Response:
     now = request.app[app_keys.CLOCK]()
     try:
         async with request.app[app_keys.DATABASE].begin() as db:
-            appointment = await _access(db, request)
+            appointment = await access.access_requested(db, request)
             note = await calls.save_note(
                 db, appointment.id, text=body.text, version=body.version, by=request[staff_access.STAFF].id, now=now
             )
@@ -104,7 +103,7 @@ async def end(request: web.Request) -> web.Response:
     appointment_id = request.match_info["appointment"]
     try:
         async with request.app[app_keys.DATABASE].begin() as db:
-            await _access(db, request)
+            await access.access_requested(db, request)
             await calls.end_call(db, appointment_id, outcome=outcome, by=request[staff_access.STAFF].id, now=now)
     except appointments.AlreadyEnded as refusal:
         if pages.wants_json(request):
@@ -120,7 +119,9 @@ async def dismiss_alert(request: web.Request) -> web.Response:
     """Note who has seen an alert, and when."""
     now = request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await _access(db, request)
+        appointment = await access.access_appointment(
+            db, request[staff_access.STAFF], request.match_info["appointment"]
+        )  # whoever only listens may say so too
         alert_id = request.match_info["alert"]
         if alert_id not in {alert.id for alert in (await calls.view(db, appointment.id)).alerts}:
             raise NotFound
@@ -142,11 +143,7 @@ async def take_over(request: web.Request) -> web.Response:
 
 async def _check_access(request: web.Request) -> None:
     async with request.app[app_keys.DATABASE].read() as db:
-        await _access(db, request)
-
-
-async def _access(db: Connection, request: web.Request) -> Appointment:
-    return await access.access_appointment(db, request[staff_access.STAFF], request.match_info["appointment"])
+        await access.access_requested(db, request)
 
 
 async def _read_body(request: web.Request, model: type[BodyT]) -> BodyT:

@@ -17,6 +17,7 @@ WORDS: Mapping[str, str] = {
     "appointments.link_traded": N_("opened the link in the text message"),
     "appointments.needs_set": N_("said who must be present for the statement"),
     "appointments.guest_invited": N_("invited somebody to the call"),
+    "appointments.guest_link_shown": N_("looked at the link of an invitation"),
     "appointments.guest_revoked": N_("took an invitation back"),
     "appointments.guest_link_traded": N_("opened the link of an invitation"),
     "appointments.seen": N_("saw the person for the first time"),

@@ -53,7 +53,7 @@ async def ask(request: web.Request) -> web.Response:
     body = await read_body(request, Ask)
     person, now = request[staff_access.STAFF], request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await access.access_appointment(db, person, request.match_info["appointment"])
+        appointment = await access.access_requested(db, request)
         made = await service.request_item(
             db, appointment, kind=model.Kind(body.kind), note=body.note, by=person.id, now=now
         )
@@ -67,7 +67,7 @@ async def withdraw(request: web.Request) -> web.Response:
     await read_body(request, Empty)
     person, now = request[staff_access.STAFF], request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await access.access_appointment(db, person, request.match_info["appointment"])
+        appointment = await access.access_requested(db, request)
         await service.withdraw(db, appointment.id, request.match_info["request"], by=person.id, now=now)
     return web.json_response({})
 

@@ -10,7 +10,7 @@ from video_server.accounts import access as staff_access
 from video_server.appointments import guests as invitations
 from video_server.appointments import qr
 from video_server.appointments import service as appointments
-from video_server.appointments.model import Appointment, Guest, GuestRole
+from video_server.appointments.model import Guest, GuestRole
 from video_server.booth import access
 from video_server.booth.views import booth_staff
 from video_server.calls import asking, guests, pauses, roles
@@ -62,7 +62,7 @@ async def invite(request: web.Request) -> web.Response:
     async with app[app_keys.DATABASE].begin() as db:
         guest = await invitations.invite(
             db,
-            await _access(db, request),
+            await access.access_requested(db, request),
             role=GuestRole(body.role),
             name=body.name,
             language=body.language,
@@ -81,10 +81,11 @@ async def invite(request: web.Request) -> web.Response:
 @routes.get(ONE + "/link", name="booth.guest_link")
 @booth_staff
 async def show_link(request: web.Request) -> web.Response:
-    """Return a guest's link and its QR again."""
-    async with request.app[app_keys.DATABASE].read() as db:
-        appointment = await _access(db, request)
+    """Return a guest's link and its QR again, on the record: whoever has it may come in that guest's place."""
+    async with request.app[app_keys.DATABASE].begin() as db:
+        appointment = await access.access_requested(db, request)
         guest = await invitations.get_guest(db, appointment.id, request.match_info["guest"])
+        await invitations.record_shown(db, guest, **_by(request))
     return web.json_response(_link(request, guest))
 
 
@@ -94,7 +95,7 @@ async def remove(request: web.Request) -> web.Response:
     """Take a guest out at once, wherever they are, and their invitation back."""
     await read_body(request, Empty)
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await _access(db, request)
+        appointment = await access.access_requested(db, request)
         out = await guests.remove(db, appointment.id, request.match_info["guest"], **_by(request))
     for participant_id in out:  # their seat does so too; here also when its process hangs or their line is lost
         await request.app[RELAYS].put_out(appointment.id, participant_id)
@@ -108,7 +109,7 @@ async def ask_microphone(request: web.Request) -> web.Response:
     body = await read_body(request, Wish)
     name = request[staff_access.STAFF].name
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await _access(db, request)
+        appointment = await access.access_requested(db, request)
         participant = request.match_info["participant"]
         await asking.ask(db, appointment.id, participant, what=body.wish, name=name, **_by(request))
     return web.json_response({})
@@ -120,7 +121,7 @@ async def hold(request: web.Request) -> web.Response:
     """Pause the call, or go on; going on also declines a pause that was only asked for."""
     body = await read_body(request, Hold)
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await _access(db, request)
+        appointment = await access.access_requested(db, request)
         await (pauses.begin if body.held else pauses.end)(db, appointment.id, **_by(request))
     return web.json_response({"held": body.held})
 
@@ -131,7 +132,7 @@ async def set_needs(request: web.Request) -> web.Response:
     """Say who must be in the call before the person reads or signs a statement, on the record."""
     body = await read_body(request, Needs)
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await _access(db, request)
+        appointment = await access.access_requested(db, request)
         await appointments.set_needs(db, appointment.id, [GuestRole(code) for code in body.needs], **_by(request))
     return web.json_response({})
 
@@ -173,7 +174,3 @@ def _link(request: web.Request, guest: Guest) -> dict[str, str]:
 
 def _by(request: web.Request) -> dict[str, Any]:
     return {"by": request[staff_access.STAFF].id, "now": request.app[app_keys.CLOCK]()}
-
-
-async def _access(db: Connection, request: web.Request) -> Appointment:
-    return await access.access_appointment(db, request[staff_access.STAFF], request.match_info["appointment"])

@@ -25,7 +25,7 @@ ONE = HERE + "/{statement}"
 async def show(request: web.Request) -> web.Response:
     """Return the newest statement of the appointment, or null when none was begun."""
     async with request.app[app_keys.DATABASE].read() as db:
-        appointment = await _access(db, request)
+        appointment = await access.access_requested(db, request)
         listed = await shown.list_for(db, appointment.id)
         return web.json_response(await _draw(db, request, listed[-1]) if listed else None)
 
@@ -36,7 +36,7 @@ async def begin(request: web.Request) -> web.Response:
     """Begin a statement, or a further one."""
     await bodies.read_body(request, bodies.Empty)
     async with request.app[app_keys.DATABASE].begin() as db:
-        appointment = await _access(db, request)
+        appointment = await access.access_requested(db, request)
         statement = await service.begin(db, appointment, **_by(request))
         return web.json_response(await _draw(db, request, statement))
 
@@ -167,13 +167,9 @@ async def copy(request: web.Request) -> web.Response:
     return bodies.attach(name, content)
 
 
-async def _access(db: Connection, request: web.Request) -> Any:
-    return await access.access_appointment(db, request[staff_access.STAFF], request.match_info["appointment"])
-
-
 async def _ids(db: Connection, request: web.Request) -> tuple[str, str]:
     """Return the ids of an appointment this officer may open and of a statement; the service joins the two."""
-    return (await _access(db, request)).id, request.match_info["statement"]
+    return (await access.access_requested(db, request)).id, request.match_info["statement"]
 
 
 def _by(request: web.Request) -> dict[str, Any]:

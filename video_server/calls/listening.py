@@ -45,6 +45,12 @@ async def stop(db: Connection, person: Participant, *, now: datetime) -> bool:
     return True
 
 
+async def listens(db: Connection, appointment_id: str, *, session_id: str, now: datetime) -> bool:
+    """Say whether this session of staff has a page open that only listens."""
+    person = await service.find_by_session(db, appointment_id, session_id)
+    return person is not None and person.role is Role.SUPERVISOR and person.is_present(now)
+
+
 def lost(view: RoomView, now: datetime) -> Sequence[Participant]:
     """Return those who listen though nobody knows any more whether their page is open."""
     return [person for person in view.listeners if not person.is_present(now)]

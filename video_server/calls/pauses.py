@@ -1,13 +1,13 @@
 """Pauses of a call ("hold"): while one lasts the relay forwards nothing of the room, and everybody is told.
 
-The officer begins and ends one; the person may ask for one. Each stands in the call's record with its times.
+The officer begins and ends one; everybody else in the call may ask for one. Each stands in the record with its times.
 """
 
 from datetime import datetime
 
 from video_server.audit import service as audit
 from video_server.calls import service, storage
-from video_server.calls.model import Role, State
+from video_server.calls.model import State
 from video_server.core import events
 from video_server.core.database import Connection
 
@@ -15,10 +15,10 @@ from video_server.core.database import Connection
 async def ask(db: Connection, participant_id: str, *, now: datetime) -> None:
     """Ask for a pause; asking twice, or while one goes on, changes nothing.
 
-    Raises   CannotJoin for anybody but the person in the call
+    Raises   CannotJoin for who is not in the call, and for staff: they begin one, or only listen
     """
     person = await service.get_participant(db, participant_id)
-    if person.role is not Role.VICTIM or person.state is not State.ADMITTED:
+    if person.staff_id is not None or person.state is not State.ADMITTED:
         raise service.CannotJoin
     if await storage.ask_pause(db, person, now=now):
         await service.tell(db, person, "calls.pause_asked", now=now)

@@ -49,13 +49,24 @@ def list_people(view: RoomView, me: Participant | None, *, victim: str, now: dat
             "id": person.id,
             "role": person.role.value,
             "role_words": gettext(WORDS[person.role]),
-            "name_to_show": victim if person.role is Role.VICTIM else person.name or gettext(WORDS[person.role]),
+            "name_to_show": _name(person, victim=victim),
             "is_self": me is not None and person.id == me.id,
             "publishes": may_publish(person.role),
             "signs": person.signs,
         }
         for person in here
     ]
+
+
+def _name(person: Participant, *, victim: str) -> str:
+    return victim if person.role is Role.VICTIM else person.name or gettext(WORDS[person.role])
+
+
+def _who_asks(view: RoomView, me: Participant | None, *, victim: str) -> str:
+    """Return the name of who asked for a pause; "" for who did so themselves, and while nobody does."""
+    asked_by = view.pause.asked_by if view.pause is not None else None
+    person = view.by_id(asked_by) if asked_by else None
+    return "" if person is None or person == me else _name(person, victim=victim)
 
 
 def list_missing(people: Iterable[Participant], needs: Iterable[GuestRole], *, now: datetime) -> list[Role]:
@@ -89,6 +100,7 @@ def draw(view: RoomView, me: Participant | None, *, victim: str, now: datetime) 
         "held": view.is_held,
         "held_words": say_hold(view),
         "pause_asked": view.pause is not None and not view.is_held,
+        "pause_asked_by": _who_asks(view, me, victim=victim),
         "asked": say_asked(me),
     }
 
@@ -99,6 +111,7 @@ NOTHING: Mapping[str, Any] = {
     "held": False,
     "held_words": "",
     "pause_asked": False,
+    "pause_asked_by": "",
     "asked": None,
 }
 """What somebody is told of the others who is not in the call."""

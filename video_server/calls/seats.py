@@ -147,9 +147,7 @@ class Seat:
         self._shown: Mapping[str, Any] | None = None
         self._epoch = 0  # of the room we have joined at the relay, 0 when we have not
         self._at_door: bool | None = False  # whether the relay was told that we are admitted; None: not known
-        self._told: tuple[Role, bool, bool] | None = (
-            None  # what the relay knows: our role, room held, no pictures for us
-        )
+        self._told: tuple[Role, int, bool] | None = None  # what the relay knows: our role, holds, no pictures for us
         self._is_new = True  # has not looked at the room yet
         self._checking = False  # an echo is running
         self._absences = Absences()
@@ -200,7 +198,9 @@ class Seat:
             return  # this process restarts and the page will be back before its presence runs out
         how = "closed_page" if self._socket.close_code in _GOING_AWAY else "lost"
         listens = self._person.role is Role.SUPERVISOR
-        if (how == "closed_page" or listens) and self._epoch:
+        async with self._database.read() as db:  # another page of this session may speak for it now: that one stays
+            is_mine = (await service.get_participant(db, self._person.id)).socket == self._id
+        if is_mine and (how == "closed_page" or listens) and self._epoch:
             await self._relays.leave(
                 appointment_id=self._person.appointment_id, epoch=self._epoch, participant_id=self._person.id
             )
@@ -384,12 +384,12 @@ class Seat:
     async def _follow_rights(self, view: RoomView, person: Participant) -> None:
         """Tell the relay what it may forward: of us, by role and wish, and of the room, nothing while it is held."""
         without_pictures = any(one.audio_only for one in view.sending if one.participant_id == person.id)
-        rights = (person.role, view.is_held, without_pictures)
+        rights = (person.role, view.hold_version, without_pictures)
         if not self._epoch or self._told == rights:
             return
         place = {"appointment_id": person.appointment_id, "epoch": self._epoch}
         try:
-            await self._relays.hold(**place, held=view.is_held)  # type: ignore[arg-type]
+            await self._relays.hold(**place, held=view.is_held, version=view.hold_version)  # type: ignore[arg-type]
             await self._relays.permit(**place, participant_id=person.id, publish=roles.may_publish(person.role))  # type: ignore[arg-type]
             await self._relays.set_audio_only(**place, participant_id=person.id, on=without_pictures)  # type: ignore[arg-type]
             self._told = rights

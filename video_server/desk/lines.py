@@ -1,13 +1,16 @@
 """What the desk's pages show, read into plain values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from video_server.accounts import service as accounts
+from video_server.appointments import guests as invitations
 from video_server.appointments import service as appointments
 from video_server.appointments.model import CANCEL_REASONS, OUTCOMES, Appointment, Slot
 from video_server.appointments.model import State as Booking
+from video_server.calls import roles
+from video_server.calls.model import Role
 from video_server.core.database import Connection
 from video_server.core.errors import N_, NotFound
 from video_server.core.force import Force
@@ -18,6 +21,7 @@ from video_server.tasks.model import Task
 from video_server.texts import service as texts
 from video_server.texts.model import State as Sending
 from video_server.texts.model import Text
+from video_server.web.i18n import gettext
 
 UPCOMING_SHOWN = 100
 DAYS_OFFERED = 3
@@ -68,9 +72,10 @@ STATES = {
 
 @dataclass(frozen=True)
 class TextLine:
-    """One text of an appointment: what it is for, when, what became of it."""
+    """One text of an appointment: what it is for, to which guest if to one, when, what became of it."""
 
     kind: str
+    guest: str
     at: datetime
     state: str
     colour: str
@@ -110,17 +115,24 @@ async def _find_subject(db: Connection, subject: str) -> tuple[str, str]:
     return f"/desk/{kind}s/{id_}", incident.reference
 
 
-def read_texts(sent: Sequence[Text]) -> list[TextLine]:
-    """Say what became of each text."""
+def read_texts(sent: Sequence[Text], guests: Mapping[str, str]) -> list[TextLine]:
+    """Say what became of each text; `guests` are names by id."""
     return [
-        TextLine(TEXT_KINDS.get(text.kind, text.kind), text.sent_at or text.due_at, *TEXT_STATES[text.state])
+        TextLine(
+            TEXT_KINDS.get(text.kind, text.kind),
+            guests.get(text.link_id or "", ""),
+            text.sent_at or text.due_at,
+            *TEXT_STATES[text.state],
+        )
         for text in sent
     ]
 
 
 async def texts_of(db: Connection, appointment: Appointment) -> list[TextLine]:
     """Return the texts of an appointment, in the order they are due."""
-    return read_texts(await texts.list_for(db, f"appointment:{appointment.id}"))
+    guests = await invitations.list_all(db, appointment.id)
+    named = {one.id: f"{one.name}, {gettext(roles.WORDS[Role(one.role.value)])}" for one in guests}
+    return read_texts(await texts.list_for(db, f"appointment:{appointment.id}"), named)
 
 
 def outcome_words(appointment: Appointment) -> str | None:

@@ -11,11 +11,12 @@ from video_server.core.errors import N_
 from video_server.incidents import service as incidents
 from video_server.tasks import service as tasks
 from video_server.texts import gate, storage
-from video_server.texts.model import NEEDS_LINK, VALUES, ScreenText, State, Text
+from video_server.texts.model import NEEDS_LINK, VALUES, Kind, ScreenText, State, Text
 
 TASK_WITHIN = timedelta(minutes=15)
 NOT_DELIVERED = N_("A text did not arrive. Tell this person another way they agreed to.")
 MUST_NOT_TEXT = N_("This person may not be texted. Tell them about the appointment another way they agreed to.")
+GUEST = N_("A guest's invitation did not reach them by text. Open the appointment and pass the link on another way.")
 
 
 async def queue(
@@ -57,9 +58,7 @@ async def queue(
             details={"kind": kind, "reason": refusal.reason},
             now=now,
         )
-        await tasks.open_task(
-            db, kind="text_refused", subject=subject, note=MUST_NOT_TEXT, due_at=now + TASK_WITHIN, now=now
-        )
+        await ask_to_tell(db, kind, subject, task="text_refused", note=MUST_NOT_TEXT, now=now)
         return
     same = json.dumps([kind, person_id, subject, link_id, sorted(values.items()), due_at.timestamp()])
     text = Text(
@@ -132,9 +131,16 @@ async def record_progress(
 async def tell_failed(db: Connection, text: Text, *, code: str, now: datetime) -> None:
     """Ask a person to reach someone whom a text will not reach."""
     await note(db, text, "texts.failed", now=now, code=code)
-    await tasks.open_task(
-        db, kind="text_failed", subject=text.subject, note=NOT_DELIVERED, due_at=now + TASK_WITHIN, now=now
-    )
+    await ask_to_tell(db, text.kind, text.subject, task="text_failed", note=NOT_DELIVERED, now=now)
+
+
+async def ask_to_tell(
+    db: Connection, kind: str, subject: str, *, task: str, note: str, now: datetime, within: timedelta = TASK_WITHIN
+) -> None:
+    """Open a task for a text that did not reach somebody. A guest's is a task of its own beside the person's."""
+    if kind == Kind.INVITED:
+        task, note = f"guest_{task}", GUEST
+    await tasks.open_task(db, kind=task, subject=subject, note=note, due_at=now + within, now=now)
 
 
 async def list_screen(db: Connection) -> Sequence[ScreenText]:

@@ -17,7 +17,6 @@ from video_server.core.errors import N_
 from video_server.core.force import Force
 from video_server.core.log import get_logger
 from video_server.incidents import service as incidents
-from video_server.tasks import service as tasks
 from video_server.texts import gate, service, storage, wording
 from video_server.texts.gateway import Gateway, NotTaken, Taken, Unsure
 from video_server.texts.model import NEEDS_LINK, UNCONFIRMED_AFTER, Claim, Kind, State, wait_before_try
@@ -169,7 +168,7 @@ async def _drop(
         return
     await service.note(db, text, "texts.withdrawn", now=now, why=why)
     if task is not None:
-        await tasks.open_task(db, kind=task, subject=text.subject, note=note, due_at=now + service.TASK_WITHIN, now=now)
+        await service.ask_to_tell(db, text.kind, text.subject, task=task, note=note, now=now)
 
 
 async def _look(lane: Lane, claim: Claim) -> bool | None:
@@ -260,7 +259,7 @@ async def chase_unconfirmed(database: Database, gateway: Gateway, *, clock: Cloc
                 await service.record_progress(db, progress, text_id=None, provider_id=provider_id, now=now)
             elif await storage.mark_alerted(db, text.id, now=now):
                 await service.note(db, text, "texts.unconfirmed", now=now)
-                await tasks.open_task(
-                    db, kind="text_unconfirmed", subject=text.subject, note=UNCONFIRMED, due_at=now, now=now
+                await service.ask_to_tell(
+                    db, text.kind, text.subject, task="text_unconfirmed", note=UNCONFIRMED, now=now, within=timedelta(0)
                 )
     return len(waiting)
