@@ -95,7 +95,7 @@ node_modules/ready: package.json package-lock.json
 	@npm ci --silent </dev/null || { echo "The browser libraries could not be installed: 'npm ci' says why." >&2; exit 1; }
 	@touch $@
 
-static/dist/styles.css: node_modules/ready $(wildcard static/*.scss static/app/*.scss)
+static/dist/styles.css: node_modules/ready $(wildcard static/*.scss static/app/*.scss evidence_store/view/static/*.scss)
 	@npm run --silent build
 
 lock:

@@ -1,4 +1,4 @@
-"""Guards: every handler carries exactly one, and a test looks. Cookies are never read here."""
+"""Guards: every handler carries exactly one, and a test looks. Cookies are read for the pages only (`view/`)."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -20,8 +20,7 @@ _MAX_PURPOSE_CHARS = 120
 
 def public(handler: Handler) -> Handler:
     """Anybody may ask: it says nothing about evidence."""
-    setattr(handler, _MARK, "public")
-    return handler
+    return marked(handler, "public")
 
 
 def token(scope: Scope, *more: Scope) -> Callable[[Handler], Handler]:
@@ -39,16 +38,14 @@ def token(scope: Scope, *more: Scope) -> Callable[[Handler], Handler]:
             held.require(scope, *more)
             return await handler(request)
 
-        setattr(guarded, _MARK, f"token:{scope.value}")
-        return guarded
+        return marked(guarded, f"token:{scope.value}")
 
     return guard
 
 
 def grant(handler: Handler) -> Handler:
     """Only with a grant; the handler opens it with `open_grant`."""
-    setattr(handler, _MARK, "grant")
-    return handler
+    return marked(handler, "grant")
 
 
 def bearer(handler: Handler) -> Handler:
@@ -62,8 +59,7 @@ def bearer(handler: Handler) -> Handler:
         request.app[app_keys.LIMITS].check("upload", upload, store.settings.upload_per_minute)
         return await handler(request)
 
-    setattr(guarded, _MARK, "bearer")
-    return guarded
+    return marked(guarded, "bearer")
 
 
 def open_grant(request: web.Request) -> Grant:
@@ -110,6 +106,12 @@ def purpose_of(request: web.Request) -> str:
     """Return why the caller asks, as it stands in the ledger; may be empty. By which broken glass, stands before it."""
     said = request.headers.get("Evidence-Purpose", "")[:_MAX_PURPOSE_CHARS]
     return f"break-glass {request[app_keys.GLASS]} {said}".strip() if app_keys.GLASS in request else said
+
+
+def marked(handler: Handler, name: str) -> Handler:
+    """Note on a handler which guard it carries."""
+    setattr(handler, _MARK, name)
+    return handler
 
 
 def guard_of(handler: object) -> str | None:

@@ -50,6 +50,8 @@ from evidence_store.sealing.files import read_secret
 from evidence_store.sealing.keys import Keys
 from evidence_store.store import Store
 from evidence_store.uploads import Uploads
+from evidence_store.view import pages
+from evidence_store.view.views import add_pages
 from evidence_store.webhooks.config import load_hooks
 from evidence_store.webhooks.service import Postman
 
@@ -66,6 +68,7 @@ _VIEWS = (
     views_ledger,
     views_service,
 )
+_FAILED = "The store failed. Nothing was acknowledged."
 
 
 def open_store(settings: Settings, keys: Keys, *, now: Clock = clock.utc_now) -> Store:
@@ -115,6 +118,7 @@ def make_app(store: Store) -> web.Application:
     app[app_keys.LIMITS] = Limits()
     for views in _VIEWS:
         app.add_routes(views.routes)
+    add_pages(app, store.settings)
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_run_beside)
     return app
@@ -167,19 +171,19 @@ async def _answer_refusals(request: web.Request, handler: Handler) -> web.Stream
         response = await handler(request)
     except Refusal as refusal:
         await _note(request, refusal)
-        response = problem_response(refusal.status, refusal.code, refusal.title, refusal.detail)
+        response = _tell(request, refusal.status, refusal.code, refusal.title, refusal.detail)
         if refusal.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
         if refusal.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(math.ceil(refusal.retry_after_seconds))
     except web.HTTPException as refusal:
-        response = problem_response(refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason, "")
+        response = _tell(request, refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason, "")
     except StoreError as problem:
         log.error("request_failed", problem=str(problem))
-        response = problem_response(500, "failed", "The store failed. Nothing was acknowledged.", "")
+        response = _tell(request, 500, "failed", _FAILED, "")
     except Exception:
         log.exception("request_failed")
-        response = problem_response(500, "failed", "The store failed. Nothing was acknowledged.", "")
+        response = _tell(request, 500, "failed", _FAILED, "")
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unknown"
     views_service.REQUESTS.labels(route, request.method, response.status).inc()
@@ -192,6 +196,12 @@ async def _note(request: web.Request, refusal: Refusal) -> None:
         await refusals.note(request, refusal)
     except Exception:  # a ledger that cannot be written makes no refusal into anything else
         log.exception("refusal_not_noted")
+
+
+def _tell(request: web.Request, status: int, code: str, title: str, detail: str) -> web.Response:
+    """Tell a refusal to whoever asked: a page to a person, problem+json to a program."""
+    told = pages.tell(request, status, code, title, detail) if pages.is_page(request) else None
+    return told or problem_response(status, code, title, detail)
 
 
 def problem_response(status: int, code: str, title: str, detail: str) -> web.Response:

@@ -22,10 +22,12 @@ import aiohttp
 from evidence_store.errors import Refusal, Unreachable, from_problem
 from evidence_store.grants import GRANT_LASTS, make_grant
 from evidence_store.sealing import signing
+from evidence_store.view.tickets import TICKET_LASTS, make_ticket
 
 __all__ = [
     "GRANT_LASTS",
     "SIGNATURE_HEADER",
+    "TICKET_LASTS",
     "WEBHOOK_HEADER",
     "Content",
     "Event",
@@ -35,6 +37,7 @@ __all__ = [
     "StoreClient",
     "StoredObject",
     "make_grant",
+    "make_ticket",
     "new_object_id",
     "verify_event",
     "verify_webhook",

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -65,6 +66,8 @@ class Settings(BaseSettings):
     s3_key_id: str = Field("", description="Id of the access key")
     s3_secret_file: Path | None = Field(None, description="File with its secret, readable by this account alone")
     s3_ca: Path | None = Field(None, description="CA certificate that the S3 server's must lead to")
+    force_name: str = Field("", max_length=80, description="The force's name on the pages for evidence staff")
+    timezone: str = Field("Europe/London", description="Time zone of those pages")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged")
 
     @property
@@ -102,6 +105,10 @@ def load(file: Path | None = None, **given: object) -> Settings:
 
 
 def _check(settings: Settings) -> None:
+    try:
+        ZoneInfo(settings.timezone)
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        raise CannotStart("EVIDENCE_TIMEZONE is no time zone that is known here, such as Europe/London.") from None
     if settings.keys.absolute().is_relative_to(settings.data.absolute()):
         raise CannotStart("EVIDENCE_KEYS lies inside EVIDENCE_DATA: one stolen folder would open everything. Move it.")
     if not settings.listen.startswith("unix:"):

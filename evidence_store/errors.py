@@ -81,6 +81,24 @@ class BearerExpired(Refusal):
     title = "The upload's bearer is not valid any more. Renew it with a fresh grant."
 
 
+class EntryNeeded(Refusal):
+    code = "entry_needed"
+    status = 401
+    title = "You are not in the evidence store, or were away too long."
+
+
+class TicketRefused(Refusal):
+    code = "ticket_refused"
+    status = 403
+    title = "This entry is not valid any more. Go back and select Evidence again."
+
+
+class CrossSite(Refusal):
+    code = "cross_site"
+    status = 403
+    title = "This form did not come from a page of yours and was not done. Open the page again and try once more."
+
+
 class NotFound(Refusal):
     code = "not_found"
     status = 404

@@ -38,6 +38,7 @@ class Token:
     """What a genuine token says. `incident` None means every incident; `name` stands in the ledger.
 
     per_minute  how often it may ask, where that is not as the store's setting says
+    `kind` is "staff" for a person who is in by the pages: they may do what their role says, by the same rules.
     """
 
     id: str
@@ -46,11 +47,12 @@ class Token:
     incident: str | None
     per_minute: int | None = None
     expires_at: datetime | None = None
+    kind: str = "token"
 
     @property
     def actor(self) -> str:
         """Who the ledger names."""
-        return f"token:{self.name}:{self.id}"
+        return f"{self.kind}:{self.name}:{self.id}"
 
     def require(self, *scopes: Scope) -> None:
         """Pass when the token has one of these scopes. Raises Forbidden."""

@@ -62,8 +62,15 @@ async def put(request: web.Request) -> web.Response:
 @access.token(Scope.READ, Scope.READ_OWN)
 async def content(request: web.Request) -> web.StreamResponse:
     """Give out the original bytes, whole or one range. Recorded in the ledger before the first byte leaves."""
+    return await give_out(request, await access.get_sealed(request), purpose=access.purpose_of(request))
+
+
+async def give_out(request: web.Request, stored: StoredObject, *, purpose: str) -> web.StreamResponse:
+    """Send an object's bytes, whole or one range, to whoever the request's token is for.
+
+    Raises Disposed, Quarantined, RangeRefused, NoOpeningKey, DamagedHere
+    """
     token = request[app_keys.TOKEN]
-    stored = await access.get_sealed(request)
     if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
         raise Disposed
     if stored.state is ObjectState.QUARANTINED and Scope.QUARANTINE not in token.scopes:
@@ -76,9 +83,8 @@ async def content(request: web.Request) -> web.StreamResponse:
     ranged = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
     span = parse_range(ranged, stored.size_bytes)
     async with objects.opened(request.app[app_keys.STORE], stored, actor=token.actor) as sealed:
-        await request.app[app_keys.READS].record(
-            stored, action=Action.DOWNLOADED, actor=token.actor, purpose=access.purpose_of(request)
-        )
+        reads = request.app[app_keys.READS]
+        await reads.record(stored, action=Action.DOWNLOADED, actor=token.actor, purpose=purpose)
         return await _send(_Sending(request, stored, sealed, token.actor), span, etag)
 
 

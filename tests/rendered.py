@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 import pytest
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
+ROOT = Path(__file__).parent.parent
+TEMPLATES = (ROOT / "templates", ROOT / "evidence_store/view/templates")
 _seen: set[str] = set()
 _missing: list[str] = []
 _TOLD = "templates seen"
@@ -21,8 +22,9 @@ _load = jinja2.FileSystemLoader.get_source
 def _remember(
     self: jinja2.FileSystemLoader, environment: jinja2.Environment, template: str
 ) -> tuple[str, str, Callable[[], bool]]:
-    _seen.add(template)
-    return _load(self, environment, template)
+    found = _load(self, environment, template)
+    _seen.add(str(Path(found[1]).relative_to(ROOT)) if found[1].startswith(str(ROOT)) else template)
+    return found
 
 
 def pytest_configure() -> None:
@@ -46,7 +48,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     stopped = session.shouldstop or session.shouldfail or config.option.collectonly
     if asked_for_some or stopped or config.option.deselect or getattr(config.option, "lf", False):
         return
-    _missing[:] = sorted({str(file.relative_to(TEMPLATES)) for file in TEMPLATES.rglob("*.html")} - _seen)
+    there = {str(file.relative_to(ROOT)) for folder in TEMPLATES for file in folder.rglob("*.html")}
+    _missing[:] = sorted(there - _seen)
     if _missing and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -54,4 +57,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was left out."""
     for name in _missing:
-        terminalreporter.write_line(f"templates/{name}:1: no test renders this template", red=True)
+        terminalreporter.write_line(f"{name}:1: no test renders this template", red=True)

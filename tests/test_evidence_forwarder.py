@@ -68,7 +68,7 @@ async def call(database, settings, key_ring, clock, add_staff: AddStaff, telling
 async def test_no_cookie_but_the_stores_own_and_no_header_that_is_not_named_reaches_the_store(call, telling):
     where = call.server.make_url("/")
     for browser in (call.officer, call.phone):
-        browser.session.cookie_jar.update_cookies({"__Host-evidence": "ticket", "other": "x"}, URL(str(where)))
+        browser.session.cookie_jar.update_cookies({"__Secure-evidence": "ticket", "other": "x"}, URL(str(where)))
         headers = {
             **PIECES,
             "Upload-Offset": "0",
@@ -79,7 +79,7 @@ async def test_no_cookie_but_the_stores_own_and_no_header_that_is_not_named_reac
         answer = await browser.patch("/evidence/files/" + "a" * 32, headers=headers, data=b"abc")
         assert answer.status == 204
     for request in telling.requests:
-        assert request.headers["Cookie"] == "__Host-evidence=ticket"
+        assert request.headers["Cookie"] == "__Secure-evidence=ticket"
         assert set(request.headers) <= {*forwarder._REQUEST_HEADERS, "Host", "Cookie", "Accept", "Connection"}
         assert request.headers["Authorization"] == "Bearer b"
         assert request.headers["Content-Length"] == "3"
@@ -103,12 +103,12 @@ async def test_of_the_answer_only_what_is_named_comes_back_and_location_is_a_pat
             "Content-Security-Policy": "sandbox",
         },
     )
-    telling.answer.headers.add("Set-Cookie", "__Host-evidence=t; Path=/; Secure; HttpOnly")
+    telling.answer.headers.add("Set-Cookie", "__Secure-evidence=t; Path=/evidence; Secure; HttpOnly")
     answer = await call.phone.post("/evidence/files/", headers={"Authorization": "Grant g"})
     assert answer.headers["Location"] == "/evidence/files/abc?x=1"
     assert answer.headers["Upload-Bearer"] == "secret"
     assert "X-Internal" not in answer.headers
-    assert answer.headers.getall("Set-Cookie") == ["__Host-evidence=t; Path=/; Secure; HttpOnly"]
+    assert answer.headers.getall("Set-Cookie") == ["__Secure-evidence=t; Path=/evidence; Secure; HttpOnly"]
     assert answer.headers["Content-Security-Policy"] == "sandbox"
     assert answer.headers["X-Frame-Options"] == "DENY"
 
@@ -154,7 +154,7 @@ async def test_a_body_that_breaks_off_looks_broken_to_the_store_as_well(call, te
     [
         "/evidence/metrics",
         "/evidence/healthz",
-        "/evidence/",
+        "/evidence/x",
         "/evidence/files/%2e%2e/%2e%2e/metrics",
         "/evidence/v1/..%2f..%2fmetrics",
         "/evidence/v1/a%00b",
@@ -179,7 +179,7 @@ async def test_large_json_and_methods_that_are_not_spoken_are_refused(call, tell
 
 
 async def test_who_shows_the_stores_cookie_must_come_from_our_own_pages(call, telling):
-    call.phone.session.cookie_jar.update_cookies({"__Host-evidence": "ticket"}, call.server.make_url("/"))
+    call.phone.session.cookie_jar.update_cookies({"__Secure-evidence": "ticket"}, call.server.make_url("/"))
     answer = await call.phone.post("/evidence/files/", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status == 403
     assert telling.requests == []

@@ -31,9 +31,12 @@ PYTHON = ("video_server/**/*.py", "evidence_store/**/*.py")
         (house.check_clock, PYTHON),
         (house.check_sql, PYTHON),
         (house.check_python_messages, PYTHON),
-        (house.check_template, ("templates/**/*.html",)),
+        (house.check_template, ("templates/**/*.html", "evidence_store/view/templates/*.html")),
         (house.check_speaking_js, ("static/js/*.js",)),
-        (house.check_any_js, ("static/js/**/*.js", "static/pages/**/*.js")),
+        (
+            house.check_any_js,
+            ("static/js/**/*.js", "static/pages/**/*.js", "evidence_store/view/static/*.js"),
+        ),
         (
             house.check_registries,
             ("*.*", "Makefile", ".npmrc", ".ci/*", "deploy/*.*", "tests/**/*.py", "templates/**/*.html", *PYTHON),
@@ -152,9 +155,12 @@ def test_the_readme_tells_what_the_code_says(name):
     assert written == made, "run 'make readme'\n" + "\n".join(missing + stale)
 
 
-def test_every_template_is_used_and_every_template_used_exists():
+@pytest.mark.parametrize(
+    ("code", "templates"), [("video_server", "templates"), ("evidence_store", "evidence_store/view/templates")]
+)
+def test_every_template_is_used_and_every_template_used_exists(code, templates):
     named: dict[str, str] = {}
-    for path, text in house.sources("video_server/**/*.py"):
+    for path, text in house.sources(f"{code}/**/*.py"):
         for node in ast.walk(ast.parse(text)):
             if (
                 isinstance(node, ast.Constant)
@@ -162,11 +168,11 @@ def test_every_template_is_used_and_every_template_used_exists():
                 and re.fullmatch(r"[\w/-]+\.html", node.value)
             ):
                 named.setdefault(node.value, f"{path}:{node.lineno}")
-    for path, text in house.sources("templates/**/*.html"):
+    for path, text in house.sources(f"{templates}/**/*.html"):
         for match in re.finditer(r"{%-?\s*(?:extends|include|import|from)\s+\"([\w/-]+\.html)\"", text):
             named.setdefault(match[1], f"{path}:{house.line_of(text, match)}")
-    there = {str(file.relative_to(ROOT / "templates")) for file in (ROOT / "templates").rglob("*.html")}
-    unused = [f"templates/{name}:1: nothing renders, extends or includes this" for name in sorted(there - set(named))]
+    there = {str(file.relative_to(ROOT / templates)) for file in (ROOT / templates).rglob("*.html")}
+    unused = [f"{templates}/{name}:1: nothing renders, extends or includes this" for name in sorted(there - set(named))]
     gone = [f"{named[name]}: {name} does not exist" for name in sorted(set(named) - there) if "govuk" not in name]
     assert not unused + gone, "\n" + "\n".join(unused + gone)
 

@@ -12,7 +12,11 @@ from video_server.core.errors import CannotStart
 from video_server.relay.built import load_compiled
 
 ROOT = Path(__file__).parent.parent
-_BUILT = ("static/dist/styles.css", "node_modules/govuk-frontend/dist/govuk/govuk-frontend.min.js")
+_BUILT = (
+    "static/dist/styles.css",
+    "evidence_store/view/static/dist/view.css",
+    "node_modules/govuk-frontend/dist/govuk/govuk-frontend.min.js",
+)
 _LONGEST_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its final zero
 
 

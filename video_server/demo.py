@@ -25,6 +25,8 @@ OFFICER = "smith"
 STAFF = (
     (OFFICER, "PC Smith", "1234", (Role.OFFICER,)),
     ("handler", "Alex Jones", "5678", (Role.CALL_HANDLER,)),
+    ("hughes", "Robin Hughes", "E12", (Role.EVIDENCE,)),
+    ("owen", "Kim Owen", "E15", (Role.EVIDENCE,)),
     ("supervisor", "Sgt Patel", "77", (Role.SUPERVISOR, Role.CALL_HANDLER)),
 )
 VICTIM_MOBILE = "+447700900123"  # Ofcom's range for drama: nobody has it
@@ -64,6 +66,8 @@ def say(settings: Settings, demo: Demo) -> list[str]:
         f"  Booth            {origin}/booth  sign in as: smith  password: {demo.passwords['smith']}",
         f"  Call handler     {origin}/desk  sign in as: handler  password: {demo.passwords['handler']}",
         f"  Supervisor       {origin}/desk  sign in as: supervisor  password: {demo.passwords['supervisor']}",
+        f"  Evidence staff   {origin}/evidence/  sign in as: hughes  password: {demo.passwords['hughes']}",
+        f"  and a second one {origin}/evidence/  sign in as: owen  password: {demo.passwords['owen']}",
         f"  Victim's link    {origin}{demo.join_path}",
         f"  Texts appear at  {origin}/demo/texts",
     ]

@@ -143,6 +143,8 @@ def make_store(settings: Settings) -> Child:
         "EVIDENCE_DATA": str(settings.data / "evidence"),
         "EVIDENCE_KEYS": str(evidence_keys(settings)),
         "EVIDENCE_LOG_LEVEL": settings.log_level,
+        "EVIDENCE_FORCE_NAME": settings.force_name,
+        "EVIDENCE_TIMEZONE": settings.timezone,
         **notify(settings),
     }
     environment = own | os.environ | {"EVIDENCE_LISTEN": settings.evidence_where}

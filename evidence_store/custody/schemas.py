@@ -111,7 +111,7 @@ class FoundObject(Metadata):
 
 
 class Found(BaseModel):
-    """Objects that a search found, in the order they were sealed."""
+    """Objects that a search found, in the order asked for."""
 
     objects: list[FoundObject]
     next: str | None = Field(description="Pass as `after` for those that follow; null when these were the last")

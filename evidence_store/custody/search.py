@@ -8,7 +8,7 @@ from evidence_store import cursors
 from evidence_store.custody.model import MARK
 
 PAGE = 100
-State = Literal["received", "quarantined", "disposing", "disposed"]
+State = Literal["screening", "received", "quarantined", "disposing", "disposed"]
 
 
 class Search(BaseModel):
@@ -24,21 +24,26 @@ class Search(BaseModel):
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     received_from: AwareDatetime | None = Field(None, description="Received at this instant or later (RFC 3339)")
     received_before: AwareDatetime | None = Field(None, description="Received before this instant (RFC 3339)")
+    order: Literal["oldest", "newest"] = Field("oldest", description="Which come first, by when they were sealed")
     limit: int = Field(PAGE, ge=1, le=PAGE, description="How many at most")
     after: str = Field("", max_length=1000, description="`next` of an earlier answer to the same search")
 
     @property
     def conditions(self) -> dict[str, str]:
         """Return what was asked for, without how it is paged: what the ledger says of a search."""
-        said = self.model_dump(mode="json", exclude={"limit", "after"}, exclude_none=True)
+        said = self.model_dump(mode="json", exclude={"order", "limit", "after"}, exclude_none=True)
         return {name: str(value) for name, value in said.items()}
 
 
 def make_cursor(key: bytes, asked: Search, sequence: int) -> str:
     """Return the cursor behind the object of this ledger line."""
-    return cursors.make_cursor(key, asked.conditions, sequence)
+    return cursors.make_cursor(key, _question(asked), sequence)
 
 
 def open_cursor(key: bytes, asked: Search) -> int:
-    """Return the ledger line that a search goes on behind. Raises BadRequest."""
-    return int(cursors.open_cursor(key, asked.conditions, asked.after) or 0)
+    """Return the ledger line that a search goes on behind, 0 for one that begins. Raises BadRequest."""
+    return int(cursors.open_cursor(key, _question(asked), asked.after) or 0)
+
+
+def _question(asked: Search) -> dict[str, str]:
+    return asked.conditions | ({} if asked.order == "oldest" else {"order": asked.order})

@@ -55,7 +55,7 @@ _LINKS = Table(
 async def search(
     db: Connection, asked: Search, *, after: int, limit: int
 ) -> Sequence[tuple[StoredObject, Label | None]]:
-    """Return sealed objects that fit, with their labels, in the order they were sealed, behind the line `after`."""
+    """Return sealed objects that fit, with their labels, in the order asked for, behind the line `after` (0: all)."""
     exact = {
         OBJECTS.c.incident: asked.incident,
         OBJECTS.c.officer: asked.officer,
@@ -65,7 +65,9 @@ async def search(
         _LABELS.c.mark: asked.mark,
     }
     chosen = select(OBJECTS.c.id).outerjoin(_LABELS, _LABELS.c.object == OBJECTS.c.id)
-    chosen = chosen.where(OBJECTS.c.sequence > after)
+    newest = asked.order == "newest"
+    by = OBJECTS.c.sequence.desc() if newest else OBJECTS.c.sequence
+    chosen = chosen.where(OBJECTS.c.sequence < after if newest and after else OBJECTS.c.sequence > after)
     for column, wanted in exact.items():
         if wanted is not None:
             chosen = chosen.where(column == wanted)
@@ -73,8 +75,8 @@ async def search(
         chosen = chosen.where(OBJECTS.c.received_at >= asked.received_from)
     if asked.received_before is not None:
         chosen = chosen.where(OBJECTS.c.received_at < asked.received_before)
-    ids = list((await db.execute(chosen.order_by(OBJECTS.c.sequence).limit(limit))).scalars())
-    rows = await db.execute(select(OBJECTS).where(OBJECTS.c.id.in_(ids)).order_by(OBJECTS.c.sequence))
+    ids = list((await db.execute(chosen.order_by(by).limit(limit))).scalars())
+    rows = await db.execute(select(OBJECTS).where(OBJECTS.c.id.in_(ids)).order_by(by))
     labels = await _labels_of(db, ids)
     return [(stored, labels.get(stored.id)) for stored in map(object_of, rows)]
 

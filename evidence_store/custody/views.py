@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from evidence_store import access, app_keys, repeats
-from evidence_store.custody import search, service, storage
+from evidence_store.custody import looking, search, service
 from evidence_store.custody.model import Label
 from evidence_store.custody.schemas import (
     Found,
@@ -21,8 +21,7 @@ from evidence_store.custody.schemas import (
     ScreeningAnswer,
 )
 from evidence_store.custody.service import Act
-from evidence_store.errors import BadRequest, Forbidden
-from evidence_store.model import Action
+from evidence_store.errors import BadRequest
 from evidence_store.schemas import Metadata
 from evidence_store.screening import storage as screening_storage
 from evidence_store.sealing import signing
@@ -36,23 +35,13 @@ M = TypeVar("M", bound=BaseModel)
 @routes.get("/evidence/v1/objects", name="objects.list", allow_head=False)
 @access.token(Scope.READ)
 async def list_objects(request: web.Request) -> web.Response:
-    """Search objects, oldest first; a token for one incident finds that one's. The search stands in the ledger."""
-    token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
-    asked = read_query(request, search.Search)
-    if asked.incident is not None and not token.sees(asked.incident):
-        raise Forbidden("The token is for another incident.")
-    asked = asked.model_copy(update={"incident": asked.incident or token.incident})
-    after = search.open_cursor(store.keys.token, asked)
-    async with store.database.read() as db:
-        found = await storage.search(db, asked, after=after, limit=asked.limit + 1)
-    page = found[: asked.limit]
-    following = None
-    if len(found) > asked.limit:
-        following = search.make_cursor(store.keys.token, asked, page[-1][0].sequence or 0)
-    await request.app[app_keys.READS].record_search(
-        asked.conditions, [stored for stored, _ in page], actor=token.actor, purpose=access.purpose_of(request)
-    )
-    return answer(Found(objects=[FoundObject.found(stored, label) for stored, label in page], next=following))
+    """Search objects; a token for one incident finds that one's. The search stands in the ledger."""
+    page = await looking.find(
+        request.app[app_keys.STORE], request.app[app_keys.READS], read_query(request, search.Search),
+        request[app_keys.TOKEN], purpose=access.purpose_of(request),
+    )  # fmt: skip
+    objects = [FoundObject.found(stored, label) for stored, label in page.found]
+    return answer(Found(objects=objects, next=page.following))
 
 
 @routes.get("/evidence/v1/objects/{id}", name="objects.show", allow_head=False)
@@ -60,20 +49,19 @@ async def list_objects(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """Return all that is known about one object. Recorded in the ledger before it is told."""
     stored = await access.get_visible(request)
+    known = await looking.look(
+        request.app[app_keys.STORE], request.app[app_keys.READS], stored, request[app_keys.TOKEN],
+        purpose=access.purpose_of(request),
+    )  # fmt: skip
     async with request.app[app_keys.STORE].database.read() as db:
-        label, notes = await storage.find_label(db, stored.id), await storage.list_notes(db, stored.id)
-        original, copies = await storage.find_link(db, stored.id), await storage.list_copies(db, stored.id)
         screening = await screening_storage.find(db, stored.id)
-    await request.app[app_keys.READS].record(
-        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request)
-    )
     return answer(
         ObjectDetail(
             **Metadata.of(stored).model_dump(),
-            label=LabelAnswer.of(label) if label else None,
-            notes=list(map(NoteAnswer.of, notes)),
-            original=LinkAnswer.of(original) if original else None,
-            copies=list(map(LinkAnswer.of, copies)),
+            label=LabelAnswer.of(known.label) if known.label else None,
+            notes=list(map(NoteAnswer.of, known.notes)),
+            original=LinkAnswer.of(known.original) if known.original else None,
+            copies=list(map(LinkAnswer.of, known.copies)),
             screening=ScreeningAnswer.of(screening) if screening else None,
             media=await request.app[app_keys.MEDIA].describe(stored),
         )

@@ -1,5 +1,10 @@
 """The retention table that a new store begins with; a force replaces rows by API. Data, with the rule each follows."""
 
+from datetime import timedelta
+
+REVIEWED_AGAIN_AFTER = timedelta(days=365)
+"""How long after a review that kept it an object is due for review again."""
+
 DEFAULTS: list[dict[str, str | int | None]] = [
     {
         "code": "public-protection",

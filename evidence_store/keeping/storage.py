@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
-from evidence_store.keeping.defaults import DEFAULTS
+from evidence_store.keeping.defaults import DEFAULTS, REVIEWED_AGAIN_AFTER
 from evidence_store.keeping.lists import Place
 from evidence_store.keeping.model import Assigned, Due, Hold, RetentionClass, Review, ReviewState
 from evidence_store.keeping.retention import keep_until
@@ -73,6 +73,7 @@ _ENDS = Table(
     Index("ix_retention_ends_place", "ends_at", "object"),
 )
 _OPEN = "state IN ('proposed', 'approved')"
+_OPEN_STATES = (ReviewState.PROPOSED.value, ReviewState.APPROVED.value)
 _REVIEWS = Table(
     "reviews",
     METADATA,
@@ -122,6 +123,15 @@ async def list_holds(db: Connection, incident: str, *, limit: int, after: Place 
     chosen = select(_HOLDS).where(_HOLDS.c.incident == incident).order_by(_HOLDS.c.placed_at, _HOLDS.c.id)
     chosen = chosen.where(_is_behind(_HOLDS.c.placed_at, _HOLDS.c.id, after))
     return [Hold(**row._asdict()) for row in await db.execute(chosen.limit(limit))]
+
+
+async def list_open_holds(db: Connection, *, incident: str | None, limit: int) -> list[Hold]:
+    """Return the holds that are open, oldest first; of one incident when it is named."""
+    chosen = select(_HOLDS).where(_HOLDS.c.released_at.is_(None))
+    if incident is not None:
+        chosen = chosen.where(_HOLDS.c.incident == incident)
+    rows = await db.execute(chosen.order_by(_HOLDS.c.placed_at, _HOLDS.c.id).limit(limit))
+    return [Hold(**row._asdict()) for row in rows]
 
 
 async def list_holds_on(db: Connection, stored: StoredObject) -> list[Hold]:
@@ -179,11 +189,14 @@ async def _restate_ends(db: Connection, objects: Select[Any]) -> None:
 async def list_due(
     db: Connection, *, before: datetime, incident: str | None, after: Place | None, limit: int
 ) -> list[Due]:
-    """Return objects whose retention ends before an instant, those that end first first; none with an open review."""
+    """Return objects whose retention ends before an instant, those that end first first.
+
+    None with an open review, and none that a review kept less than REVIEWED_AGAIN_AFTER before that instant.
+    """
     touching = (_HOLDS.c.incident == OBJECTS.c.incident) & _HOLDS.c.object.in_(["", OBJECTS.c.id])
     held = exists().where(touching & _HOLDS.c.released_at.is_(None))
-    is_open = _REVIEWS.c.state.in_([ReviewState.PROPOSED.value, ReviewState.APPROVED.value])
-    reviewed = exists().where((_REVIEWS.c.object == OBJECTS.c.id) & is_open)
+    kept = (_REVIEWS.c.state == ReviewState.KEPT.value) & (_REVIEWS.c.reviewed_at > before - REVIEWED_AGAIN_AFTER)
+    reviewed = exists().where((_REVIEWS.c.object == OBJECTS.c.id) & (_REVIEWS.c.state.in_(_OPEN_STATES) | kept))
     chosen = select(_ENDS.c.object, _ENDS.c.ends_at, held.label("is_held")).join_from(_ENDS, OBJECTS)
     chosen = chosen.where(_ENDS.c.ends_at < before, OBJECTS.c.state.in_(_KEPT), ~reviewed)
     chosen = chosen.where(_is_behind(_ENDS.c.ends_at, _ENDS.c.object, after))

@@ -13,6 +13,7 @@ from evidence_store.keeping import lists, schemas, service, storage
 from evidence_store.keeping.model import Assigned, RetentionClass, Review
 from evidence_store.model import Action, Entry, parse_id, parse_kind
 from evidence_store.storage import find_object
+from evidence_store.store import Store
 from evidence_store.tokens import Scope
 from evidence_store.views_tus import read_json
 
@@ -219,16 +220,23 @@ async def _decide(request: web.Request, *, approve: bool) -> web.Response:
 @access.token(Scope.READ)
 async def show_certificate(request: web.Request) -> web.Response:
     """Return the certificate of a disposal that was carried out."""
-    async with request.app[app_keys.STORE].database.read() as db:
+    store = request.app[app_keys.STORE]
+    async with store.database.read() as db:
         found = await storage.find_review(db, parse_id(request.match_info["id"]))
-        if found is None or not request[app_keys.TOKEN].sees(found.incident):
-            raise NotFound
-        if found.sequence is None:
-            raise NotFound("This review has not led to a disposal.")
+    if found is None or not request[app_keys.TOKEN].sees(found.incident):
+        raise NotFound
+    return answer(await certificate_of(store, found))
+
+
+async def certificate_of(store: Store, found: Review) -> schemas.Certificate:
+    """Return the certificate of a review's disposal, with the proof as the ledger stands. Raises NotFound."""
+    if found.sequence is None:
+        raise NotFound("This review has not led to a disposal.")
+    async with store.database.read() as db:
         head = await ledger.read_head(db)
         line = (await ledger.list_entries_at(db, [found.sequence]))[found.sequence]
         proof = await ledger.prove_inclusion(db, found.sequence, head.size)
-    return answer(_certificate(found, line, head, proof))
+    return _certificate(found, line, head, proof)
 
 
 def _certificate(found: Review, line: Entry, head: ledger.Head, proof: ledger.Proof) -> schemas.Certificate:

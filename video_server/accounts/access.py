@@ -41,6 +41,7 @@ def staff(*roles: Role) -> guards.Guard:
             "collar_number": person.collar_number,
             "may_desk": person.holds(Role.CALL_HANDLER, Role.SUPERVISOR),
             "may_booth": person.holds(Role.OFFICER, Role.SUPERVISOR),
+            "may_evidence": person.holds(Role.EVIDENCE),
         }
         return None
 

@@ -27,7 +27,9 @@ def safe_next(path: str) -> str | None:
 
 def home_of(person: Staff) -> str:
     """Return the page where this person's day starts."""
-    return "/booth" if person.holds(Role.OFFICER) else "/desk"
+    if person.holds(Role.OFFICER):
+        return "/booth"
+    return "/desk" if person.holds(Role.CALL_HANDLER, Role.SUPERVISOR) else "/evidence/"
 
 
 @routes.get("/sign-in", name="accounts.sign_in")

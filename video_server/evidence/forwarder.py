@@ -1,13 +1,13 @@
 """Pass requests under /evidence/ to the store and its answers back, as streams, in constant memory.
 
 The store knows its callers by their `Authorization` (a grant, an upload's bearer, an API token), never by our cookies:
-of those only `__Host-evidence`, its own, is passed. Headers pass by name, in both directions; `Location` becomes a
+of those only `__Secure-evidence`, its own, is passed. Headers pass by name, in both directions; `Location` becomes a
 path, so that nobody learns where the store is. What a caller sends is bounded here as well as there.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
 
@@ -23,9 +23,10 @@ from video_server.web import guards, middleware, origins
 log = get_logger(__name__)
 routes = web.RouteTableDef()
 
-COOKIE = "__Host-evidence"
+COOKIE = "__Secure-evidence"
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PATCH", "PUT", "DELETE")
 _PATH = re.compile(r"(?:files|v1)/[A-Za-z0-9._~/-]{0,200}")
+_PAGE = re.compile(r"/evidence/(?:view/[A-Za-z0-9._/-]{1,200})?")
 _REQUEST_HEADERS = (
     "Accept",
     "Authorization",
@@ -94,18 +95,31 @@ async def forward(request: web.Request) -> web.StreamResponse:
     if not _PATH.fullmatch(request.match_info["tail"]) or ".." in request.match_info["tail"]:
         raise NotFound
     _check_origin(request)
-    headers = _request_headers(request)
+    return await pass_on(request, _request_headers(request))
+
+
+async def pass_on(
+    request: web.Request, headers: Mapping[str, str], *, to: str = "", data: bytes | None = None
+) -> web.StreamResponse:
+    """Send a request to the store with these headers, and its answer back.
+
+    to, data    where to and what, instead of the request's own path and body
+    Raises      StoreDown, TooLarge
+    """
     is_file = request.method in {"PATCH", "PUT"} or request.headers.get("Content-Type") == _PIECE_TYPE
     most = MAX_BYTES if is_file else MAX_SMALL_BYTES
     if (request.content_length or 0) > most:
         raise middleware.TooLarge
-    body = _Body(request, most) if request.body_exists and request.method in {"PATCH", "PUT", "POST"} else None
-    url = URL.build(path=f"/evidence/{request.match_info['tail']}", query_string=request.query_string, encoded=True)
+    has_body = data is None and request.body_exists and request.method in {"PATCH", "PUT", "POST"}
+    body = _Body(request, most) if has_body else None
+    url = URL.build(
+        path=to or request.rel_url.raw_path, query_string="" if to else request.rel_url.raw_query_string, encoded=True
+    )
     session = request.app[STORE].session
     response: web.StreamResponse | None = None
     try:
         async with session.request(
-            request.method, url, headers=headers, data=body.pieces() if body else None, allow_redirects=False
+            request.method, url, headers=headers, data=data or (body.pieces() if body else None), allow_redirects=False
         ) as answer:
             response = web.StreamResponse(status=answer.status, reason=answer.reason)
             _copy_answer(request, answer, response)
@@ -156,6 +170,16 @@ class _Body:
             yield piece
 
 
+def is_page(path: str) -> bool:
+    """Say whether a path is one of the store's pages."""
+    return _PAGE.fullmatch(path) is not None and ".." not in path
+
+
+def store_cookie(request: web.Request) -> dict[str, str]:
+    """Return the header that shows the store its own cookie, and no other; empty where there is none."""
+    return {"Cookie": f"{COOKIE}={request.cookies[COOKIE]}"} if COOKIE in request.cookies else {}
+
+
 def _check_origin(request: web.Request) -> None:
     """A cookie rides along with any site's requests, so who shows one must come from our own pages."""
     own = middleware.own_origins(request)
@@ -165,9 +189,7 @@ def _check_origin(request: web.Request) -> None:
 
 def _request_headers(request: web.Request) -> dict[str, str]:
     headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-    if COOKIE in request.cookies:
-        headers["Cookie"] = f"{COOKIE}={request.cookies[COOKIE]}"
-    return headers
+    return headers | store_cookie(request)
 
 
 def _copy_answer(request: web.Request, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:

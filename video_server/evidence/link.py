@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from evidence_store.client import Event, StoreClient, make_grant, verify_event
+from evidence_store.client import TICKET_LASTS, Event, StoreClient, make_grant, make_ticket, verify_event
 from evidence_store.errors import StoreError
 from video_server.core.errors import N_, CannotStart, Unavailable
 from video_server.core.keys import EvidenceAccess, load_evidence_access
@@ -76,6 +76,31 @@ class StoreLink:
             upload=upload,
             officer=officer,
             expires_at=expires_at,
+        )
+
+    def make_ticket(
+        self,
+        *,
+        person: str,
+        title: str,
+        role: str,
+        incident: str | None,
+        reference: str,
+        home: str,
+        ends_at: datetime,
+        now: datetime,
+    ) -> str:
+        """Return a signed ticket that lets a person into the store's pages. Raises StoreDown without the grant key."""
+        return make_ticket(
+            self.access.grant_key,
+            person=person,
+            title=title,
+            role=role,
+            incident=incident,
+            reference=reference,
+            home=home,
+            ends_at=ends_at,
+            expires_at=now + TICKET_LASTS,
         )
 
     def verify_event(self, body: bytes, signature: str) -> Event:

@@ -13,6 +13,7 @@ from video_server.core.database import Connection
 from video_server.core.errors import N_, Forbidden
 from video_server.core.log import get_logger
 from video_server.evidence import forwarder, service
+from video_server.evidence import pages as staff_pages
 from video_server.evidence.link import STORE, StoreDown
 from video_server.web import app_keys, guards, middleware, pages
 
@@ -88,4 +89,4 @@ async def settle(app: web.Application, item_id: str) -> bool:
         return await service.record_stored(db, stored, now=app[app_keys.CLOCK]())
 
 
-routes: list[web.AbstractRouteDef] = [*forwarder.routes, *_events, *_alarms]
+routes: list[web.AbstractRouteDef] = [*staff_pages.routes, *forwarder.routes, *_events, *_alarms]

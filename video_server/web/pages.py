@@ -20,7 +20,7 @@ from video_server.web import i18n
 ROOT = Path(__file__).parent.parent.parent
 NONCE = web.RequestKey("nonce", str)
 STAFF_BADGE: web.RequestKey[Mapping[str, Any]] = web.RequestKey("staff_badge")
-"""What the frame shows of the member of staff who is signed in: name, collar_number, may_desk, may_booth."""
+"""What the frame shows of who is signed in: name, collar_number, may_desk, may_booth, may_evidence."""
 ENVIRONMENT = web.AppKey("environment", jinja2.Environment)
 
 

@@ -1,0 +1,1 @@
+"""Pages for evidence staff under /evidence/; what is done there is done by the functions behind the API."""

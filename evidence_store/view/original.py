@@ -1,0 +1,57 @@
+"""The original: given out only after its purpose is asked, and that stands in the history."""
+
+from aiohttp import web
+from pydantic import Field
+
+from evidence_store import access
+from evidence_store.errors import Disposed, Quarantined
+from evidence_store.model import ObjectState, StoredObject
+from evidence_store.tokens import Scope
+from evidence_store.view import forms, guards, pages
+from evidence_store.view.i18n import N_
+from evidence_store.views_api import give_out
+
+routes = web.RouteTableDef()
+_HERE = "/evidence/view/objects/{id}/original"
+
+
+class PurposeForm(forms.Form):
+    """Why the original is needed, as it is typed."""
+
+    purpose: str = Field(min_length=3, max_length=120)
+
+
+_WORDS = {"purpose": N_("Say why you need the original, in 3 to 120 characters. It stands in the history: no names")}
+
+
+@routes.get(_HERE, name="view.original", allow_head=False)
+@guards.person(Scope.READ)
+async def show(request: web.Request) -> web.Response:
+    """Ask why the original is needed."""
+    return _page(request, await access.get_sealed(request), forms.Filled())
+
+
+@routes.post(_HERE)
+@guards.person(Scope.READ)
+async def send(request: web.Request) -> web.StreamResponse:
+    """Send the original to be saved, never shown: its bytes are whatever their sender made them."""
+    stored = await access.get_sealed(request)
+    filled = forms.fill(PurposeForm, await guards.read_form(request), _WORDS)
+    if filled.values is None:
+        return _page(request, stored, filled)
+    return await give_out(request, stored, purpose=filled.values.purpose)
+
+
+def _page(request: web.Request, stored: StoredObject, filled: forms.Filled[PurposeForm]) -> web.Response:
+    if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
+        raise Disposed
+    if stored.state is ObjectState.QUARANTINED and not _may_open_quarantined(request):
+        raise Quarantined
+    return pages.render(
+        request, "original.html", stored=stored, typed=filled.typed, problems=filled.problems,
+        status=422 if filled.problems else 200,
+    )  # fmt: skip
+
+
+def _may_open_quarantined(request: web.Request) -> bool:
+    return Scope.QUARANTINE in request[guards.PERSON].token.scopes

@@ -1,0 +1,159 @@
+"""Pages: one Jinja environment, the headers of every page, files that pages fetch, refusals told to a person."""
+
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import jinja2
+from aiohttp import web
+
+from evidence_store import access, app_keys
+from evidence_store.config import Settings
+from evidence_store.errors import EntryNeeded, NotFound
+from evidence_store.sealing import signing
+from evidence_store.tokens import Scope
+from evidence_store.view import guards, i18n, session, words
+
+routes = web.RouteTableDef()
+ENVIRONMENT = web.AppKey("view_environment", jinja2.Environment)
+HOME = "/evidence/"
+_PAGES = "/evidence/view/"
+_HERE = Path(__file__).parent
+_FILES = {
+    "view.css": (_HERE / "static/dist/view.css", "text/css"),
+    "view.js": (_HERE / "static/view.js", "text/javascript"),
+    "icon.svg": (_HERE / "static/icon.svg", "image/svg+xml"),
+}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "media-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",  # under no-referrer Chromium posts `Origin: null`
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Cache-Control": "no-store",
+}
+
+
+def make_environment(settings: Settings) -> jinja2.Environment:
+    """Make the template environment of one process."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    zone = ZoneInfo(settings.timezone)
+    environment.globals.update(force_name=settings.force_name, asset=asset, states=words.STATES)
+    environment.filters.update(
+        moment=lambda at: say_moment(at, zone),
+        exactly=lambda at: say_moment(at, zone, seconds=True),
+        day=lambda at: words.say_day(at, zone),
+        iso=lambda at: at.astimezone(zone).isoformat(timespec="seconds"),
+        size=say_size,
+        groups=lambda digest: [digest[n : n + 8] for n in range(0, len(digest), 8)],
+        person=words.say_actor,
+        rule=words.say_class,
+    )
+    return environment
+
+
+def render(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
+    """Render a page with plain values; who is in, and their form key, come with every page."""
+    person = request.get(guards.PERSON)
+    scopes = request[app_keys.TOKEN].scopes if person else frozenset()
+    page = request.app[ENVIRONMENT].get_template(template).render(
+        person=person_of(request), may={scope.name.lower(): scope in scopes for scope in Scope},
+        chosen_count=request.get(guards.CHOSEN, 0), form_key=session.form_key(request), path=request.path,
+        url=lambda route, query=None, **parts: url(request, route, query, **parts), **values,
+    )  # fmt: skip
+    return web.Response(text=page, status=status, content_type="text/html", charset="utf-8", headers=HEADERS)
+
+
+def person_of(request: web.Request) -> dict[str, str] | None:
+    """Return what the frame shows of who is in; None on pages for those who are not."""
+    person = request.get(guards.PERSON)
+    if person is None:
+        return None
+    return {"title": person.title or person.person, "home": person.home, "incident": person.incident or ""}
+
+
+def url(request: web.Request, route: str, query: dict[str, str] | None = None, **parts: str) -> str:
+    """Return the path of a page."""
+    path = str(request.app.router[route].url_for(**parts))
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def see(request: web.Request, route: str, *, done: str = "", **parts: str) -> web.Response:
+    """Return the redirect after a POST; `done` names what the next page says was done."""
+    where = url(request, route, {"done": done} if done else None, **parts)
+    return web.Response(status=303, headers={"Location": where, "Cache-Control": "no-store"})
+
+
+def done(request: web.Request) -> str:
+    """Return the sentence about what was just done, if anything."""
+    return words.DONE.get(request.query.get("done", ""), "")
+
+
+def is_page(request: web.Request) -> bool:
+    """Say whether a person looks at this address, to whom a refusal is told as a page."""
+    return request.path == HOME or request.path.startswith(_PAGES)
+
+
+def tell(request: web.Request, status: int, code: str, title: str, detail: str) -> web.Response:
+    """Tell a person what was refused and what to do next."""
+    if code == EntryNeeded.code:
+        back = request.path_qs if request.method == "GET" else HOME
+        return render(request, "closed.html", status=status, back=back, lost=request.method != "GET")
+    said = words.REFUSALS.get(code) or title
+    return render(request, "problem.html", status=status, code=code, said=said, detail=detail)
+
+
+@routes.get("/evidence/view/files/{build:[0-9a-f]{12}}/{name}", name="view.file", allow_head=False)
+@access.public
+async def file(request: web.Request) -> web.StreamResponse:
+    """Send a page's style, script or icon; its address holds a digest, so it may be kept for a year."""
+    found = _FILES.get(request.match_info["name"])
+    if found is None or not found[0].is_file():
+        raise NotFound
+    headers = {"Cache-Control": "no-cache", "Content-Type": f"{found[1]}; charset=utf-8"}
+    if request.match_info["build"] == build():
+        headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return web.Response(body=found[0].read_bytes(), headers=headers)
+
+
+@cache
+def build() -> str:
+    """Return a digest of all files that pages fetch, so that each version has addresses of its own."""
+    there = [path.read_bytes() for path, _ in _FILES.values() if path.is_file()]
+    return signing.sha256_hex(b"\n".join(there))[:12]
+
+
+def asset(name: str) -> str:
+    """Return the address of a file that pages fetch."""
+    return f"/evidence/view/files/{build()}/{name}"
+
+
+def say_moment(at: datetime, zone: ZoneInfo, *, seconds: bool = False) -> str:
+    """Write an instant: 2 March 2026 at 10:00, in the force's time."""
+    local = at.astimezone(zone)
+    clock = local.strftime("%H:%M:%S" if seconds else "%H:%M")
+    return i18n.gettext("%(day)s at %(time)s") % {
+        "day": words.say_day(at, zone),
+        "time": clock,
+    }
+
+
+def say_size(size_bytes: int) -> str:
+    """Write a size as people do: 640 bytes, 5.8 MB."""
+    size, units = float(size_bytes), ["bytes", "kB", "MB", "GB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.0f} {units[0]}" if units[0] == "bytes" else f"{size:.1f} {units[0]}"

@@ -1,0 +1,13 @@
+"""All routes of the pages, and what the application needs for them."""
+
+from aiohttp import web
+
+from evidence_store.config import Settings
+from evidence_store.view import chosen, deeds, dispose, entry, keep, look, original, pages, work
+
+
+def add_pages(app: web.Application, settings: Settings) -> None:
+    """Add the pages to an application."""
+    app[pages.ENVIRONMENT] = pages.make_environment(settings)
+    for views in (pages, entry, look, deeds, keep, dispose, original, work, chosen):
+        app.add_routes(views.routes)

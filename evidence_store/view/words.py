@@ -1,0 +1,166 @@
+"""What pages say of states, people and the ledger's lines. Pure."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import dates
+
+from evidence_store.model import Action, Entry
+from evidence_store.view.i18n import N_, gettext, ngettext
+
+STATES = {
+    "sealing": (N_("Being sealed"), "blue"),
+    "screening": (N_("Being screened"), "yellow"),
+    "received": (N_("Received"), "green"),
+    "quarantined": (N_("Quarantined"), "red"),
+    "disposing": (N_("Being disposed of"), "grey"),
+    "disposed": (N_("Disposed of"), "grey"),
+}
+"""Words and colour of each state of an object."""
+
+REVIEWS = {
+    "kept": N_("To be kept"),
+    "proposed": N_("Disposal proposed, waits for a second person"),
+    "approved": N_("Disposal approved, being carried out"),
+    "rejected": N_("Disposal rejected"),
+    "done": N_("Disposed of"),
+}
+
+DONE = {
+    "label": N_("The label is saved."),
+    "note": N_("The note is added."),
+    "hold": N_("The hold is placed."),
+    "release": N_("The hold is released."),
+    "retention": N_("How long this is kept is saved."),
+    "keep": N_("The review is recorded: this is kept."),
+    "dispose": N_("Disposal is proposed. A second person must approve it."),
+    "approved": N_("Disposal was approved: the key and the bytes are destroyed."),
+    "approving": N_("Disposal was approved and is being carried out. The certificate is here in a moment."),
+    "rejected": N_("Disposal was rejected: this is kept."),
+    "link": N_("The original is linked."),
+    "chosen": N_("What you selected is chosen for a court package."),
+    "back": N_("It is put back."),
+    "none": N_("Select at least one exhibit, then choose."),
+}
+
+REFUSALS = {
+    "forbidden": N_("Your role does not allow this. If you think it should, ask whoever runs the evidence store."),
+    "not_found": N_("There is nothing under this address, or you may not see it. Go back to the search."),
+    "cross_site": N_(
+        "This form did not come from a page of yours and was not done. Open the page again and try once more."
+    ),
+    "ticket_refused": N_("This entry is not valid any more. Go back and select Evidence again."),
+    "quarantined": N_("This exhibit is quarantined. Your role does not allow opening it."),
+    "disposed": N_("This exhibit was disposed of. Its history remains; its contents are gone."),
+    "damaged": N_(
+        "What is stored is not what was written, so it is not given out. Tell whoever runs the evidence store."
+    ),
+    "no_opening_key": N_("This machine receives evidence and cannot open it. Ask whoever runs the evidence store."),
+    "review_closed": N_("Somebody decided this review before you. Open the exhibit to see what was decided."),
+    "failed": N_("Something went wrong in the evidence store, and nothing was changed. Try again in a minute."),
+}
+"""What a person is told; a code that does not stand here is told in the API's own sentence."""
+
+
+def say_actor(actor: str) -> str:
+    """Say who did something: "ann" for staff:ann:5f3a…, and what kind of system where it was none of us."""
+    kind, _, rest = actor.partition(":")
+    name = rest.partition(":")[0]
+    said: dict[str, str] = {
+        "staff": name,
+        "token": gettext("%(name)s (system)") % {"name": name},
+        "upload": gettext("The sender"),
+        "system": gettext("The evidence store"),
+        "command": gettext("An operator"),
+    }
+    return said.get(kind) or actor
+
+
+def say_class(title: str, years: int | None) -> str:
+    """Say how long a class keeps."""
+    kept = gettext("for good") if years is None else ngettext("%(num)s year", "%(num)s years", years) % {"num": years}
+    return f"{title} ({kept})"
+
+
+def say_entry(entry: Entry, zone: ZoneInfo) -> str:
+    """Say in words what one line of the ledger records."""
+    try:
+        action = Action(entry.action)
+    except ValueError:
+        return entry.action
+    if action is Action.RETENTION_CHANGED:
+        return _retention(entry.details, zone)
+    say = _SAYINGS.get(action)
+    return say(entry.details) if say else gettext(_PLAIN.get(action, entry.action))
+
+
+_PLAIN = {
+    Action.UPLOAD_OPENED: N_("Sending began"),
+    Action.UPLOAD_EXPIRED: N_("Sending was not finished in time"),
+    Action.UPLOAD_TERMINATED: N_("Sending was given up"),
+    Action.QUARANTINED: N_("Received and quarantined"),
+    Action.REFUSED: N_("Refused"),
+    Action.SCREENED: N_("Screened for malware"),
+    Action.VIEWED: N_("Looked at"),
+    Action.DOWNLOADED: N_("Original given out"),
+    Action.SHARED: N_("Shared"),
+    Action.HELD: N_("Hold placed"),
+    Action.RELEASED: N_("Hold released"),
+    Action.DISPOSED: N_("Disposed of: key and bytes destroyed"),
+    Action.EXPORTED: N_("Exported in a court package"),
+    Action.BREAK_GLASS: N_("Emergency access used"),
+    Action.KEY_ROTATED: N_("Key wrapped anew"),
+}
+
+
+def _received(details: Mapping[str, Any]) -> str:
+    same = {
+        "equal": N_("Received; the sender's digest is the same"),
+        "different": N_("Received; the sender's digest is different"),
+        "not given": N_("Received; the sender gave no digest"),
+    }
+    return gettext(same.get(str(details.get("client_digest")), N_("Received")))
+
+
+def _annotated(details: Mapping[str, Any]) -> str:
+    if details.get("what") != "label":
+        return gettext("Note added")
+    said = gettext("Labelled %(mark)s") % {"mark": details.get("mark", "")}
+    return gettext("%(label)s, signed by its maker") % {"label": said} if details.get("signed") else said
+
+
+def _linked(details: Mapping[str, Any]) -> str:
+    return gettext("Linked to its original (%(relation)s)") % {"relation": details.get("relation", "")}
+
+
+def _retention(details: Mapping[str, Any], zone: ZoneInfo) -> str:
+    try:
+        until = datetime.fromisoformat(str(details.get("keep_until")))
+    except ValueError:
+        return gettext("Kept with no known end")
+    return gettext("To be kept until %(day)s") % {"day": say_day(until, zone)}
+
+
+def say_day(at: datetime, zone: ZoneInfo) -> str:
+    """Write the day of an instant where the force is: 2 March 2026."""
+    return str(dates.format_date(at.astimezone(zone), "d MMMM y", locale="en"))
+
+
+def _reviewed(details: Mapping[str, Any]) -> str:
+    outcome = REVIEWS.get(str(details.get("outcome")), "")
+    return gettext("Reviewed: %(outcome)s") % {"outcome": gettext(outcome).lower()} if outcome else gettext("Reviewed")
+
+
+def _damaged(details: Mapping[str, Any]) -> str:
+    return gettext("Found damaged: %(what)s") % {"what": details.get("what", "")}
+
+
+_SAYINGS: dict[Action, Callable[[Mapping[str, Any]], str]] = {
+    Action.RECEIVED: _received,
+    Action.ANNOTATED: _annotated,
+    Action.LINKED: _linked,
+    Action.REVIEWED: _reviewed,
+    Action.DAMAGED: _damaged,
+}

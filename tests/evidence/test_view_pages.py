@@ -1,0 +1,317 @@
+"""What evidence staff do on the store's pages, asked by plain HTTP, as a browser without scripts would."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from evidence_store.sealing import signing
+from evidence_store.view import timeline
+from evidence_store.view.session import COOKIE
+from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
+from tests.evidence.view_support import Person, person, sealed, words_of
+
+HOSTILE = '<img src=x onerror=alert(1)>"><script>alert(2)</script>{{ 7*7 }}'
+RULE = {"class-other": "yes", "from-other": "2010-01-01", "reason": "Case closed"}
+
+
+def form_of(page: str) -> dict[str, str]:
+    """Return the hidden fields of a page's last form."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.rpartition("<form")[2]))
+
+
+async def expire(ann: Person, object_id: str) -> None:
+    await ann.post(f"/evidence/view/objects/{object_id}/retention", **RULE)
+
+
+async def propose(ann: Person, object_id: str) -> str:
+    """Propose disposal; return the review's path."""
+    here = f"/evidence/view/objects/{object_id}"
+    await ann.post(f"{here}/review", outcome="dispose", reason="Time has ended", confirm="yes")
+    return re.search(r"/evidence/view/reviews/[0-9a-f]{32}", await ann.get(here))[0]
+
+
+@both_databases
+async def test_evidence_is_found_by_each_condition_page_by_page_and_the_search_is_recorded(wire: Wire, clock):
+    first = await sealed(wire, 1, name="oldest.jpg")
+    clock.move(days=2)
+    for n in range(2, 29):
+        await sealed(wire, n, name=f"photo-{n}.jpg")
+    await sealed(wire, 40, incident="AP-0000-0000", name="elsewhere.jpg")
+    async with person(wire) as ann:
+        assert "photo-" not in await ann.get("/evidence/"), "nothing is shown before something is asked for"
+        page = await ann.get(f"/evidence/?search=yes&incident={INCIDENT}")
+        assert [f"photo-{n}.jpg" in page for n in (28, 4, 3)] == [True, True, False]
+        following = re.search(r'rel="next" href="([^"]+)"', page)[1].replace("&amp;", "&")
+        page = await ann.get(following)
+        assert ["photo-4.jpg" in page, "photo-3.jpg" in page, "oldest.jpg" in page] == [False, True, True]
+        assert 'rel="next"' not in page
+        await ann.post(f"/evidence/view/objects/{first}/label", mark="js / 1", description="A window", maker="Jo")
+        for query, found in [
+            ("mark=js%2F1", ["oldest.jpg"]), ("first=2026-03-03", ["photo-28.jpg"]),
+            ("last=2026-03-03", ["oldest.jpg"]),
+            ("incident=AP-0000-0000", ["elsewhere.jpg"]), ("officer=1234&last=2026-03-02", ["oldest.jpg"]),
+            ("state=received&kind=photo&last=2026-03-02", ["oldest.jpg"]), ("officer=9999", []),
+            (f"sha256={sha256(jpeg(3000, 1)).upper()}", ["oldest.jpg"]), ("state=disposed", []),
+        ]:  # fmt: skip
+            page = await ann.get(f"/evidence/?search=yes&{query}")
+            names = {"oldest.jpg", "photo-28.jpg", "elsewhere.jpg"}
+            assert [one for one in sorted(names) if one in page and one in found] == sorted(found), query
+            assert ("Nothing was found" in page) is (not found), query
+        wrong = await ann.get("/evidence/?search=yes&mark=1&first=soon&incident=%20x%20y", status=422)
+        for sentence in ("Enter an exhibit mark", "Enter a day", "Enter an incident"):
+            assert sentence in wrong
+        await ann.get("/evidence/?search=yes&after=forged", status=400)
+    searches = [line for line in await wire.lines() if "search" in line["details"]]
+    assert searches[0]["actor"].startswith("staff:ann:")
+    assert first not in searches[0]["details"]["objects"]
+
+
+async def test_label_note_hold_and_release_stand_in_the_timeline_under_the_persons_name(wire: Wire):
+    object_id = await sealed(wire)
+    here = f"/evidence/view/objects/{object_id}"
+    async with person(wire) as ann:
+        wrong = words_of(await ann.post(f"{here}/label", status=422, mark="window"))
+        assert "Enter the exhibit mark" in wrong
+        assert "Enter who produces the exhibit" in wrong
+        assert (await ann.post(f"{here}/label", mark="JS/1", description="Window", maker="Jo")) == f"{here}?done=label"
+        note = form_of(await ann.get(f"{here}/notes")) | {"text": "Looked at twice"}
+        note.pop("form_key")
+        for _ in range(2):  # a form that is sent again is carried out once
+            await ann.post(f"{here}/notes", **note)
+        asked = {"act": signing.new_id(), "what": "object", "reason": "Appeal is open"}
+        assert "Check before you place the hold" in await ann.post(f"{here}/hold", status=200, **asked)
+        assert "Held" not in words_of(await ann.get(here))
+        assert "Place a hold" in await ann.post(f"{here}/hold", status=200, **asked, change="yes")
+        for _ in range(2):
+            await ann.post(f"{here}/hold", **asked, confirm="yes")
+        page = await ann.get(here)
+        assert page.count("Looked at twice") == 1
+        release = re.search(r"/evidence/view/holds/[0-9a-f]{32}/release", page)[0]
+        assert page.count(release) == 1
+        assert "Check before you release" in await ann.post(release, status=200, reason="Appeal decided")
+        await ann.post(release, reason="Appeal decided", confirm="yes")
+        assert "Somebody released this hold before you" in await ann.post(
+            release, status=422, reason="Another reason", confirm="yes"
+        )
+        whole = {"act": signing.new_id(), "what": "incident", "reason": "Inquest"}
+        await ann.post(f"{here}/hold", **whole, confirm="yes")
+        page = words_of(await ann.get(here))
+    told = ["Received; the sender's digest is the same", "Looked at", "Labelled JS/1", "Note added", "Hold placed",
+            "Hold released", "Hold placed on the whole incident"]  # fmt: skip
+    history = page[page.index("Custody") :]
+    places = [history.index(f"{one} ann") if one[0] != "R" else history.index(one) for one in told]
+    assert len(set(places)) == len(told)
+    assert "Reason: Appeal is open" in history
+    mine = [line["action"] for line in await wire.lines(object_id) if line["actor"].startswith("staff:ann:")]
+    assert mine == ["annotated", "annotated", "viewed", "held", "released"]
+
+
+async def test_two_people_dispose_by_the_pages_and_a_certificate_remains(wire: Wire):
+    object_id, other = await sealed(wire), await sealed(wire, 2)
+    here = f"/evidence/view/objects/{object_id}"
+    async with person(wire) as ann, person(wire, "bob") as bob:
+        asked = {"outcome": "dispose", "reason": "Time has ended", "confirm": "yes"}
+        assert "It must still be kept" in await ann.post(f"{here}/review", status=422, **asked)
+        await expire(ann, object_id)
+        assert "window.jpg" in await ann.get("/evidence/view/work")
+        assert "Check before you propose" in await ann.post(
+            f"{here}/review", status=200, outcome="dispose", reason="Time has ended"
+        )
+        review = await propose(ann, object_id)
+        assert "waits for a second person already" in await ann.post(f"{here}/review", status=422, **asked)
+        decision = {"decision": "approve", "reason": "Checked with the file"}
+        assert "Another person must decide it" in await ann.get(review)
+        assert "Another person must decide it" in await ann.post(review, status=422, **decision, confirm="yes")
+        assert "This cannot be undone" in await bob.post(review, status=200, **decision)
+        held = {"what": "object", "reason": "Appeal is open", "confirm": "yes"}
+        await ann.post(f"{here}/hold", **held)
+        assert "An open hold forbids disposal" in await bob.post(review, status=422, **decision, confirm="yes")
+        release = re.search(r"/evidence/view/holds/[0-9a-f]{32}/release", await ann.get(here))[0]
+        await ann.post(release, reason="Appeal decided", confirm="yes")
+        await ann.get(f"{review}/certificate", status=404)
+        assert await bob.post(review, **decision, confirm="yes") == f"{here}?done=approved"
+        assert "Somebody decided this review before you" in await bob.post(
+            review, status=422, decision="reject", reason="Too late", confirm="yes"
+        )
+        certificate = words_of(await ann.get(f"{review}/certificate"))
+        assert "Proposed by ann" in certificate
+        assert "Approved by bob" in certificate
+        assert sha256(jpeg(3000, 1))[:8] in certificate
+        page = words_of(await ann.get(here))
+        assert "Open the certificate" in page
+        assert "Save the original" not in page
+        await ann.get(f"{here}/original", status=410)
+        await ann.post("/evidence/view/chosen", status=410, object=object_id)
+        await expire(ann, other)
+        review = await propose(ann, other)
+        assert await bob.post(review, decision="reject", reason="Still needed", confirm="yes") == (
+            f"/evidence/view/objects/{other}?done=rejected"
+        )
+    assert not wire.store.backend.object_folder(object_id).exists()
+    assert wire.store.backend.object_folder(other).exists()
+
+
+async def test_the_original_is_given_out_for_a_purpose_that_stands_in_the_ledger(wire: Wire):
+    object_id = await sealed(wire)
+    here = f"/evidence/view/objects/{object_id}/original"
+    async with person(wire) as ann:
+        assert "Say why you need the original" in await ann.post(here, status=422, purpose=" ")
+        key = form_of(await ann.get(here))["form_key"]
+        async with ann.http.post(here, data={"purpose": "Disclosure", "form_key": key}) as answer:
+            assert await answer.read() == jpeg(3000, 1)
+            assert answer.headers["Content-Disposition"].startswith("attachment")
+            assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    [line] = [line for line in await wire.lines(object_id) if line["action"] == "downloaded"]
+    assert (line["purpose"], line["actor"][:10]) == ("Disclosure", "staff:ann:")
+
+
+async def test_what_people_and_phones_write_is_shown_as_text(wire: Wire):
+    object_id = await sealed(wire, name=HOSTILE.replace("/", "|"))
+    here = f"/evidence/view/objects/{object_id}"
+    async with person(wire, title=HOSTILE) as ann:
+        await ann.post(f"{here}/label", mark="JS/1", description=HOSTILE, maker=HOSTILE, signed="yes",
+                       signed_at="2026-03-01T09:00", signed_how=HOSTILE)  # fmt: skip
+        await ann.post(f"{here}/notes", text=HOSTILE)
+        await ann.post(f"{here}/hold", what="object", reason=HOSTILE, confirm="yes")
+        pages = [await ann.get(path) for path in (here, "/evidence/view/work", "/evidence/?search=yes")]
+        pages.append(await ann.get(f"/evidence/?search=yes&officer={HOSTILE}"))
+        pages.append(await ann.post(f"{here}/hold", status=200, what="object", reason=HOSTILE))
+        await ann.post("/evidence/view/chosen", object=object_id)
+        pages.append(await ann.get("/evidence/view/chosen"))
+    for page in pages:
+        assert "<img" not in page
+        assert page.count("<script") == 1, "the page's own"
+        assert "{{ 7*7 }}" in page
+    assert "Change the label" not in pages[0], "a signed label never changes"
+
+
+async def test_a_label_that_is_signed_needs_when_and_how_and_a_mark_stands_once(wire: Wire):
+    first, second = await sealed(wire), await sealed(wire, 2)
+    label = {"mark": "JS/1", "description": "Window", "maker": "Jo"}
+    async with person(wire) as ann:
+        here = f"/evidence/view/objects/{first}/label"
+        page = await ann.post(here, status=422, **label, signed="yes")
+        assert "Enter the day and time" in page
+        assert "Say how the maker was identified" in page
+        late = {"signed": "yes", "signed_at": "2026-03-02T10:01", "signed_how": "On paper"}
+        assert "after now" in await ann.post(here, status=422, **label, **late)
+        await ann.post(here, **label, **late | {"signed_at": "2026-03-02T09:59"})
+        assert "signed and never changes" in await ann.post(here, status=422, **label | {"maker": "Mo"})
+        other = f"/evidence/view/objects/{second}/label"
+        assert "Another exhibit of this incident has this mark" in await ann.post(other, status=422, **label)
+
+
+async def test_a_copy_is_linked_to_its_original_and_each_leads_to_the_other(wire: Wire):
+    original, copy = await sealed(wire), await sealed(wire, 2)
+    async with person(wire) as ann:
+        here = f"/evidence/view/objects/{copy}/original-of"
+        assert "No exhibit of this incident" in await ann.post(here, status=422, sha256="0" * 64, relation="redacted")
+        digest = sha256(jpeg(3000, 1))
+        spaced = " ".join(digest[n : n + 8] for n in range(0, 64, 8)).upper()
+        await ann.post(here, sha256=spaced, relation="redacted")
+        assert f"/evidence/view/objects/{original}" in await ann.get(f"/evidence/view/objects/{copy}")
+        assert f"/evidence/view/objects/{copy}" in await ann.get(f"/evidence/view/objects/{original}")
+        page = await ann.post(f"/evidence/view/objects/{original}/original-of", status=422,
+                              sha256=sha256(jpeg(3000, 2)), relation="other")  # fmt: skip
+        assert "came after the copy" in page
+
+
+@both_databases
+async def test_due_for_review_is_what_has_ended_and_nothing_else(wire: Wire, clock):
+    names = ("ended", "running", "for-good", "held", "kept", "nobody-said")
+    ids = {name: await sealed(wire, n, name=f"{name}.jpg") for n, name in enumerate(names)}
+    async with person(wire) as ann:
+        for name in ("ended", "held", "kept"):
+            await expire(ann, ids[name])
+        path = "/evidence/view/objects/{}/retention"
+        await ann.post(path.format(ids["running"]), **RULE | {"class-serious": "yes", "from-serious": "2020-01-01"})
+        await ann.post(path.format(ids["for-good"]), **RULE | {"class-for-good": "yes"})
+        hold = {"what": "object", "reason": "Appeal", "confirm": "yes"}
+        await ann.post(f"/evidence/view/objects/{ids['held']}/hold", **hold)
+        await ann.post(f"/evidence/view/objects/{ids['kept']}/review", outcome="keep", reason="Of interest")
+
+        async def due() -> set[str]:
+            page = await ann.get("/evidence/view/work")
+            section = page[page.index('id="due"') : page.index('id="holds"')]
+            return {name for name in names if f"{name}.jpg" in section}
+
+        assert await due() == {"ended"}
+        clock.move(days=366)
+        await ann.enter(ann.ticket())
+        assert await due() == {"ended", "kept"}
+        wrong = await ann.post(path.format(ids["ended"]), status=422, **RULE | {"from-other": "soon"})
+        assert "Enter a day" in wrong
+        await ann.post(path.format(ids["ended"]), status=422, **{"class-nothing": "yes", "reason": "Try"})
+
+
+async def test_what_is_chosen_lasts_a_visit_and_can_be_put_back(wire: Wire):
+    first, second = await sealed(wire, name="one.jpg"), await sealed(wire, 2, name="two.jpg")
+    async with person(wire) as ann, person(wire, "bob") as bob:
+        for one in (first, first, second):
+            assert await ann.post("/evidence/view/chosen", object=one) == "/evidence/view/chosen?done=chosen"
+        assert "2 exhibits" in await ann.get("/evidence/view/chosen")
+        assert "Nothing is chosen yet" in await bob.get("/evidence/view/chosen")
+        await ann.post(f"/evidence/view/chosen/{first}/back")
+        page = await ann.get("/evidence/view/chosen")
+        assert ["one.jpg" in page, "two.jpg" in page] == [False, True]
+        assert "done=none" in await ann.post("/evidence/view/chosen")
+        await ann.post("/evidence/view/chosen", status=404, object=signing.new_id())
+        await ann.enter(ann.ticket())
+        assert "Nothing is chosen yet" in await ann.get("/evidence/view/chosen")
+
+
+@pytest.mark.parametrize(
+    "path", ["/evidence/view/nothing", f"/evidence/view/objects/{'0' * 32}", "/evidence/view/objects/x"]
+)
+async def test_a_refusal_is_a_page_that_says_what_to_do_next(wire: Wire, path):
+    async with person(wire) as ann, ann.http.get(path) as answer:
+        page = await answer.text()
+    assert answer.status in {400, 404}
+    assert answer.content_type == "text/html"
+    assert "Go to the search" in page or "Go to the evidence store" in page
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'")
+    assert "unsafe" not in policy
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_fault_is_told_as_a_page_and_bytes_that_are_no_text_are_refused(wire: Wire, monkeypatch):
+    object_id = await sealed(wire)
+    async with person(wire) as ann:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        key = form_of(await ann.get(f"/evidence/view/objects/{object_id}/notes"))["form_key"]
+        body = f"form_key={key}&text=%ff%fe".encode()
+        async with ann.http.post(f"/evidence/view/objects/{object_id}/notes", data=body, headers=form) as answer:
+            assert answer.status == 400
+        await ann.post(f"/evidence/view/objects/{object_id}/notes", text="With\x00 a zero\x07 byte")
+        assert "With a zero byte" in await ann.get(f"/evidence/view/objects/{object_id}")
+
+        def fail(*_given: object, **_named: object) -> None:
+            raise RuntimeError("a fault")
+
+        monkeypatch.setattr(timeline, "events_of", fail)
+        assert "nothing was changed" in await ann.get(f"/evidence/view/objects/{object_id}", status=500)
+
+
+async def test_what_pages_fetch_is_there_and_may_be_kept(wire: Wire):
+    async with person(wire) as ann:
+        page = await ann.get("/evidence/view/keyboard")
+        for address in re.findall(r'(?:href|src)="(/evidence/view/files/[^"]+)"', page):
+            async with ann.http.get(address, headers={"Cookie": f"{COOKIE}="}) as answer:
+                assert answer.status == 200, f"{address}: run 'npm run build'"
+                assert "immutable" in answer.headers["Cache-Control"]
+        await ann.get("/evidence/view/files/000000000000/session.py", status=404)
+
+
+def test_the_picture_has_a_lane_for_each_who_acted_and_its_events_side_by_side():
+    at = datetime(2026, 3, 2, 10, tzinfo=UTC)
+    events = [timeline.Event(at + timedelta(minutes=n), who, "x", "", "ring", n) for n, who in enumerate("abacb")]
+    lanes = timeline.lanes_of(events)
+    assert [lane.who for lane in lanes] == ["a", "b", "c"]
+    assert [point.left for lane in lanes for point in lane.points] == [10.0, 50.0, 30.0, 90.0, 70.0]
+    many = timeline.lanes_of(events * 20)
+    assert sum(len(lane.points) for lane in many) == timeline.DRAWN
+    assert timeline.lanes_of([]) == []

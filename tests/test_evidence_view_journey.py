@@ -1,0 +1,282 @@
+"""Evidence staff in a real browser: from signing in to a certificate of disposal, and once with the keyboard alone."""
+
+import os
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from evidence_store.client import StoreClient, new_object_id
+from tests.conftest import apart
+from tests.evidence_support import read_token
+from tests.product import Product, until
+from tests.test_journeys import PATIENCE_MS, playwright, sign_in  # noqa: F401 (a fixture)
+
+AXE = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
+AXE_RUN = """() => axe
+  .run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] })
+  .then((found) => found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`))"""
+INCIDENT = "AP-7F4K-92QD"
+PHOTO = b"\xff\xd8\xff\xe0" + random.Random(5).randbytes(4000)
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The running server, with three exhibits in its store."""
+    product = Product(tmp_path_factory.mktemp("evidence") / "data").start()
+    apart(fill(product))
+    yield product
+    product.stop()
+
+
+async def fill(product: Product) -> None:
+    token = read_token(product.data / "demo" / "keys")
+    async with StoreClient(f"unix:{product.data / 'run' / 'evidence.sock'}", token) as store:
+        for name in ("door.jpg", "letter.jpg", "window.jpg"):
+            await store.put_object(
+                new_object_id(), PHOTO + name.encode(), incident=INCIDENT, kind="photo", media_type="image/jpeg",
+                filename=name, officer="1234",
+            )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright) -> Iterator[Browser]:  # noqa: F811
+    browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    yield browser
+    browser.close()
+
+
+def open_page(chromium: Browser, product: Product, username: str) -> Page:
+    """Sign in at the web server and go into the store by its button."""
+    page = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB").new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.errors = []
+    page.on("pageerror", lambda problem: page.errors.append(str(problem)))
+    page.on("console", lambda line: page.errors.append(line.text) if "Content Security Policy" in line.text else None)
+    page.sent = []
+    page.on("request", lambda request: page.sent.append(request))
+    sign_in(page, product, username)
+    return page
+
+
+def look(page: Page) -> None:
+    """Nothing is wrong for anybody on this page, and it is no wider than the narrowest phone."""
+    page.set_viewport_size({"width": 320, "height": 800})
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0, f"{page.url} scrolls sideways by {wider}"
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.evaluate(f"{AXE.read_text()};0")
+    assert page.evaluate(AXE_RUN) == [], page.url
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def follow(page: Page, name: str) -> None:
+    page.get_by_role("link", name=name, exact=True).click()
+
+
+def heading(page: Page, name: str | re.Pattern[str]) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+def test_evidence_is_found_labelled_held_released_and_disposed_of_by_two(product, chromium):
+    page = open_page(chromium, product, "hughes")
+    heading(page, "Open the evidence store")
+    press(page, "Continue")
+    heading(page, "Find evidence")
+    look(page)
+    page.get_by_label("Incident").fill(INCIDENT)
+    press(page, "Search")
+    expect(page.get_by_role("heading", name="3 exhibits, newest first")).to_be_focused()
+    look(page)
+    follow(page, "window.jpg")
+    heading(page, re.compile("window.jpg"))
+    exhibit = page.url
+    look(page)
+
+    follow(page, "Label as an exhibit")
+    heading(page, "Label as an exhibit")
+    press(page, "Save the label")
+    expect(page.locator(".govuk-error-summary")).to_be_focused()
+    look(page)
+    page.get_by_label("Exhibit mark").fill("js/1")
+    page.get_by_label("What it is").fill("The broken window <b>from the street</b>")
+    page.get_by_label("Who produces it").fill("Jo Smith")
+    press(page, "Save the label")
+    expect(page.get_by_text("The label is saved.")).to_be_visible()
+    heading(page, re.compile("JS/1"))
+
+    follow(page, "Add a note")
+    heading(page, "Add a note")
+    look(page)
+    page.get_by_label("Note").fill("Compared <script>alert(1)</script> with the door")
+    press(page, "Add the note")
+    expect(page.get_by_text("Compared <script>alert(1)</script> with the door")).to_be_visible()
+
+    follow(page, "Place a hold")
+    heading(page, "Place a hold")
+    look(page)
+    page.get_by_label("This exhibit").check()
+    page.get_by_label("Why?").fill("Appeal is open")
+    press(page, "Continue")
+    heading(page, "Check before you place the hold")
+    look(page)
+    press(page, "Place the hold")
+    expect(page.get_by_text("The hold is placed.")).to_be_visible()
+
+    follow(page, "Set how long it is kept")
+    heading(page, "How long it is kept")
+    look(page)
+    page.get_by_label("All other offences (6 years)").check()
+    page.get_by_label("Counted from, for All other offences").fill("2010-01-01")
+    page.get_by_label("Why?").fill("Case closed")
+    press(page, "Save")
+    expect(page.get_by_text("Its time ended on 1 January 2016.")).to_be_visible()
+
+    follow(page, "Save the original")
+    heading(page, "Save the original")
+    look(page)
+    page.get_by_label("Why do you need it?").fill("Disclosure to the defence")
+    with page.expect_download() as download:
+        press(page, "Save the original")
+    assert download.value.path().read_bytes() == PHOTO + b"window.jpg"
+
+    follow(page, "Back to the exhibit")
+    heading(page, re.compile("JS/1"))
+    history = page.locator(".ev-history__what")
+    expect(history).to_have_text(
+        ["Received; the sender's digest is the same", "Looked at", "Labelled JS/1", "Note added", "Hold placed",
+         "To be kept until 1 January 2016", "Original given out"]
+    )  # fmt: skip
+    expect(page.locator(".ev-lane__who")).to_have_text(["web (system)", "hughes"])
+    expect(page.locator(".ev-lane__line .ev-mark")).to_have_count(7)
+    look(page)
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/evidence.png")
+
+    follow(page, "To do")
+    heading(page, "To do")
+    look(page)
+    page.get_by_role("link", name=re.compile("^Release")).click()
+    heading(page, "Release a hold")
+    page.get_by_label("Why is it released?").fill("Appeal was decided")
+    press(page, "Continue")
+    heading(page, "Check before you release the hold")
+    look(page)
+    press(page, "Release the hold")
+    expect(page.get_by_text("The hold is released.")).to_be_visible()
+    follow(page, "Review: keep or dispose")
+    heading(page, "Review")
+    look(page)
+    page.get_by_label("Propose disposal").check()
+    page.get_by_label("Why?").fill("Time has ended")
+    press(page, "Continue")
+    heading(page, "Check before you propose disposal")
+    look(page)
+    press(page, "Propose disposal")
+    follow(page, "Decide as a second person")
+    expect(page.get_by_text("Another person must decide it")).to_be_visible()
+
+    other = open_page(chromium, product, "owen")
+    press(other, "Evidence")
+    follow(other, "To do")
+    follow(other, "JS/1")
+    heading(other, "Decide a disposal")
+    look(other)
+    other.get_by_label("Approve the disposal").check()
+    other.get_by_label("Why?").fill("Checked with the case file")
+    press(other, "Continue")
+    expect(other.get_by_text("This cannot be undone.")).to_be_visible()
+    look(other)
+    press(other, "Approve and destroy")
+    certificate = other.get_by_role("link", name="Open the certificate")
+    until(lambda: other.goto(exhibit) and certificate.count(), "the end of it")
+    expect(other.get_by_role("link", name="Save the original")).to_have_count(0)
+    look(other)
+    follow(other, "Open the certificate")
+    heading(other, "Certificate of disposal")
+    expect(other.get_by_text("hughes, ")).to_be_visible()
+    expect(other.get_by_text("owen, ")).to_be_visible()
+    look(other)
+
+    press(page, "Leave")
+    heading(page, "Open the evidence store")
+    press(page, "Sign out")
+    page.goto(exhibit)
+    expect(page.get_by_label("Username")).to_be_visible()
+    for one in (page, other):
+        assert one.errors == []
+        check_cookies(one)
+
+
+def check_cookies(page: Page) -> None:
+    """The store's cookie went to the store's paths alone; nothing secret stood in an address."""
+    for request in page.sent:
+        path = request.url.partition("://")[2].partition("/")[2]
+        cookies = request.all_headers().get("cookie", "")
+        assert "__Secure-evidence=" not in cookies or path.startswith("evidence/"), path
+        assert "ticket" not in request.url
+
+
+def test_everything_is_reached_by_the_keyboard_alone(product, chromium):
+    page = open_page(chromium, product, "owen")
+    tab_to(page, "Evidence")
+    page.keyboard.press("Enter")
+    heading(page, "Find evidence")
+    tab_to(page, "Incident")
+    page.keyboard.type(INCIDENT)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=re.compile("exhibits, newest first"))).to_be_focused()
+    rows = page.locator("a[data-row]")
+    tab_to(page, rows.first.inner_text())
+    page.keyboard.press("ArrowDown")
+    expect(rows.nth(1)).to_be_focused()
+    page.keyboard.press("End")
+    expect(rows.last).to_be_focused()
+    page.keyboard.press("Enter")
+    heading(page, re.compile("door.jpg"))
+    tab_to(page, "Add a note")
+    page.keyboard.press("Enter")
+    heading(page, "Add a note")
+    tab_to(page, "Note")
+    page.keyboard.type("Written without a mouse")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(page.get_by_text("Written without a mouse")).to_be_visible()
+    expect(page.locator(".govuk-notification-banner")).to_be_focused()
+    tab_to(page, "Keyboard")
+    page.keyboard.press("Enter")
+    heading(page, "Keyboard")
+    look(page)
+    tab_to(page, "Search")
+    page.keyboard.press("Enter")
+    heading(page, "Find evidence")
+    page.goto(f"{product.url}/evidence/?search=yes")
+    rows = page.locator("input[name=object]")
+    rows.first.focus()
+    page.keyboard.press("Space")
+    tab_to(page, "Choose for a court package")
+    page.keyboard.press("Enter")
+    heading(page, "Chosen for a court package")
+    look(page)
+    page.goto(f"{product.url}/evidence/view/objects/{'0' * 32}")
+    heading(page, "There is a problem")
+    look(page)
+    assert page.errors == []
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has this name has the focus."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if (
+            page.evaluate("() => (document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()")
+            == name
+        ):
+            return
+    raise AssertionError(f"Tab never reached {name}")

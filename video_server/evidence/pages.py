@@ -1,0 +1,89 @@
+"""Staff's way to the store's own pages, under /evidence/: who may go there, and the ticket that lets them in.
+
+The pages are the store's; they pass through here because both programs share an address. A person needs two things at
+each request: to be signed in here, and the store's own cookie, which a ticket was traded for. The cookie of being
+signed in here never goes to the store; what goes is a word for that session, so that the store's ends with it.
+"""
+
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from video_server.accounts import access
+from video_server.accounts.model import Role
+from video_server.accounts.views import home_of
+from video_server.audit import service as audit
+from video_server.core import keys
+from video_server.core.errors import Forbidden, NotFound
+from video_server.evidence import forwarder
+from video_server.evidence.link import STORE
+from video_server.web import app_keys, forms, pages
+
+routes = web.RouteTableDef()
+REFERENCE = "Evidence-Reference"
+_FORM = "application/x-www-form-urlencoded"
+_PASSED = ("Accept", "Accept-Language", "Content-Length", "Content-Type", "Range", "Sec-Fetch-Site")
+evidence_staff = access.staff(Role.EVIDENCE, Role.OFFICER)
+
+
+@routes.post("/evidence/view/enter", name="evidence.enter")
+@access.staff(Role.EVIDENCE)
+async def enter(request: web.Request) -> web.StreamResponse:
+    """Let a member of the evidence staff into the store's pages; 303 to where they were going."""
+    where = (await forms.read_values(request)).get("next", "")
+    return await let_in(request, role="evidence", incident=None, where=where, home=home_of(request[access.STAFF]))
+
+
+async def let_in(request: web.Request, *, role: str, incident: str | None, where: str, home: str) -> web.StreamResponse:
+    """Trade a ticket at the store for the person signed in here, and hand its cookie to their browser.
+
+    role      what they are to the store; officers see one `incident`
+    where     path of the store's pages to go on to
+    home      where leaving the store leads
+    Raises    StoreDown
+    """
+    person, session, now = request[access.STAFF], request[access.SESSION], request.app[app_keys.CLOCK]()
+    ticket = request.app[STORE].make_ticket(
+        person=person.username,
+        title=person.name,
+        role=role,
+        incident=incident,
+        reference=_reference(request),
+        home=home,
+        ends_at=session.expires_at,
+        now=now,
+    )
+    async with request.app[app_keys.DATABASE].begin() as db:
+        await audit.record(
+            db,
+            actor=f"staff:{person.id}",
+            action="evidence.entered_store",
+            subject=f"staff:{person.id}",
+            details={"role": role} | ({"incident": incident} if incident else {}),
+            now=now,
+        )
+    headers = {"Content-Type": _FORM} | forwarder.store_cookie(request)
+    body = urlencode({"ticket": ticket, "next": where}).encode()
+    return await forwarder.pass_on(request, headers, to="/evidence/view/enter", data=body)
+
+
+@routes.get("/evidence/", name="evidence.pages")
+@routes.get("/evidence/view/{tail:.*}")
+@routes.post("/evidence/view/{tail:.*}")
+@evidence_staff
+async def show(request: web.Request) -> web.StreamResponse:
+    """Pass a member of staff on to the store's own pages; who has not been let in there is asked to go in first."""
+    if not forwarder.is_page(request.rel_url.raw_path):
+        raise NotFound
+    cookie = forwarder.store_cookie(request)
+    if not cookie and request.method == "GET":
+        if not request[access.STAFF].holds(Role.EVIDENCE):
+            raise Forbidden
+        return pages.render(request, "evidence/staff.html", next_path=request.rel_url.raw_path_qs)
+    headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
+    return await forwarder.pass_on(request, headers | cookie | {REFERENCE: _reference(request)})
+
+
+def _reference(request: web.Request) -> str:
+    """Return a word for the session here; it opens nothing."""
+    return keys.digest(f"evidence\n{request[access.SESSION].id}")
