@@ -60,6 +60,7 @@ class Seaweed(Server):
                 str(Path(sys.executable).parent / "weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-s3",
                 f"-s3.config={folder / 'accounts.json'}", "-volume.max=100", "-master.volumeSizeLimitMB=512",
                 *(f"-{name}={port}" for name, port in given.items()),
+                "-s3.port.iceberg=0", "-s3.port.lance=0",  # theirs are fixed, for two servers to fight over
             ],
             given["s3.port"], HOME=str(folder),
         )  # fmt: skip

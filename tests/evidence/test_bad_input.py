@@ -52,7 +52,7 @@ async def test_a_kind_that_is_not_on_the_list_is_refused_before_a_byte(wire: Wir
     refusal = await wire.put(object_id, data, kind=media_type, status=415)
     assert refusal["code"] == "wrong_kind"
     assert "jpeg" in refusal["detail"], "it says what is accepted"
-    assert await wire.lines(object_id) == []
+    assert [line["action"] for line in await wire.lines(object_id)] == ["refused"]
     assert (await wire.ask("GET", f"/objects?incident={INCIDENT}"))["objects"] == []
     assert list(wire.store.settings.data.rglob("data.floe")) == []
 
