@@ -103,7 +103,6 @@ _PLAIN = {
     Action.QUARANTINED: N_("Received and quarantined"),
     Action.REFUSED: N_("Refused"),
     Action.SCREENED: N_("Screened for malware"),
-    Action.VIEWED: N_("Looked at"),
     Action.DOWNLOADED: N_("Original given out"),
     Action.SHARED: N_("Shared"),
     Action.HELD: N_("Hold placed"),
@@ -157,10 +156,16 @@ def _damaged(details: Mapping[str, Any]) -> str:
     return gettext("Found damaged: %(what)s") % {"what": details.get("what", "")}
 
 
+def _viewed(details: Mapping[str, Any]) -> str:
+    parts = {"audit trail": N_("Audit trail read"), "preview": N_("Preview looked at")}
+    return gettext(parts.get(str(details.get("what")), N_("Looked at")))
+
+
 _SAYINGS: dict[Action, Callable[[Mapping[str, Any]], str]] = {
     Action.RECEIVED: _received,
     Action.ANNOTATED: _annotated,
     Action.LINKED: _linked,
     Action.REVIEWED: _reviewed,
     Action.DAMAGED: _damaged,
+    Action.VIEWED: _viewed,
 }

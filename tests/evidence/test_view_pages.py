@@ -1,8 +1,10 @@
 """What evidence staff do on the store's pages, asked by plain HTTP, as a browser without scripts would."""
 
+import io
 import re
 from datetime import UTC, datetime, timedelta
 
+import pypdf
 import pytest
 
 from evidence_store.sealing import signing
@@ -165,6 +167,25 @@ async def test_the_original_is_given_out_for_a_purpose_that_stands_in_the_ledger
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
     [line] = [line for line in await wire.lines(object_id) if line["action"] == "downloaded"]
     assert (line["purpose"], line["actor"][:10]) == ("Disclosure", "staff:ann:")
+
+
+async def test_the_audit_trail_is_saved_as_a_pdf_and_that_it_was_read_stands_under_the_persons_name(wire: Wire):
+    object_id = await sealed(wire)
+    here = f"/evidence/view/objects/{object_id}"
+    async with person(wire) as ann:
+        address = re.search(r'href="([^"]+)">Save the audit trail', await ann.get(here))[1]
+        async with ann.http.get(address) as answer:
+            pdf = pypdf.PdfReader(io.BytesIO(await answer.read()))
+            assert answer.headers["Content-Disposition"].startswith("attachment")
+            assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+        assert sha256(jpeg(3000, 1)) in "".join(page.extract_text() for page in pdf.pages)
+        assert "Audit trail read ann" in words_of(await ann.get(here))
+        await ann.get(f"/evidence/view/objects/{signing.new_id()}/trail.pdf", status=404)
+    line = (await wire.lines(object_id))[-1]
+    assert (line["action"], line["actor"][:10], line["details"]) == ("viewed", "staff:ann:", {"what": "audit trail"})
+    async with person(wire, "bob", role="officer", incident=INCIDENT) as bob:
+        assert "Save the audit trail" not in await bob.get(here)
+        await bob.get(address, status=403)
 
 
 async def test_what_people_and_phones_write_is_shown_as_text(wire: Wire):
