@@ -25,6 +25,11 @@ _HEADERS = {
 @access.token(Scope.READ, Scope.READ_OWN)
 async def picture(request: web.Request) -> web.Response:
     """Give a picture of a picture, film or document: small, upright, without metadata."""
+    return await show_picture(request)
+
+
+async def show_picture(request: web.Request) -> web.Response:
+    """Return the picture of the object in the address, for a system or a person that may see it."""
     stored = await _get_shown(request)
     return await _answer(request, stored, await request.app[app_keys.MEDIA].picture(stored))
 

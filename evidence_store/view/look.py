@@ -14,8 +14,9 @@ from evidence_store.keeping import storage as keeping
 from evidence_store.keeping.model import ReviewState
 from evidence_store.keeping.retention import keep_until
 from evidence_store.model import ObjectState
+from evidence_store.screening.storage import find as find_screening
 from evidence_store.tokens import Scope
-from evidence_store.view import forms, guards, pages, timeline, words
+from evidence_store.view import forms, guards, pages, seen, timeline, words
 from evidence_store.view.i18n import N_
 
 routes = web.RouteTableDef()
@@ -100,14 +101,17 @@ def _zone(request: web.Request) -> ZoneInfo:
 async def show(request: web.Request) -> web.Response:
     """Show one exhibit. Looking is in the ledger before it is shown."""
     store, token, stored = request.app[app_keys.STORE], request[app_keys.TOKEN], await access.get_sealed(request)
+    media = request.app[app_keys.MEDIA]
     known = await looking.look(store, request.app[app_keys.READS], stored, token, purpose="")
     async with store.database.read() as db:
         holds = await keeping.list_holds_on(db, stored)
         assigned, reviews = await keeping.list_assigned(db, stored.id), await keeping.list_reviews_on(db, stored.id)
         classes = {row.code: row for row in await keeping.list_classes(db)}
+        screening = await find_screening(db, stored.id)
         lines = []
         if Scope.TRAIL in token.scopes:
             lines = await ledger.list_entries(db, after=0, limit=MOST_LINES + 1, object_id=stored.id)
+    described = await media.describe(stored)
     events = timeline.events_of(lines[:MOST_LINES], holds, zone=_zone(request))
     is_kept = stored.state in {ObjectState.SCREENING, ObjectState.RECEIVED, ObjectState.QUARANTINED}
     return pages.render(
@@ -119,5 +123,7 @@ async def show(request: web.Request) -> web.Response:
         events=events, lanes=timeline.lanes_of(events), shapes=timeline.SHAPES, drawn=timeline.DRAWN,
         now=store.clock(), more_lines=len(lines) > MOST_LINES, reviews_said=words.REVIEWS, is_kept=is_kept,
         may_open=is_kept and (stored.state is ObjectState.RECEIVED or Scope.QUARANTINE in token.scopes),
+        no_picture=seen.why_no_picture(stored.state, described, why_off=media.why_off),
+        facts=seen.say_facts(described.facts), place_says=described.place_says, screening=screening,
         done=pages.done(request),
     )  # fmt: skip

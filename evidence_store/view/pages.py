@@ -61,6 +61,7 @@ def make_environment(settings: Settings) -> jinja2.Environment:
         groups=lambda digest: [digest[n : n + 8] for n in range(0, len(digest), 8)],
         person=words.say_actor,
         rule=words.say_class,
+        verdict=lambda screening: words.say_verdict(screening.verdict, screening.reason),
     )
     return environment
 

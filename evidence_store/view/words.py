@@ -1,7 +1,7 @@
 """What pages say of states, people and the ledger's lines. Pure."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -102,7 +102,6 @@ _PLAIN = {
     Action.UPLOAD_TERMINATED: N_("Sending was given up"),
     Action.QUARANTINED: N_("Received and quarantined"),
     Action.REFUSED: N_("Refused"),
-    Action.SCREENED: N_("Screened for malware"),
     Action.DOWNLOADED: N_("Original given out"),
     Action.SHARED: N_("Shared"),
     Action.HELD: N_("Hold placed"),
@@ -144,7 +143,12 @@ def _retention(details: Mapping[str, Any], zone: ZoneInfo) -> str:
 
 def say_day(at: datetime, zone: ZoneInfo) -> str:
     """Write the day of an instant where the force is: 2 March 2026."""
-    return str(dates.format_date(at.astimezone(zone), "d MMMM y", locale="en"))
+    return say_date(at.astimezone(zone))
+
+
+def say_date(day: date) -> str:
+    """Write a day: 2 March 2026."""
+    return str(dates.format_date(day, "d MMMM y", locale="en"))
 
 
 def _reviewed(details: Mapping[str, Any]) -> str:
@@ -154,6 +158,23 @@ def _reviewed(details: Mapping[str, Any]) -> str:
 
 def _damaged(details: Mapping[str, Any]) -> str:
     return gettext("Found damaged: %(what)s") % {"what": details.get("what", "")}
+
+
+_VERDICTS = {
+    "clean": N_("Screened for malware: nothing found"),
+    "infected": N_("Screened for malware: %(reason)s found"),
+    "unknown": N_("Screened for malware without a result: %(reason)s"),
+}
+
+
+def say_verdict(verdict: str, reason: str) -> str:
+    """Say what a screening found; `reason` is the signature's name, or why nothing is known."""
+    said = gettext(_VERDICTS.get(verdict, N_("Screened for malware")))
+    return said % {"reason": reason} if "%(reason)s" in said else said
+
+
+def _screened(details: Mapping[str, Any]) -> str:
+    return say_verdict(str(details.get("verdict")), str(details.get("reason", "")))
 
 
 def _viewed(details: Mapping[str, Any]) -> str:
@@ -168,4 +189,5 @@ _SAYINGS: dict[Action, Callable[[Mapping[str, Any]], str]] = {
     Action.REVIEWED: _reviewed,
     Action.DAMAGED: _damaged,
     Action.VIEWED: _viewed,
+    Action.SCREENED: _screened,
 }

@@ -22,6 +22,7 @@ from evidence_store.verify import verify
 from evidence_store.webhooks.model import KINDS, Hook
 from tests.evidence.conftest import Wire, both_databases, jpeg, sha256
 from tests.evidence.test_media import become
+from tests.evidence.view_support import person, words_of
 from tests.product import until
 
 MALWARE = b"evidence store: this stands for malware in tests"
@@ -120,6 +121,11 @@ async def test_what_is_clean_is_available_and_what_is_infected_is_kept_in_quaran
     assert [one["type"] for one in told if one["object"] == infected] == ["received", "quarantined"]
     report = await verify(wire.store)
     assert report.holds, report.faults
+    async with person(wire) as ann:
+        page = words_of(await ann.get(f"/evidence/view/objects/{infected}"))
+        assert "The screening for malware found Own.Test" in page
+        assert "what is in quarantine is not opened" in page
+        assert "nothing found" in words_of(await ann.get(f"/evidence/view/objects/{clean}"))
 
 
 @needs_clamd
@@ -129,6 +135,10 @@ async def test_what_came_while_clamd_was_down_is_released_by_itself_when_found_c
         found = await become_state(wire, object_id, "quarantined")
         assert found["screening"]["verdict"] == "unknown"
         assert "did not answer" in found["screening"]["reason"]
+        async with person(wire) as ann:
+            page = words_of(await ann.get(f"/evidence/view/objects/{object_id}"))
+        assert "could not tell whether it is clean: clamd did not answer" in page
+        assert "released when it is found clean" in page
     daemon.start("AlertExceedsMax yes")
     wire.clock.move(minutes=2)
     await become_state(wire, clean, "received")
