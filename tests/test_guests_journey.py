@@ -84,6 +84,8 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
     decodes(interpreter, going_on=True)
     expect(booth.locator("#remotes video")).to_have_count(2)
     assert "Bloggs" not in interpreter.content()
+    signal = booth.locator(".app-people__one", has_text="Sam Jones").locator(".app-people__signal")
+    expect(signal).to_contain_text("Connection")
     names = booth.locator("#remotes .app-tile__name")
     expect(names).to_have_count(2)
     expect(names.filter(has_text="Sam Jones")).to_be_visible()
@@ -98,6 +100,11 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
 
     phone.get_by_role("button", name="Ask for a pause").click()
     expect(booth.locator("#people-pause")).to_have_text("Jo Bloggs asks for a pause.")
+    expect(phone.locator("[data-others-held]")).to_have_text("You asked for a pause. The officer has been told.")
+    booth.get_by_role("button", name="No pause now").click()
+    interpreter.get_by_role("button", name="Ask for a pause").click()
+    expect(booth.locator("#people-pause")).to_have_text("Sam Jones asks for a pause.")
+    expect(phone.locator("[data-others-held]")).to_have_text("Sam Jones asked for a pause. The officer has been told.")
     booth.get_by_role("button", name="Pause the call").click()
     expect(booth.locator("#headline")).to_contain_text("The call is paused: nobody sees or hears anybody.")
     for page in (phone, interpreter):
@@ -127,7 +134,24 @@ def test_a_supervisor_hears_a_call_and_everybody_is_told(product, handler, booth
     expect(booth.locator("#people-listening")).to_have_text("A supervisor, Sgt Patel, is listening.")
     decodes(boss, going_on=True)
     expect(boss.locator("#remotes video")).to_have_count(2)
+    for deed in (
+        *("End the call", "Pause the call", "Ask to mute: Jo Bloggs", "Begin a statement", "Ask for it"),
+        *("Mute", "Camera off", "Sound only"),
+    ):
+        expect(booth.get_by_role("button", name=deed).first).to_be_visible()
+        expect(boss.get_by_role("button", name=deed)).to_have_count(0)
+    for deed in ("Invite somebody", "Who must be present", "Your camera and microphone", "Keys"):
+        expect(booth.locator("summary", has_text=deed)).to_be_visible()
+        expect(boss.locator("summary", has_text=deed)).to_be_hidden()
+    expect(boss.locator(".app-deed:visible")).to_have_count(0)
+    boss.locator("body").press("Alt+KeyM")
+    expect(boss.locator("#own-notice")).not_to_contain_text("muted")
+    expect(boss.get_by_label("Notes", exact=True)).not_to_be_editable()
+    expect(booth.get_by_label("Notes", exact=True)).to_be_editable()
+    expect(boss.get_by_role("button", name="Leave the call")).to_be_visible()
+    expect(boss.get_by_role("button", name="Take part")).to_be_visible()
     expect(booth.locator("#remotes video")).to_have_count(1)
+    assert boss.errors == []
     boss.context.close()
     expect(phone.locator("[data-others-listening]")).to_be_hidden()
     expect(booth.locator("#people-listening")).to_be_hidden()

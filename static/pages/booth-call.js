@@ -37,7 +37,7 @@ const drawing = new RoomDrawing({
   linkOf: (participant) => links.get(participant),
   isPartly,
 });
-const people = new People({ ...config, words });
+const people = new People({ ...config, words, linkOf: (participant) => links.get(participant) });
 const evidence = new OfficerEvidence({ ...config, words, ahead: Date.parse(config.now) - Date.now() });
 const statement = startStatement({ here: config.here, words });
 const notes = startNotes({ url: `${config.here}/note`, ...config.note, words });
@@ -161,9 +161,9 @@ document.addEventListener("keydown", (event) => {
   if (!event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   /** @type {Record<string, () => void>} */
   const keys = {
-    KeyM: () => call && toggle("audio"),
-    KeyC: () => call && toggle("video"),
-    KeyS: () => call && canShareScreen() && void toggleShare(),
+    KeyM: () => call && !config.listens && toggle("audio"),
+    KeyC: () => call && !config.listens && toggle("video"),
+    KeyS: () => call && !config.listens && canShareScreen() && void toggleShare(),
     KeyN: () => get("notes", HTMLTextAreaElement).focus(),
     KeyW: () => get("who-waits", HTMLElement).focus(),
   };

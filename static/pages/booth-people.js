@@ -1,6 +1,7 @@
 // Others in the call: who is in it, guests and what may be done about them, a pause, who listens. Draws the snapshot.
 
 import { post } from "../js/post.js";
+import { drawSignal } from "./call-tools.js";
 import { Words, ask, find, get, read, show, write } from "./booth-page.js";
 
 /**
@@ -9,7 +10,7 @@ import { Words, ask, find, get, read, show, write } from "./booth-page.js";
  * @typedef {{id: string, guest: string, state: string, connected: boolean}} Session
  * @typedef {{role: string, role_words: string, missing: boolean}} Need
  * @typedef {{needs: Need[], people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, pause_asked_by: string, ended: object|null, sending?: Record<string, import("./call-tiles.js").Sending>}} Room
- * @typedef {{key: string, name: string, state: string, participant: string, guest: string, waits: boolean, inCall: boolean, isSelf: boolean}} Line
+ * @typedef {{key: string, name: string, state: string, participant: string, guest: string, waits: boolean, inCall: boolean, isSelf: boolean}} Line `inCall`: their microphone may be asked for
  */
 
 const ORDER = ["admitted", "waiting", "checking", "arrived", "left", "exited"];
@@ -39,10 +40,10 @@ export function lines(room, words) {
 }
 
 export class People {
-  /** @param {{here: string, name: string, words: Words, language: string, timezone: string}} given */
-  constructor({ here, name, words, language, timezone }) {
+  /** @param {{here: string, words: Words, language: string, timezone: string, linkOf: (participant: string) => import("./call-tools.js").LinkState | undefined}} given */
+  constructor({ here, words, language, timezone, linkOf }) {
     this.here = here;
-    this.name = name;
+    this.linkOf = linkOf;
     this.words = new Words({ ...words.words, ...read("people-words") }, { language, timezone });
     /** @type {Room|null} */
     this.room = null;
@@ -58,6 +59,7 @@ export class People {
       event.preventDefault();
       void this.#invite();
     });
+    setInterval(() => this.#redraw(), 1000); // figures come and grow old without the room changing
   }
 
   /** @param {Room} room */
@@ -74,6 +76,10 @@ export class People {
     get("people-needs-box", HTMLDetailsElement).hidden = room.ended !== null;
     this.#drawNeeds(room.needs);
     this.#drawLines(lines(room, this.words));
+  }
+
+  #redraw() {
+    if (this.room) this.#drawLines(lines(this.room, this.words));
   }
 
   /** @param {Need[]} needs */
@@ -104,6 +110,8 @@ export class People {
       shown.delete(line.key);
       write(find(item, ".app-people__name", HTMLElement), line.name);
       write(find(item, ".app-people__state", HTMLElement), line.state);
+      const signal = line.guest && line.inCall ? (this.linkOf(line.participant)?.signal ?? null) : null; // the person's stands above
+      drawSignal(find(item, ".app-people__signal", HTMLElement), signal, (strength) => this.words.say("signalOf", { strength: this.words.say(`signal.${strength}`) }));
       const over = this.room?.ended !== null;
       const isMuted = this.room?.sending?.[line.participant]?.muted === true;
       const may = { admit: line.waits, mute: line.inCall && !isMuted, unmute: line.inCall && isMuted, link: line.guest !== "" && !line.inCall, remove: line.guest !== "" };
