@@ -43,14 +43,12 @@ def faults_of(page: Page) -> list[str]:
 
 
 def draw_signature(page: Page) -> None:
-    """Draw a wave with a finger that is a mouse."""
+    """Draw a wave with a finger that is a mouse; each point waits until the box stands still, wherever it then is."""
     pad = page.locator("[data-statement-pad]")
-    pad.scroll_into_view_if_needed()
-    box = pad.bounding_box()
-    page.mouse.move(box["x"] + 30, box["y"] + 80)
+    pad.hover(position={"x": 30, "y": 80})
     page.mouse.down()
     for step in range(1, 16):
-        page.mouse.move(box["x"] + 30 + step * 12, box["y"] + 80 + (25 if step % 2 else -25), steps=3)
+        pad.hover(position={"x": 30 + step * 12, "y": 80 + (25 if step % 2 else -25)})
     page.mouse.up()
 
 
