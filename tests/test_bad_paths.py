@@ -166,7 +166,7 @@ def test_a_thin_downlink_is_given_less_is_told_so_and_climbs_back_when_it_is_wid
         expect(signal).not_to_contain_text("good")
         both_see_and_hear(call.booth, call.phone)
         far_end.open_up()
-        until(lambda: call.rung() == "full", "the highest rung again")
+        until(lambda: call.rung() == "full", "the highest rung again", 180)
         both_see_and_hear(call.booth, call.phone)
 
 

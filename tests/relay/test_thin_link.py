@@ -52,7 +52,7 @@ async def test_at_sixty_kilobits_and_a_tenth_lost_both_still_hear_each_other_and
                 concealed = now["concealed"] - before[name]["concealed"]
                 assert now["energy"] > before[name]["energy"], f"{name} hears nothing"
                 assert concealed < 0.4 * played, f"{name}: {concealed} of {played} samples were made up"
-            assert rung() in {"sound_only", "no_picture"}, "no picture, but perhaps an attempt to climb"
+            assert rung() not in {"smaller", "full"}, "no picture; a busy machine may take it to the lowest rung"
             far_end.open_up()
             await until(lambda: rung() in {"smaller", "full"}, "it climbs")
             for page in pages.values():
