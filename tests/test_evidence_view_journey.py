@@ -3,14 +3,19 @@
 import os
 import random
 import re
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pypdf
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from evidence_store.client import StoreClient, new_object_id
 from tests.conftest import apart
+from tests.evidence import samples
 from tests.evidence_support import read_token
 from tests.product import Product, until
 from tests.test_journeys import PATIENCE_MS, playwright, sign_in  # noqa: F401 (a fixture)
@@ -20,6 +25,7 @@ AXE_RUN = """() => axe
   .run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] })
   .then((found) => found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`))"""
 INCIDENT = "AP-7F4K-92QD"
+LETTER = samples.picture(size=(600, 400), about=samples.exif(place=samples.BIG_BEN))
 PHOTO = b"\xff\xd8\xff\xe0" + random.Random(5).randbytes(4000)
 
 
@@ -36,8 +42,9 @@ async def fill(product: Product) -> None:
     token = read_token(product.data / "demo" / "keys")
     async with StoreClient(f"unix:{product.data / 'run' / 'evidence.sock'}", token) as store:
         for name in ("door.jpg", "letter.jpg", "window.jpg"):
+            data = LETTER if name == "letter.jpg" else PHOTO + name.encode()
             await store.put_object(
-                new_object_id(), PHOTO + name.encode(), incident=INCIDENT, kind="photo", media_type="image/jpeg",
+                new_object_id(), data, incident=INCIDENT, kind="photo", media_type="image/jpeg",
                 filename=name, officer="1234",
             )  # fmt: skip
 
@@ -221,6 +228,64 @@ def check_cookies(page: Page) -> None:
         cookies = request.all_headers().get("cookie", "")
         assert "__Secure-evidence=" not in cookies or path.startswith("evidence/"), path
         assert "ticket" not in request.url
+
+
+def test_a_preview_is_seen_and_an_audit_trail_and_a_court_package_are_saved_and_checked(product, chromium, tmp_path):
+    page = open_page(chromium, product, "owen")
+    press(page, "Evidence")
+    press(page, "Search")
+    follow(page, "letter.jpg")
+    heading(page, re.compile("letter.jpg"))
+    picture = page.get_by_role("img", name="Preview of letter.jpg")
+    until(lambda: page.goto(page.url) and picture.count(), "the preview")
+    page.wait_for_function("document.querySelector('.ev-picture img').naturalWidth === 600")
+    expect(page.get_by_text("Fruit Phone 12")).to_be_visible()
+    expect(page.get_by_text("The file says where it was taken.")).to_be_visible()
+    look(page)
+    shoot(page, "exhibit")
+    with page.expect_download() as download:
+        follow(page, "Save the audit trail (PDF)")
+    assert len(pypdf.PdfReader(download.value.path()).pages) > 0
+
+    press(page, "Choose for a court package")
+    heading(page, "Chosen for a court package")
+    look(page)
+    shoot(page, "chosen")
+    follow(page, "Make a court package")
+    heading(page, "Make a court package")
+    press(page, "Continue")
+    expect(page.locator(".govuk-error-summary")).to_be_focused()
+    look(page)
+    page.get_by_label("Whom is it for?").fill("Crown Prosecution Service")
+    page.get_by_label("Why is it given out?").fill("Disclosure")
+    shoot(page, "package")
+    press(page, "Continue")
+    heading(page, "Check before you make the court package")
+    look(page)
+    shoot(page, "confirm")
+    key = page.locator("pre").inner_text().rpartition(" ")[2]
+    with page.expect_download() as download:
+        press(page, "Make the package")
+    saved = tmp_path / "package.zip"
+    download.value.save_as(saved)
+    with zipfile.ZipFile(saved) as file:
+        assert file.testzip() is None
+        [exhibit] = [name for name in file.namelist() if name.startswith("exhibits/")]
+        assert file.read(exhibit) == LETTER
+        file.extract("verify.py", tmp_path)
+    for more, code in (["--key", key], 0), ([], 3):
+        command = [sys.executable, "-I", str(tmp_path / "verify.py"), str(saved), *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout
+    assert page.errors == []
+
+
+def shoot(page: Page, name: str) -> None:
+    """Take pictures to look at, on a phone and on a desktop, where a folder for them is given."""
+    folder = os.environ.get("SCREENSHOTS")
+    for width in (375, 1280) if folder else ():
+        page.set_viewport_size({"width": width, "height": 800})
+        page.screenshot(path=f"{folder}/{name}-{width}.png", full_page=True)
 
 
 def test_everything_is_reached_by_the_keyboard_alone(product, chromium):

@@ -57,8 +57,12 @@ async def print_trail(request: web.Request) -> web.Response:
 @access.token(Scope.EXPORT)
 async def make_package(request: web.Request) -> web.StreamResponse:
     """Give out chosen exhibits as a court package: a zip file that can be checked without this program."""
+    return await give_package(request, await read_json(request, PackageRequest, most=_MOST_JSON_BYTES))
+
+
+async def give_package(request: web.Request, asked: PackageRequest) -> web.StreamResponse:
+    """Send a package, for a system or a person that may have it. Raises a Refusal while nothing was sent."""
     token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
-    asked = await read_json(request, PackageRequest, most=_MOST_JSON_BYTES)
     if len(set(asked.objects)) != len(asked.objects):
         raise BadRequest("Each object may be named once.")
     if asked.quarantined:

@@ -34,6 +34,9 @@ def say_actor(actor: str) -> tuple[str, str]:
     if kind == "token" and ":" in rest:
         name, _, token = rest.rpartition(":")
         return name, f"with token {token}"
+    if kind == "staff" and ":" in rest:
+        name, _, visit = rest.rpartition(":")
+        return name, f"on the store's pages, visit {visit}"
     if kind == "upload":
         return "The sender", f"in upload session {rest}" if rest else ""
     if kind == "system":

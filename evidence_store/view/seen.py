@@ -76,4 +76,7 @@ def _where(where: Where) -> str:
     said = f"{where.latitude:.5f}, {where.longitude:.5f} (WGS 84)"
     if where.within_metres is None:
         return said
-    return gettext("%(place)s, within %(metres)s metres") % {"place": said, "metres": f"{where.within_metres:,.0f}"}
+    return gettext("%(place)s, within %(metres)s metres") % {
+        "place": said,
+        "metres": f"{where.within_metres:,.1f}".removesuffix(".0"),
+    }

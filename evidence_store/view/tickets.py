@@ -30,6 +30,7 @@ ROLES: dict[str, frozenset[Scope]] = {
             Scope.REVIEW,
             Scope.DISPOSE,
             Scope.TRAIL,
+            Scope.EXPORT,
         }
     ),
     "officer": frozenset({Scope.READ, Scope.ANNOTATE}),

@@ -6,11 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pypdf
 import pytest
+from aiohttp import ClientPayloadError
 
+from evidence_store.keeping.storage import move_object
+from evidence_store.model import ObjectState
 from evidence_store.sealing import signing
 from evidence_store.view import timeline
 from evidence_store.view.session import COOKIE
 from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
+from tests.evidence.court_support import Bare
+from tests.evidence.test_media import become
 from tests.evidence.view_support import Person, person, sealed, words_of
 
 HOSTILE = '<img src=x onerror=alert(1)>"><script>alert(2)</script>{{ 7*7 }}'
@@ -281,6 +286,77 @@ async def test_what_is_chosen_lasts_a_visit_and_can_be_put_back(wire: Wire):
         await ann.post("/evidence/view/chosen", status=404, object=signing.new_id())
         await ann.enter(ann.ticket())
         assert "Nothing is chosen yet" in await ann.get("/evidence/view/chosen")
+
+
+async def test_a_court_package_of_what_is_chosen_is_confirmed_and_holds(wire: Wire, bare: Bare, tmp_path):
+    first, second, other = await sealed(wire), await sealed(wire, 2), await sealed(wire, 3)
+    here, asked = "/evidence/view/package", {"recipient": "Crown court", "reason": "Trial"}
+    async with person(wire) as ann:
+        assert await ann.post(here, **asked, confirm="yes") == "/evidence/view/chosen?done=none"
+        for one in (first, second):
+            await ann.post("/evidence/view/chosen", object=one)
+        assert here in await ann.get("/evidence/view/chosen")
+        wrong = await ann.post(here, status=422, reason="x")
+        assert "Enter whom the package is for" in wrong
+        assert "Say why it is given out" in wrong
+        fingerprint = wire.store.keys.ledger.public.fingerprint
+        page = await ann.post(here, status=200, **asked)
+        assert f"verify.py --key {fingerprint}" in page
+        confirmed = form_of(page) | {"confirm": "yes"}
+        await ann.post("/evidence/view/chosen", object=other)
+        page = await ann.post(here, status=200, **asked, confirm="yes", shown=confirmed["shown"])
+        assert "Check before you make" in page, "what is chosen is not what was shown"
+        await ann.post(f"/evidence/view/chosen/{other}/back")
+        await ann.post(here, status=403, key="0" * 32, **asked, confirm="yes", shown=confirmed["shown"])
+        assert not [line for line in await wire.lines(first) if line["action"] == "shared"]
+        async with ann.http.post(here, data=confirmed) as answer:
+            assert answer.content_type == "application/zip"
+            assert answer.headers["Content-Disposition"].startswith("attachment")
+            (tmp_path / "package.zip").write_bytes(await answer.read())
+
+        async def given_out() -> list[tuple[str, str, str]] | None:
+            lines = (await wire.lines(first))[-2:]
+            told = [(line["action"], line["purpose"], line["actor"][:10]) for line in lines]
+            return told if told[-1][0] == "exported" else None  # it is written behind the last byte
+
+        assert await become(given_out, "the second line") == [
+            ("shared", "Trial", "staff:ann:"), ("exported", "Trial", "staff:ann:"),
+        ]  # fmt: skip
+    said = bare.verify(tmp_path / "package.zip", "--key", fingerprint)
+    assert said.code == 0, said.text
+    async with person(wire, "bob", role="officer", incident=INCIDENT) as bob:
+        await bob.post("/evidence/view/chosen", object=first)
+        assert here not in await bob.get("/evidence/view/chosen")
+        await bob.post(here, status=403, **asked)
+
+
+async def test_what_may_not_be_given_out_is_told_before_a_package_is_made(wire: Wire):
+    quarantined, gone, kept = await sealed(wire), await sealed(wire, 2, name="gone.jpg"), await sealed(wire, 3)
+    here, asked = "/evidence/view/package", {"recipient": "Crown court", "reason": "Trial"}
+    async with wire.store.database.begin() as db:
+        await move_object(db, quarantined, before=[ObjectState.RECEIVED], after=ObjectState.QUARANTINED)
+    async with person(wire) as ann, person(wire, "bob") as bob:
+        for one in (quarantined, gone, kept):
+            await ann.post("/evidence/view/chosen", object=one)
+        assert "Say that quarantined exhibits are wanted too" in await ann.post(here, status=422, **asked)
+        page = await ann.post(here, status=200, **asked, quarantined="yes")
+        assert "Quarantined exhibits are among these" in page
+        await expire(ann, gone)
+        review = await propose(ann, gone)
+        await bob.post(review, decision="approve", reason="Checked with the file", confirm="yes")
+        page = await ann.post(here, status=422, **asked, quarantined="yes")
+        assert "gone.jpg was disposed of. Put it back." in page
+        await ann.post(f"/evidence/view/chosen/{gone}/back")
+        folder = wire.store.backend.object_folder(kept)
+        for file in folder.iterdir():
+            file.write_bytes(b"\0" * file.stat().st_size)
+        confirmed = form_of(await ann.post(here, status=200, **asked, quarantined="yes")) | {"confirm": "yes"}
+        async with ann.http.post(here, data=confirmed) as answer:
+            with pytest.raises(ClientPayloadError):  # a browser tells of a download that failed, and keeps no file
+                await answer.read()
+    actions = [line["action"] for line in await wire.lines(kept)]
+    assert "damaged" in actions
+    assert "exported" not in actions
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_facts_are_told_as_the_file_has_them_and_nothing_more():
     )  # fmt: skip
     assert seen.say_facts(facts) == [
         ("When", "2 March 2026 at 10:11:12 by the camera's clock; which time zone, it does not say"),
-        ("Where", "-1.00000, 2.00000 (WGS 84), within 12 metres"),
+        ("Where", "-1.00000, 2.00000 (WGS 84), within 12.4 metres"),
         ("Width and height", "640 × 480"),
         ("Length", "0:01:01"),
     ]
