@@ -28,7 +28,7 @@ run: setup
 
 test: setup-dev
 	@deploy/test-tools.sh
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope
 
 check: setup-dev
 	$(BIN)/ruff format --check .

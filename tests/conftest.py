@@ -1,6 +1,7 @@
 """What every test may ask for: a database of its own, a clock it holds, the application, signed-in browsers."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import pysqlite3
 import pytest
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
+from xdist.scheduler import LoadScopeScheduling
 from yarl import URL
 
 from tests.postgres import running as running_postgres
@@ -92,6 +94,9 @@ IN_A_BROWSER = {"phone", "booth"}
 """Fixtures that open a browser on single pages."""
 
 
+DRIVES_A_BROWSER = re.compile(r"\bplaywright\b|\btest_journeys\b")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what needs a database on both kinds; how single pages look in a browser is the same on either."""
     given = [mark for mark in metafunc.definition.iter_markers("parametrize") if "database_url" in mark.args[0]]
@@ -100,14 +105,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database_url", kinds, indirect=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module on one process, and all that drive a browser on the same: two at once starve each other."""
-    for item in items:
-        with_browser = any(
-            str(getattr(it, "__module__", "")).startswith("playwright") for it in vars(item.module).values()
-        )
-        item.add_marker(pytest.mark.xdist_group("browsers" if with_browser else item.module.__name__))
+class OneWithBrowsers(LoadScopeScheduling):
+    """Keep a module on one process, and all that drive a browser on the same: two at once starve each other.
+
+    Groups by marks (`--dist loadgroup`) would say it in fewer words, and do nothing with pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "browsers" if DRIVES_A_BROWSER.search(Path(self.config.rootpath, path).read_text()) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWithBrowsers:
+    """Choose how the suite is shared."""
+    return OneWithBrowsers(config, log)
 
 
 @pytest.fixture
