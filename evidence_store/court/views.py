@@ -1,6 +1,6 @@
 """Trails and packages by API."""
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from aiohttp import web
 
@@ -86,7 +86,8 @@ async def _send(request: web.Request, package: Package, response: web.StreamResp
                 if not response.prepared:
                     await response.prepare(request)
                 await response.write(piece)
-        await response.write_eof()
+        with suppress(ConnectionError):  # of known length, it ended with its last byte: who has that may be gone
+            await response.write_eof()
     except ConnectionError:
         return response  # the reader went away: the ledger keeps that it was shared, not that it was exported
     except StoreError:
