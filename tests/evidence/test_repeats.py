@@ -31,6 +31,8 @@ async def test_every_write_of_the_storage_api_heeds_the_key_and_the_description_
     paths = document()["paths"]
     writes = 0
     for route in wire.app.router.routes():
+        if route.resource.canonical == "/evidence/" or route.resource.canonical.startswith("/evidence/view/"):
+            continue  # staff's pages are not the API
         is_write = route.method in {"POST", "PUT", "PATCH", "DELETE"} and route.name not in _BY_THEMSELVES
         guard = access.guard_of(route.handler) or ""
         said = paths[route.resource.canonical].get(route.method.lower(), {}).get("parameters", [])
