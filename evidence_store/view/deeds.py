@@ -78,7 +78,7 @@ async def show_label(request: web.Request) -> web.Response:
     async with request.app[app_keys.STORE].database.read() as db:
         label = await storage.find_label(db, stored.id)
     typed = {name: getattr(label, name) if label else "" for name in ("mark", "description", "maker")}
-    return _label_page(request, stored, forms.Filled(typed))
+    return pages.ask(request, "label.html", forms.Filled(typed), stored=stored)
 
 
 @routes.post(_OBJECT + "/label")
@@ -89,7 +89,7 @@ async def set_label(request: web.Request) -> web.Response:
     filled = forms.fill(LabelForm, await guards.read_form(request), _LABEL_WORDS)
     label = _label_of(request, stored, filled)
     if label is None:
-        return _label_page(request, stored, filled)
+        return pages.ask(request, "label.html", filled, stored=stored)
     try:
         await service.set_label(store, stored, label)
     except MarkTaken:
@@ -97,7 +97,7 @@ async def set_label(request: web.Request) -> web.Response:
     except LabelSigned:
         filled.problems["form"] = gettext("The label was signed and never changes. Add a note instead.")
     return (
-        _label_page(request, stored, filled)
+        pages.ask(request, "label.html", filled, stored=stored)
         if filled.problems
         else pages.see(request, "view.object", id=stored.id, done="label")
     )
@@ -124,13 +124,6 @@ def _label_of(request: web.Request, stored: StoredObject, filled: forms.Filled[L
     )  # fmt: skip
 
 
-def _label_page(request: web.Request, stored: StoredObject, filled: forms.Filled[LabelForm]) -> web.Response:
-    return pages.render(
-        request, "label.html", stored=stored, typed=filled.typed, problems=filled.problems,
-        status=422 if filled.problems else 200,
-    )  # fmt: skip
-
-
 # --- notes
 
 
@@ -147,7 +140,7 @@ _NOTE_WORDS = {"text": N_("Write the note, in at most 3,000 characters")}
 @guards.person(Scope.ANNOTATE)
 async def show_note(request: web.Request) -> web.Response:
     """Show an empty note."""
-    return _note_page(request, await access.get_sealed(request), forms.Filled({"act": new_act_id()}))
+    return pages.ask(request, "note.html", forms.Filled({"act": new_act_id()}), stored=await access.get_sealed(request))
 
 
 @routes.post(_OBJECT + "/notes")
@@ -157,16 +150,9 @@ async def add_note(request: web.Request) -> web.Response:
     stored, typed = await access.get_sealed(request), await guards.read_form(request)
     filled = forms.fill(NoteForm, typed, _NOTE_WORDS)
     if filled.values is None:
-        return _note_page(request, stored, filled)
+        return pages.ask(request, "note.html", filled, stored=stored)
     await service.annotate(request.app[app_keys.STORE], stored, act_of(request, typed), filled.values.text)
     return pages.see(request, "view.object", id=stored.id, done="note")
-
-
-def _note_page(request: web.Request, stored: StoredObject, filled: forms.Filled[NoteForm]) -> web.Response:
-    return pages.render(
-        request, "note.html", stored=stored, typed=filled.typed, problems=filled.problems,
-        status=422 if filled.problems else 200,
-    )  # fmt: skip
 
 
 # --- what it was derived from
@@ -221,7 +207,10 @@ async def set_link(request: web.Request) -> web.Response:
 
 
 def _link_page(request: web.Request, stored: StoredObject, filled: forms.Filled[LinkForm]) -> web.Response:
-    return pages.render(
-        request, "link.html", stored=stored, typed=filled.typed, problems=filled.problems, relations=RELATIONS,
-        status=422 if filled.problems else 200,
-    )  # fmt: skip
+    return pages.ask(
+        request,
+        "link.html",
+        filled,
+        stored=stored,
+        relations=RELATIONS,
+    )

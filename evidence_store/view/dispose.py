@@ -18,7 +18,7 @@ from evidence_store.errors import (
 from evidence_store.keeping import service, storage
 from evidence_store.keeping.model import Review, ReviewState
 from evidence_store.keeping.views import certificate_of
-from evidence_store.model import StoredObject, parse_id
+from evidence_store.model import parse_id
 from evidence_store.storage import find_object
 from evidence_store.tokens import Scope
 from evidence_store.view import forms, guards, pages, words
@@ -61,7 +61,9 @@ def refused(refusal: Exception) -> str:
 @guards.person(Scope.REVIEW)
 async def show_review(request: web.Request) -> web.Response:
     """Ask what a review came to."""
-    return _review_page(request, await access.get_sealed(request), forms.Filled({"act": new_act_id()}))
+    return pages.ask(
+        request, "review.html", forms.Filled({"act": new_act_id()}), stored=await access.get_sealed(request)
+    )
 
 
 @routes.post(_OBJECT + "/review")
@@ -71,7 +73,7 @@ async def review(request: web.Request) -> web.Response:
     stored, typed = await access.get_sealed(request), await guards.read_form(request)
     filled = forms.fill(ReviewForm, typed, _REVIEW_WORDS)
     if filled.values is None or "change" in typed:
-        return _review_page(request, stored, filled)
+        return pages.ask(request, "review.html", filled, stored=stored)
     dispose = filled.values.outcome == "dispose"
     if dispose and "confirm" not in typed:
         return pages.render(request, "review_confirm.html", stored=stored, typed=typed)
@@ -82,15 +84,8 @@ async def review(request: web.Request) -> web.Response:
         )  # fmt: skip
     except (Held, RetentionRuns, ReviewOpen, Disposed) as refusal:
         filled.problems["outcome"] = refused(refusal)
-        return _review_page(request, stored, filled)
+        return pages.ask(request, "review.html", filled, stored=stored)
     return pages.see(request, "view.object", id=stored.id, done=filled.values.outcome)
-
-
-def _review_page(request: web.Request, stored: StoredObject, filled: forms.Filled[ReviewForm]) -> web.Response:
-    return pages.render(
-        request, "review.html", stored=stored, typed=filled.typed, problems=filled.problems,
-        status=422 if filled.problems else 200,
-    )  # fmt: skip
 
 
 class DecisionForm(forms.Form):
@@ -144,11 +139,17 @@ async def _decision_page(request: web.Request, found: Review, filled: forms.Fill
         stored = await find_object(db, found.object)
     mine = found.reviewed_name.casefold() == request[app_keys.TOKEN].name.casefold()
     confirming = filled.values is not None and not filled.problems and "change" not in filled.typed
-    return pages.render(
-        request, "decide.html", review=found, stored=stored, typed=filled.typed, problems=filled.problems, mine=mine,
-        is_open=found.state is ReviewState.PROPOSED, said=words.REVIEWS[found.state.value], confirming=confirming,
-        status=422 if filled.problems else 200,
-    )  # fmt: skip
+    return pages.ask(
+        request,
+        "decide.html",
+        filled,
+        review=found,
+        stored=stored,
+        mine=mine,
+        is_open=found.state is ReviewState.PROPOSED,
+        said=words.REVIEWS[found.state.value],
+        confirming=confirming,
+    )
 
 
 @routes.get("/evidence/view/reviews/{id}/certificate", name="view.certificate", allow_head=False)

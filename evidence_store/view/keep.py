@@ -39,7 +39,7 @@ _HOLD_WORDS = {"what": N_("Choose what to hold"), "reason": REASON_WORDS}
 @guards.person(Scope.HOLD)
 async def show_hold(request: web.Request) -> web.Response:
     """Ask what to hold and why."""
-    return _hold_page(request, await access.get_sealed(request), forms.Filled({"act": new_act_id()}))
+    return pages.ask(request, "hold.html", forms.Filled({"act": new_act_id()}), stored=await access.get_sealed(request))
 
 
 @routes.post(_OBJECT + "/hold")
@@ -49,7 +49,7 @@ async def place_hold(request: web.Request) -> web.Response:
     stored, typed = await access.get_sealed(request), await guards.read_form(request)
     filled = forms.fill(HoldForm, typed, _HOLD_WORDS)
     if filled.values is None or "change" in typed:
-        return _hold_page(request, stored, filled)
+        return pages.ask(request, "hold.html", filled, stored=stored)
     whole = filled.values.what == "incident"
     if "confirm" not in typed:
         return pages.render(request, "hold_confirm.html", stored=stored, typed=typed, whole=whole)
@@ -58,13 +58,6 @@ async def place_hold(request: web.Request) -> web.Response:
         stored=None if whole else stored, reason=filled.values.reason,
     )  # fmt: skip
     return pages.see(request, "view.object", id=stored.id, done="hold")
-
-
-def _hold_page(request: web.Request, stored: StoredObject, filled: forms.Filled[HoldForm]) -> web.Response:
-    return pages.render(
-        request, "hold.html", stored=stored, typed=filled.typed, problems=filled.problems,
-        status=422 if filled.problems else 200,
-    )  # fmt: skip
 
 
 class ReasonForm(forms.Form):
@@ -114,10 +107,14 @@ async def _release_page(request: web.Request, hold: Hold, filled: forms.Filled[R
         async with request.app[app_keys.STORE].database.read() as db:
             stored = await find_object(db, hold.object)
     confirming = filled.values is not None and not filled.problems and "change" not in filled.typed
-    return pages.render(
-        request, "release.html", hold=hold, stored=stored, typed=filled.typed, problems=filled.problems,
-        confirming=confirming, status=422 if filled.problems else 200,
-    )  # fmt: skip
+    return pages.ask(
+        request,
+        "release.html",
+        filled,
+        hold=hold,
+        stored=stored,
+        confirming=confirming,
+    )
 
 
 # --- how long it is kept
@@ -183,7 +180,11 @@ async def _retention_page(
     async with request.app[app_keys.STORE].database.read() as db:
         classes, assigned = await storage.list_classes(db), await storage.list_assigned(db, stored.id)
     classes.sort(key=lambda row: (row.years is None, -(row.years or 0), row.code))
-    return pages.render(
-        request, "retention.html", stored=stored, typed=filled.typed, problems=filled.problems, classes=classes,
-        until=keep_until(assigned), status=422 if filled.problems else 200,
-    )  # fmt: skip
+    return pages.ask(
+        request,
+        "retention.html",
+        filled,
+        stored=stored,
+        classes=classes,
+        until=keep_until(assigned),
+    )

@@ -47,10 +47,12 @@ def _page(request: web.Request, stored: StoredObject, filled: forms.Filled[Purpo
         raise Disposed
     if stored.state is ObjectState.QUARANTINED and not _may_open_quarantined(request):
         raise Quarantined
-    return pages.render(
-        request, "original.html", stored=stored, typed=filled.typed, problems=filled.problems,
-        status=422 if filled.problems else 200,
-    )  # fmt: skip
+    return pages.ask(
+        request,
+        "original.html",
+        filled,
+        stored=stored,
+    )
 
 
 def _may_open_quarantined(request: web.Request) -> bool:

@@ -106,8 +106,13 @@ async def _page(
     store = request.app[app_keys.STORE]
     async with store.database.read() as db:
         listed = [(stored, await find_label(db, stored.id)) for stored in chosen]
-    return pages.render(
-        request, template, listed=listed, total=sum(stored.size_bytes for stored in chosen), shown=_digest(chosen),
-        quarantined=_quarantined(chosen), fingerprint=store.keys.ledger.public.fingerprint, typed=filled.typed,
-        problems=filled.problems, status=422 if filled.problems else 200,
-    )  # fmt: skip
+    return pages.ask(
+        request,
+        template,
+        filled,
+        listed=listed,
+        total=sum(stored.size_bytes for stored in chosen),
+        shown=_digest(chosen),
+        quarantined=_quarantined(chosen),
+        fingerprint=store.keys.ledger.public.fingerprint,
+    )

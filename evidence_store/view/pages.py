@@ -15,7 +15,7 @@ from evidence_store.config import Settings
 from evidence_store.errors import EntryNeeded, NotFound
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
-from evidence_store.view import guards, i18n, session, words
+from evidence_store.view import forms, guards, i18n, session, words
 
 routes = web.RouteTableDef()
 ENVIRONMENT = web.AppKey("view_environment", jinja2.Environment)
@@ -76,6 +76,12 @@ def render(request: web.Request, template: str, *, status: int = 200, **values: 
         url=lambda route, query=None, **parts: url(request, route, query, **parts), **values,
     )  # fmt: skip
     return web.Response(text=page, status=status, content_type="text/html", charset="utf-8", headers=HEADERS)
+
+
+def ask(request: web.Request, template: str, filled: forms.Filled[Any], **values: Any) -> web.Response:
+    """Render a form's page: what was typed, and what is wrong with it."""
+    status = 422 if filled.problems else 200
+    return render(request, template, status=status, typed=filled.typed, problems=filled.problems, **values)
 
 
 def person_of(request: web.Request) -> dict[str, str] | None:
