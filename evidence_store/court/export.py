@@ -8,8 +8,8 @@ from evidence_store.court.manifest import Order
 from evidence_store.court.package import (
     MOST_CHECKPOINTS,
     MOST_EXHIBITS,
+    Choice,
     Package,
-    choose,
     finish_package,
     prepare_package,
 )
@@ -47,9 +47,9 @@ async def export(store: Store, wanted: Wanted, target: Path, *, progress: Progre
         ids = list(dict.fromkeys(await _find(store, wanted)))
         if not 1 <= len(ids) <= MOST_EXHIBITS:
             raise CannotStart(f"A package holds 1 to {MOST_EXHIBITS} exhibits; {len(ids)} were found.")
-        chosen = await choose(store, ids, sees=lambda _incident: True, quarantined=wanted.quarantined)
+        choice = Choice(ids, lambda _incident: True, wanted.quarantined)
         order = Order(signing.new_id(), f"cli:{wanted.by}", wanted.recipient, wanted.reason, store.clock())
-        package = await prepare_package(store, order, chosen, wanted.checkpoints)
+        package = await prepare_package(store, order, choice, wanted.checkpoints)
         is_zip = target.suffix.lower() == ".zip"
         total = sum(member.size_bytes for member in package.members) * (2 if is_zip else 1)
         write = write_zip if is_zip else write_folder

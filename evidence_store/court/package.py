@@ -6,7 +6,7 @@ short has only the first.
 """
 
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -74,47 +74,48 @@ class Package:
         return [member.stored for member in self.members if member.stored is not None]
 
 
-async def choose(
-    store: Store, ids: Sequence[str], *, sees: Callable[[str], bool], quarantined: bool
-) -> list[StoredObject]:
-    """Return the objects to be given out, in the order they are named.
+@dataclass(frozen=True)
+class Choice:
+    """What is wanted: ids in order, whose incidents may be seen, and whether quarantined ones too are meant."""
 
-    Raises NotFound, Disposed, or Quarantined unless those are explicitly wanted.
-    """
-    async with store.database.read() as db:
-        found = [(object_id, await storage.find_object(db, object_id)) for object_id in ids]
-    chosen = []
-    for object_id, stored in found:
-        if stored is None or not sees(stored.incident) or stored.state is ObjectState.SEALING:
-            raise NotFound(f"There is no sealed object {object_id}.")
-        if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
-            raise Disposed(f"Object {object_id} was disposed of.")
-        if stored.state is ObjectState.SCREENING and not quarantined:
-            raise NotScreened(f"Object {object_id} is being screened for malware. Try again in a moment.")
-        if stored.state is ObjectState.QUARANTINED and not quarantined:
-            raise Quarantined(f"Object {object_id} is in quarantine: say that it is wanted all the same.")
-        chosen.append(stored)
-    return chosen
+    ids: Sequence[str]
+    sees: Callable[[str], bool]
+    quarantined: bool
 
 
-async def prepare_package(
-    store: Store, order: Order, chosen: Sequence[StoredObject], checkpoints: Sequence[str] = ()
-) -> Package:
-    """Say in the ledger that these objects are given out, and return the package. Raises NoOpeningKey, BadRequest.
+async def prepare_package(store: Store, order: Order, wanted: Choice, checkpoints: Sequence[str] = ()) -> Package:
+    """Say in the ledger that these objects are given out, and return the package.
 
     checkpoints  signed notes that whoever receives it holds, so that the package can be held against them
+    Raises NotFound, Disposed, NotScreened, Quarantined, NoOpeningKey, BadRequest; then nothing was said
     """
     if store.keys.opening is None:
         raise NoOpeningKey
     kept = {_open_kept(store, note): note for note in checkpoints}
-    head = await _record(store, order, chosen)
-    if any(size > head.size for size in kept):
-        raise BadRequest("A checkpoint knows of more lines than the ledger has: run 'evidence-store verify'.")
+    async with acting(store) as db:  # nothing is disposed of between the look and the line
+        chosen = await _choose(db, wanted)
+        head = await _record(store, db, order, chosen, kept)
     mirrored = {state.size for state in (await states_of(store)).values() if state is not None}
     async with store.database.read() as db:
         trails = [await read_trail(db, stored, head=head) for stored in chosen]
         earlier = await _earlier(db, chosen, kept, mirrored, head)
     return await store.run(_put_together, store, order, trails, earlier)
+
+
+async def _choose(db: Connection, wanted: Choice) -> list[StoredObject]:
+    chosen = []
+    for object_id in wanted.ids:
+        stored = await storage.find_object(db, object_id)
+        if stored is None or not wanted.sees(stored.incident) or stored.state is ObjectState.SEALING:
+            raise NotFound(f"There is no sealed object {object_id}.")
+        if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
+            raise Disposed(f"Object {object_id} was disposed of.")
+        if stored.state is ObjectState.SCREENING and not wanted.quarantined:
+            raise NotScreened(f"Object {object_id} is being screened for malware. Try again in a moment.")
+        if stored.state is ObjectState.QUARANTINED and not wanted.quarantined:
+            raise Quarantined(f"Object {object_id} is in quarantine: say that it is wanted all the same.")
+        chosen.append(stored)
+    return chosen
 
 
 def _open_kept(store: Store, note: str) -> int:
@@ -124,17 +125,21 @@ def _open_kept(store: Store, note: str) -> int:
         raise BadRequest("A checkpoint was not signed by this ledger's key, or was changed.") from None
 
 
-async def _record(store: Store, order: Order, chosen: Sequence[StoredObject]) -> ledger.Head:
+async def _record(
+    store: Store, db: Connection, order: Order, chosen: Sequence[StoredObject], kept: Collection[int]
+) -> ledger.Head:
     """Write one line for each object; return the head, whose checkpoint is kept for good."""
+    before = await ledger.read_head(db)
+    if any(size > before.size for size in kept):
+        raise BadRequest("A checkpoint knows of more lines than the ledger has: run 'evidence-store verify'.")
     said = {"package": order.package, "recipient": order.recipient}
     drafts = [
         ledger.Draft(order.made_at, order.actor, Action.SHARED, one.id, one.sha256, order.reason, said)
         for one in chosen
     ]
-    async with acting(store) as db:
-        await ledger.append(db, store.keys.ledger, drafts)
-        await ledger.keep_checkpoint(db, store.keys.ledger)
-        return await ledger.read_head(db)
+    await ledger.append(db, store.keys.ledger, drafts)
+    await ledger.keep_checkpoint(db, store.keys.ledger)
+    return await ledger.read_head(db)
 
 
 async def _earlier(

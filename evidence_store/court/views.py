@@ -6,7 +6,7 @@ from aiohttp import web
 
 from evidence_store import access, app_keys
 from evidence_store.court.manifest import Order
-from evidence_store.court.package import Package, choose, finish_package, prepare_package
+from evidence_store.court.package import Choice, Package, finish_package, prepare_package
 from evidence_store.court.printing import print_trails
 from evidence_store.court.schemas import PackageRequest, TrailAnswer
 from evidence_store.court.trail import Trail, read_trail
@@ -67,9 +67,9 @@ async def give_package(request: web.Request, asked: PackageRequest) -> web.Strea
         raise BadRequest("Each object may be named once.")
     if asked.quarantined:
         token.require(Scope.QUARANTINE)
-    chosen = await choose(store, asked.objects, sees=token.sees, quarantined=asked.quarantined)
+    wanted = Choice(asked.objects, token.sees, asked.quarantined)
     order = Order(signing.new_id(), token.actor, asked.recipient, asked.reason, store.clock())
-    package = await prepare_package(store, order, chosen, asked.checkpoints)
+    package = await prepare_package(store, order, wanted, asked.checkpoints)
     response = web.StreamResponse(headers=CONTENT_HEADERS | {"Accept-Ranges": "none"})
     response.content_type = "application/zip"
     response.content_length = zip_bytes(package)
