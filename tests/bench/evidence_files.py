@@ -23,6 +23,7 @@ MIB = 1 << 20
 PATCH_BYTES = 64 * MIB
 FLOOR_PIECE_BYTES = 1 << 18
 READY_SECONDS = 120
+SETTLE_SECONDS = 3.0
 Measured = dict[str, list[float]]
 S = TypeVar("S", bound=Server)
 
@@ -80,8 +81,7 @@ def make_source(folder: Path, size: int) -> Source:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Return how long it took, in seconds, beginning with a disk that has nothing left to write for others."""
-    os.sync()
+    """Return how long it took, in seconds."""
     began = time.monotonic()
     work()
     return time.monotonic() - began
@@ -182,25 +182,33 @@ def measure_ingest(shape: Shape, folder: Path, source: Source) -> Measured:
         weed = stack.enter_context(ending(SeaweedFs(folder / "weed")))
         keys, product_keys = store.folder / "keys", next(product.data.rglob("token.key")).parent
         lay_tokens_at(f"sqlite+aiosqlite:///{next(product.data.rglob('evidence.sqlite'))}")
+        takers: dict[str, Callable[[], float]] = {
+            "nginx": lambda: put_nginx(plain, source),
+            "nginx_tuned": lambda: put_nginx(tuned, source),
+            "seaweedfs": lambda: put_seaweedfs(weed, source),
+            "ingest": lambda: put_store(store.port, keys, source, sha256, size=source.size)[1],
+            "forwarded": lambda: put_store(product.port, product_keys, source, sha256, size=source.size)[1],
+            "patches": lambda: put_patches(store, source, sha256),
+        }
         for number in range(shape.rounds):
             floor_seconds, floor_cpu = floor(source)
-            nginx, nginx_tuned = put_nginx(plain, source), put_nginx(tuned, source)
-            seaweedfs = put_seaweedfs(weed, source)
-            os.sync()  # the kernel's work for others' bytes must not be counted as the store's
-            cpu = store.cpu_seconds()
-            _, ours = put_store(store.port, keys, source, sha256, size=source.size)
-            cpu = store.cpu_seconds() - cpu
-            _, forwarded = put_store(product.port, product_keys, source, sha256, size=source.size)
-            patches = put_patches(store, source, sha256)
+            seconds, cpu = {}, {}
+            for name in take_turns(list(takers), number):
+                settle()
+                before = store.cpu_seconds()
+                seconds[name] = takers[name]()
+                cpu[name] = store.cpu_seconds() - before
             store.clear()
             clear(product.data)
+            ours = seconds["ingest"]
             figures = {
-                "ingest_vs_nginx": nginx / ours, "ingest_vs_nginx_tuned": nginx_tuned / ours,
-                "ingest_vs_seaweedfs": seaweedfs / ours, "ingest_floor_ratio": cpu / floor_cpu,
-                "forwarder_vs_straight": ours / forwarded, "patches_vs_one_request": ours / patches,
+                "ingest_vs_nginx": seconds["nginx"] / ours, "ingest_vs_nginx_tuned": seconds["nginx_tuned"] / ours,
+                "ingest_vs_seaweedfs": seconds["seaweedfs"] / ours, "ingest_floor_ratio": cpu["ingest"] / floor_cpu,
+                "forwarder_vs_straight": ours / seconds["forwarded"],
+                "patches_vs_one_request": ours / seconds["patches"],
             }  # fmt: skip
-            seconds = {"ingest": ours, "nginx": nginx, "seaweedfs": seaweedfs, "floor": floor_seconds}
-            keep(measured, figures | rates(source, seconds), number, shape)
+            told = {name: seconds[name] for name in ("ingest", "nginx", "seaweedfs")} | {"floor": floor_seconds}
+            keep(measured, figures | rates(source, told), number, shape)
     return measured
 
 
@@ -219,6 +227,19 @@ def measure_reading(shape: Shape, folder: Path, source: Source) -> Measured:
             nginx = get(plain.port, "/read", {})
             keep(measured, {"read_vs_nginx": nginx / ours} | rates(source, {"read": ours}), number, shape)
     return measured
+
+
+def take_turns(names: list[str], number: int) -> list[str]:
+    """Return who comes first, second … in a round: each round begins one further on, and every other goes backwards."""
+    first = number % len(names)
+    turned = names[first:] + names[:first]
+    return turned[::-1] if number % 2 else turned
+
+
+def settle() -> None:
+    """Leave the disk nothing to write, and time to recover from what it wrote: nobody pays for the one before."""
+    os.sync()
+    time.sleep(SETTLE_SECONDS)
 
 
 def rates(source: Source, seconds: dict[str, float]) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""Memory of the evidence store: for one object of any size, and for many slow phones; ranges of a large object."""
+"""Memory of the evidence store: for one object of any size, and for many slow phones; ranges of a large object.
+
+Without previews: each is made in a process of its own, which comes and goes and would be in the difference or not.
+"""
 
 import os
 import random
@@ -22,7 +25,7 @@ PHONE_SECONDS = 12
 
 def measure_large(shape: Shape, folder: Path, source: Source) -> Measured:
     """Measure memory while a large object comes in and goes out, and ranges of it."""
-    with ending(EvidenceStore(folder / "store")) as store:
+    with ending(EvidenceStore(folder / "store", previews=False)) as store:
         keys = store.folder / "keys"
 
         def peak(size: int) -> tuple[float, str]:
@@ -57,7 +60,7 @@ def measure_phones(shape: Shape, folder: Path) -> Measured:
     """
     piece = b"\xff\xd8\xff\xe0" + os.urandom(PHONE_PIECE_BYTES - 4)
     rounds = PHONE_RATE * PHONE_SECONDS // PHONE_PIECE_BYTES
-    with ending(EvidenceStore(folder / "store")) as store, ExitStack() as stack:
+    with ending(EvidenceStore(folder / "store", previews=False)) as store, ExitStack() as stack:
         for _ in range(2):  # what the first upload brings in is not the phones'
             with Connection(store.port) as connection:
                 path, headers = create(connection, store, PHONE_BYTES)

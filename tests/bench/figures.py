@@ -48,8 +48,9 @@ TARGETS = (
 )
 
 
-COMPILED = "_compiled"
-"""Ends the name of a figure of the compiled forwarder; without it a figure is of the one in Python, the default."""
+PYTHON = "_python"
+"""Ends the name of a figure of the forwarder in Python, the default; without it a figure is of the compiled one, which is
+there for the sake of these figures."""
 
 OF_A_FORWARDER = (
     "janus_cpu_ratio", "janus_cpu_ratio_five", "janus_calls_ratio", "janus_latency_p99_ratio", "calls_per_core",
@@ -62,9 +63,9 @@ def spread_targets(targets: Sequence[Target] = TARGETS) -> list[Target]:
     spread = []
     for target in targets:
         both = target.name in OF_A_FORWARDER
-        spread.append(replace(target, says=f"{target.says} (python)") if both else target)
+        spread.append(replace(target, says=f"{target.says} (compiled)") if both else target)
         if both:
-            spread.append(replace(target, name=target.name + COMPILED, says="the same (compiled)"))
+            spread.append(replace(target, name=target.name + PYTHON, says="the same (Python, the default)"))
     return spread
 
 

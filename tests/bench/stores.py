@@ -83,7 +83,7 @@ def _tree(pid: int) -> Iterator[int]:
 class EvidenceStore(Server):
     """The store as `evidence-store serve` runs it, on SQLite and a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, previews: bool = True) -> None:
         self.folder = folder
         if not (folder / "keys").exists():
             make_keys(folder / "keys")
@@ -92,7 +92,8 @@ class EvidenceStore(Server):
         super().__init__(
             [sys.executable, "-m", "evidence_store.cli", "serve"], port, EVIDENCE_DATA=str(folder / "data"),
             EVIDENCE_KEYS=str(folder / "keys"), EVIDENCE_LISTEN=f"127.0.0.1:{port}", EVIDENCE_LOG_LEVEL="WARNING",
-            EVIDENCE_TOKEN_PER_MINUTE="0", EVIDENCE_UPLOAD_PER_MINUTE="0", EVIDENCE_INCIDENT_UPLOADS_PER_MINUTE="0",
+            EVIDENCE_PREVIEW_WORKERS="1" if previews else "0", EVIDENCE_TOKEN_PER_MINUTE="0",
+            EVIDENCE_UPLOAD_PER_MINUTE="0", EVIDENCE_INCIDENT_UPLOADS_PER_MINUTE="0",
         )  # fmt: skip
         lay_tokens_at(load(None, data=folder / "data", keys=folder / "keys").database_url)
 
