@@ -5,12 +5,13 @@ transport (`set_protocol`, as asyncio offers it) and reads exactly that many byt
 aiohttp's parser never sees them and cannot go on behind them, so the connection ends with the answer. All else
 (writing the answer, losing the connection) is handed to aiohttp as before.
 
-Buffers begin small and grow only while bytes come fast, so a slow sender holds a few kilobytes. A full buffer stops
+Buffers begin small and grow only while bytes come fast, so a slow sender holds a few kilobytes; and while many send at
+once none grows large: on a machine that cannot keep up with them all of them look fast. A full buffer stops
 the reading until it is fetched: a sender is never read faster than its bytes are sealed.
 """
 
 import asyncio
-from typing import cast
+from typing import ClassVar, cast
 
 from aiohttp import hdrs, web
 
@@ -25,6 +26,10 @@ TAKEN_OVER = web.RequestKey("taken_over", bool)
 MIN_BYTES = 1 << 20
 """Shorter bodies, and what others have left when they could be taken over, are read by aiohttp's stream."""
 
+_FEW = 16
+"""So many bodies at one time may each have a buffer of a whole segment."""
+
+_MODEST_BYTES = 32 << 10
 _GROWTH = 4
 _PLAIN = DEFAULT.plain_bytes
 _FAST_SECONDS = 0.1
@@ -45,10 +50,16 @@ def can_take_over(request: web.Request) -> bool:
 
 
 class Direct(asyncio.BufferedProtocol):
-    """Reads the rest of one body. Make it when aiohttp's stream has been read empty; `release()` it in the end."""
+    """Reads the rest of one body. Make it when aiohttp's stream has been read empty; `release()` it in the end.
+
+    alive   how many there are in this process
+    """
+
+    alive: ClassVar[int] = 0
 
     def __init__(self, request: web.Request, position: int) -> None:
         """Take over; the next byte goes to `position` of the object."""
+        Direct.alive += 1
         self._position = position
         self._request, self._below = request, request.protocol
         self._transport = cast(asyncio.Transport, request.transport)
@@ -77,6 +88,7 @@ class Direct(asyncio.BufferedProtocol):
 
     def release(self) -> None:
         """End: when bytes are still to come aiohttp reads them off, so that their sender sees the answer."""
+        Direct.alive -= 1
         give_back(self._buffer)
         self._buffer, self._room, self._filled = self._spare, 0, 0
         if self._left == 0 or self._broken:
@@ -117,7 +129,8 @@ class Direct(asyncio.BufferedProtocol):
         is_fast = was_full and self._full_at - self._began_at < _FAST_SECONDS
         piece = Piece(size, [memoryview(buffer)[:size]], buffer, rests=not is_fast or len(buffer) < SEGMENT_BYTES)
         self._position += size
-        self._set_buffer(min(SEGMENT_BYTES, len(buffer) * _GROWTH) if is_fast else SMALL_BYTES)
+        largest = SEGMENT_BYTES if Direct.alive <= _FEW else _MODEST_BYTES
+        self._set_buffer(min(largest, len(buffer) * _GROWTH) if is_fast else SMALL_BYTES)
         if was_full and not self._is_over and not self._transport.is_closing():
             self._transport.resume_reading()
         return piece
