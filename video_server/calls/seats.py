@@ -293,22 +293,24 @@ class Seat:
 
     async def _follow(self) -> None:
         """Read the rows and make the page and the relay follow them."""
-        async with self._database.read() as db:
-            view = await service.view(db, self._person.appointment_id)
-            person = view.by_id(self._person.id)
-            more = await self._more(db, person) if self._more is not None and person is not None else {}
-            still = await self._still(db)
-        if person is None:
-            return
-        if person.socket != self._id:
+        async with self._turn:  # read in turn: rows from before an offer was answered would undo what it did
+            async with self._database.read() as db:
+                view = await service.view(db, self._person.appointment_id)
+                person = view.by_id(self._person.id)
+                more = await self._more(db, person) if self._more is not None and person is not None else {}
+                still = await self._still(db)
+            if person is None:
+                return
+            is_ours = person.socket == self._id
+            if is_ours:
+                self._person = person
+                self._adopt(view)
+                await self._follow_room(view)
+                await self._follow_at_relay(person, still=still)
+                await self._follow_rights(view, person)
+        if not is_ours:
             await self._page.close(code=OPENED_ELSEWHERE, reason="opened_elsewhere")
             return
-        self._person = person
-        async with self._turn:
-            self._adopt(view)
-            await self._follow_room(view)
-            await self._follow_at_relay(person, still=still)
-            await self._follow_rights(view, person)
         for lost in listening.lost(view, self._clock()):
             if lost.id != self._person.id:
                 await self._put_out(lost, view)
