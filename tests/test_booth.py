@@ -737,6 +737,47 @@ async def test_notes_survive_a_reload_and_two_windows_lose_nothing(booth, add_st
     await expect(other.get_by_label("Notes")).to_have_value("Blue van, broken light\n\nBlue van, two men")
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_second_tab_takes_a_call_over_only_when_told_to_and_says_so_in_the_first(
+    booth, add_staff, book, database
+):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    await add_staff("boss", Role.SUPERVISOR, name="Sgt Boss")
+    first = await booth("boss")
+
+    async def joins(page: Page, listening: str) -> None:
+        await expect(page.locator("#headline-more")).to_have_text("They have not opened the link yet.")
+        await expect(page.locator("#people-listening")).to_have_text(listening)
+        await expect(page.locator("#elsewhere")).to_be_hidden()
+
+    async def stands_aside(page: Page) -> None:
+        await expect(page.locator("#elsewhere")).to_contain_text("You have this call open in another tab")
+        await expect(page.locator("#people-panel")).to_be_hidden()
+        await expect(page.get_by_label("Notes", exact=True)).to_be_visible()
+
+    listens = "A supervisor, Sgt Boss, is listening."
+    await first.goto(path_of(appointment))
+    await joins(first, "")
+    await first.reload()
+    await joins(first, "")
+    second = await first.context.new_page()
+    await second.goto(f"{path_of(appointment)}?listen")
+    await stands_aside(second)
+    async with database.read() as db:
+        [person] = (await calls.view(db, appointment.id)).participants
+    assert (person.role, person.state, person.connected) == (InRoom.OFFICER, State.ADMITTED, True)
+    await second.get_by_role("button", name="Listen here instead").click()
+    await joins(second, listens)
+    await stands_aside(first)
+    await first.get_by_role("button", name="Go on here").click()
+    await joins(first, "")
+    await stands_aside(second)
+    await second.reload()
+    await stands_aside(second)
+    await first.close()
+    await joins(second, listens)
+
+
 async def test_the_officer_sees_devices_apart_and_is_asked_before_a_wrong_word_gets_in(booth, add_staff, book, guest):
     appointment = await book(await add_staff("smith", Role.OFFICER), name=NASTY)
     page = await booth("smith")

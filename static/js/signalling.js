@@ -2,7 +2,7 @@
 //
 // Events: "state" (the room as this page may see it), "slots" (who is in which receive slot), "relay" ("lost" or
 // "back"), "connected" and "media" (news of our own media), "rung" and "quality" {of} (how a participant's link is),
-// "down" {since}, "up", and at last "closed" {reason}: "elsewhere" (another window of the same session took over), "refused" (the session has ended) or "bye".
+// "down" {since}, "up", and at last "closed" {reason}: "elsewhere" (another page of the same session took over), "refused" (the session has ended) or "bye".
 
 const SAY_EVERY_MS = 4000; // a dead radio link shows no error by itself: ask, and listen for the answer
 const DEAF_AFTER_MS = 9000;

@@ -2,6 +2,7 @@
 
 import { DeviceProblem, canShareScreen, openScreen } from "../js/devices.js";
 import { Call } from "../js/media.js";
+import { OneTab } from "../js/one_tab.js";
 import { post } from "../js/post.js";
 import { RoomSocket } from "../js/signalling.js";
 import { Devices } from "./booth-devices.js";
@@ -21,6 +22,7 @@ const FLICKER_MS = 1000; // a change of networks takes less: nobody need read of
 const config = read("config");
 const words = new Words(read("words"), config);
 const onCameraKey = `on-camera ${config.here}`;
+const tab = new OneTab(`call ${config.here}`);
 const socket = new RoomSocket(config.socket);
 const devices = new Devices(words);
 const remotes = new Tiles(get("remotes", HTMLElement), { say: words.say.bind(words), stranger: words.say("colleague") });
@@ -65,16 +67,35 @@ let room = null;
 /** @type {Call|null} */
 let call = null;
 /** Why sound and picture may be missing, by cause; the first that has words is said. */
-const trouble = { closed: "", server: "", relay: "", media: "", device: "" };
+const trouble = { server: "", relay: "", media: "", device: "" };
 let downSince = 0;
 let isOver = false;
 let hasLeft = false;
+let isHere = false; // this tab speaks for us, and no other one does
 
 startEnd({
   words,
   save: async () => (await Promise.all([notes.saved(5000), statement.saved(5000)])).every(Boolean),
   isUnsigned: () => statement.isOpen,
   beforeLeaving: hangUp,
+});
+
+tab.addEventListener("here", () => {
+  const wasElsewhere = !get("elsewhere", HTMLElement).hidden;
+  isHere = true;
+  showElsewhere(false);
+  if (wasElsewhere && document.activeElement === document.body) get("who-waits", HTMLElement).focus(); // the button has gone
+  socket.open();
+  if (sessionStorage.getItem(onCameraKey)) void goOnCamera(); // the page was reloaded in mid-call
+  else if (!config.listens) void devices.openIfAllowed();
+});
+tab.addEventListener("elsewhere", () => {
+  if (isHere) giveWay();
+  else showElsewhere(true);
+});
+get("move-here", HTMLButtonElement).addEventListener("click", () => {
+  hasLeft = false;
+  tab.move();
 });
 
 socket.addEventListener("state", (event) => {
@@ -116,7 +137,7 @@ socket.addEventListener("closed", (event) => {
   const reason = detail(event).reason;
   hangUp();
   if (reason === "refused") location.reload(); // signed out, or no longer ours: the page says which
-  if (reason === "elsewhere") setTrouble("closed", words.say("openedElsewhere"));
+  if (reason === "elsewhere") giveWay();
   drawButtons();
 });
 setInterval(() => {
@@ -220,6 +241,20 @@ function hangUp() {
   remotes.clear();
   drawStage();
   drawButtons();
+}
+
+/** Another tab of ours speaks now: it alone is seen and heard, and has the camera. */
+function giveWay() {
+  isHere = false;
+  socket.close();
+  devices.close();
+  showElsewhere(true);
+}
+
+/** @param {boolean} elsewhere */
+function showElsewhere(elsewhere) {
+  get("elsewhere", HTMLElement).hidden = !elsewhere;
+  document.body.classList.toggle("app-elsewhere", elsewhere);
 }
 
 function leave() {
@@ -384,8 +419,7 @@ function drawRing() {
 }
 
 function drawButtons() {
-  const gone = isOver || trouble.closed !== "";
-  button.go.hidden = call !== null || gone;
+  button.go.hidden = call !== null || isOver;
   for (const one of [button.mute, button.camera, button.soundOnly]) one.hidden = call === null || config.listens;
   button.leave.hidden = call === null;
   button.share.hidden = call === null || config.listens || !canShareScreen();
@@ -405,7 +439,7 @@ function setFlows(flows) {
 /** @param {keyof typeof trouble} cause @param {string} text */
 function setTrouble(cause, text) {
   trouble[cause] = text;
-  show(get("trouble", HTMLElement), trouble.closed || trouble.server || trouble.relay || trouble.media || trouble.device);
+  show(get("trouble", HTMLElement), trouble.server || trouble.relay || trouble.media || trouble.device);
 }
 
 /** @param {import("./booth-room.js").Person} person @param {number} others how many else wait */
@@ -431,7 +465,5 @@ function detail(event) {
   return /** @type {CustomEvent} */ (event).detail;
 }
 
-socket.open();
 drawButtons();
-if (sessionStorage.getItem(onCameraKey)) void goOnCamera(); // the page was reloaded in mid-call
-else if (!config.listens) void devices.openIfAllowed();
+tab.wait();
