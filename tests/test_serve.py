@@ -317,7 +317,10 @@ def test_a_relay_on_another_machine_is_controlled_by_tls_drained_and_taken_back_
             wait_for("no relay to take a call", lambda: server.get("/readyz")[0] == 503)
             relay.kill()
             relay.wait()
-            relay = start()  # it forgets that it was draining
+            relay = start()  # it goes on draining
+            wait_for("the relay", lambda: "takes no new calls" in run("doctor", "--demo", env=web).stdout)
+            assert server.get("/readyz")[0] == 503
+            assert "north takes new calls again" in run("drain", "north", "--off", env=web).stdout
             wait_for("readiness", lambda: server.get("/readyz")[0] == 200)
             assert "WRONG  relays" in run("doctor", "--demo", env=web | {"VIDEO_RELAY_SECRET": "5f" * 32}).stdout
             assert "well   relays" in run("doctor", "--demo", env=web).stdout

@@ -135,6 +135,7 @@ def relay(
             addresses=settings.media_addresses,
             parent_pipe=parent_pipe,
             forwarder=settings.relay_forwarder,
+            drains=settings.relay_drains(name),
         )
     )
 
@@ -147,7 +148,10 @@ def drain(
     wait: Annotated[bool, typer.Option("--wait", help="Come back when its last call has ended.")] = False,
     data: Annotated[Path | None, typer.Option(help="Folder for database and sockets. [default: data]")] = None,
 ) -> None:
-    """Have a relay finish its calls and take no new ones, before it is stopped. It forgets this when it restarts."""
+    """Have a relay finish its calls and take no new ones, before it is stopped.
+
+    One that dies comes back draining; one that was stopped and is started again takes calls.
+    """
     from video_server import drain as draining
     from video_server.config import load
 

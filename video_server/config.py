@@ -225,6 +225,10 @@ class Settings(BaseSettings):
         """Return the control socket of one of this machine's relays."""
         return self.data / "run" / f"relay-{name}.sock"
 
+    def relay_drains(self, name: str) -> Path:
+        """Return the file that is there while one of this machine's relays drains."""
+        return self.data / "run" / f"relay-{name}.drains"
+
 
 def load(file: Path | None = None, **given: object) -> Settings:
     """Read settings from the environment, a file of NAME=value lines, and `given` (which win).

@@ -41,6 +41,8 @@ def main(config: Path | None, given: Mapping[str, object]) -> None:
     checks.check_relays(settings)
     checks.make_data_folder(settings)
     lock = checks.lock_data_folder(settings)
+    for name in settings.relay_names:
+        settings.relay_drains(name).unlink(missing_ok=True)  # a machine that lost its power was stopped, too
     listening = checks.listen(settings)
     try:
         asyncio.run(_run(settings, config, listening))

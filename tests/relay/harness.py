@@ -23,7 +23,7 @@ control = Path(sys.argv[1])
 if "LISTENING" in os.environ:
     host, port, secret, folder = json.loads(os.environ["LISTENING"])
     control = Listening(host, port, secret, Path(folder))
-how = {"parent_pipe": sys.argv[2] == "pipe", "forwarder": sys.argv[3]}
+how = {"parent_pipe": sys.argv[2] == "pipe", "forwarder": sys.argv[3], "drains": Path(sys.argv[1] + ".drains")}
 main(RelaySettings(control=control, addresses=tuple(sys.argv[4:]), **how))
 """
 PATIENCE_SECONDS = 120.0  # for what takes a second on an idle machine: failing late is better than failing wrongly

@@ -147,6 +147,31 @@ async def test_a_killed_relay_is_noticed_and_a_new_one_takes_its_socket(relay, t
     assert lost == [True]
 
 
+async def test_a_relay_that_dies_while_it_drains_comes_back_draining_and_one_that_was_stopped_does_not(
+    relay, tmp_path
+):
+    async def start_again() -> tuple[RelayProcess, RelayClient, bool]:
+        successor = RelayProcess(tmp_path)
+        client = await connect(successor.control, [])
+        return successor, client, (await client.status())["draining"]
+
+    client = await connect(relay.control, [])
+    await client.drain(on=True)
+    relay.kill()
+    second, client, drains = await start_again()
+    assert drains
+    assert second.stop() == 0
+    third, client, drains = await start_again()
+    assert not drains
+    await client.drain(on=True)
+    await client.drain(on=False)
+    third.kill()
+    fourth, client, drains = await start_again()
+    assert not drains
+    await client.close()
+    fourth.close()
+
+
 async def test_nobody_listening_is_relay_lost(tmp_path):
     with pytest.raises(RelayLost):
         await RelayClient.connect(tmp_path / "none", on_event=print, on_lost=print)

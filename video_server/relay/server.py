@@ -20,6 +20,7 @@ from video_server.relay import transport
 from video_server.relay.engine import Engine
 from video_server.relay.feedback import TICK_SECONDS
 from video_server.relay.protocol import (
+    Drain,
     Event,
     Hello,
     LineSplitter,
@@ -48,6 +49,7 @@ class RelaySettings:
     addresses     addresses told to browsers, best first; none: this machine's own and 127.0.0.1
     parent_pipe   end when standard input ends, that is with the process that started us
     forwarder     python, or compiled
+    drains        a file that is there while it drains, so that it goes on with that when it died; None: it forgets
     """
 
     control: Path | Listening
@@ -55,6 +57,7 @@ class RelaySettings:
     addresses: tuple[str, ...] = ()
     parent_pipe: bool = False
     forwarder: str = "python"
+    drains: Path | None = None
 
 
 class _Control(asyncio.Protocol):
@@ -147,6 +150,8 @@ class _Server:
             emit=self._emit,
             forwarder=settings.forwarder,
         )
+        self._drains = settings.drains
+        self.engine.draining = self._drains is not None and self._drains.exists()
         self.knocking: set[_Guarded] = set()
         self._connections: set[_Control] = set()
         self._alone_since = monotonic()
@@ -164,6 +169,8 @@ class _Server:
         if isinstance(request, Refused):
             return Reply(number, code=request.code, detail=request.detail)
         try:
+            if isinstance(request, Drain) and self._drains is not None:
+                note_drain(self._drains, on=request.on)
             return Reply(number, result=self.engine.handle(request))
         except Refused as refusal:
             return Reply(number, code=refusal.code, detail=refusal.detail)
@@ -226,6 +233,8 @@ async def run(settings: RelaySettings) -> None:
         await stop.wait()
     finally:
         _log.info("relay_stopping", instance=engine.instance)
+        if settings.drains is not None:
+            note_drain(settings.drains, on=False)  # stopped on purpose: it drained for this
         ticking.cancel()
         listener.close()
         for each in engine.port.sockets:
@@ -240,6 +249,15 @@ def main(settings: RelaySettings) -> None:
     """Run the relay in this process. Raises CannotStart."""
     configure("relay")
     uvloop.run(run(settings))
+
+
+def note_drain(file: Path, *, on: bool) -> None:
+    """Keep in mind that a relay drains, or that it does not any more. Raises OSError."""
+    if on:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)
+    else:
+        file.unlink(missing_ok=True)
 
 
 async def _listen(server: _Server, control: Path | Listening) -> asyncio.Server:
