@@ -285,6 +285,27 @@ DEEDS = {
 }
 
 
+async def test_whoever_only_listens_reads_notes_and_statement_as_they_grow_but_not_the_back_page(
+    officer, appointment, add_staff, sign_in
+):
+    await add_staff("boss", StaffRole.SUPERVISOR, name="Sgt Boss")
+    boss = await sign_in("boss")
+    begun = await (await officer.post(booth(appointment, "/statements"), json={}, headers=JSON)).json()
+    async with boss.ws_connect(booth(appointment, "/socket?listen")) as ear:
+        first = await hear(ear, lambda state: state["listeners"])
+        assert first["note"] == {"text": "", "saved_at": None}
+        words = {"text": "I saw a blue van.", "version": 0}
+        assert (await officer.post(booth(appointment, "/note"), json=words, headers=JSON)).status == 200
+        assert (await hear(ear, lambda state: state["note"]["text"]))["note"]["text"] == words["text"]
+        path = f"/statements/{begun['id']}/text"
+        assert (await officer.post(booth(appointment, path), json=words, headers=JSON)).status == 200
+        await hear(ear, lambda state: state["statement"]["version"] > first["statement"]["version"])
+        seen = await (await boss.get(booth(appointment, "/statements"), headers=JSON)).json()
+        assert ([one["text"] for one in seen["paragraphs"]], seen["back_page"]) == ([words["text"]], None)
+    shown = await (await officer.get(booth(appointment, "/statements"), headers=JSON)).json()
+    assert shown["back_page"]["unanswered"]
+
+
 async def test_whoever_only_listens_can_do_nothing_in_the_call_until_they_take_part(appointment, add_staff, sign_in):
     await add_staff("boss", StaffRole.SUPERVISOR, name="Sgt Boss")
     boss = await sign_in("boss")

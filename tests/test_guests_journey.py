@@ -19,6 +19,7 @@ from tests.test_journeys import (  # noqa: F401 (fixtures)
     meet,
     open_page,
     phone,
+    photograph,
     playwright,
     product,
     sees,
@@ -148,6 +149,13 @@ def test_a_supervisor_hears_a_call_and_everybody_is_told(product, handler, booth
     expect(boss.locator("#own-notice")).not_to_contain_text("muted")
     expect(boss.get_by_label("Notes", exact=True)).not_to_be_editable()
     expect(booth.get_by_label("Notes", exact=True)).to_be_editable()
+    booth.get_by_role("button", name="Begin a statement").click()
+    booth.get_by_label("What they say").fill("I saw a blue van.\n\nIt drove off.")
+    expect(boss.locator("#statement-seen-text li")).to_have_text(["I saw a blue van.", "It drove off."])
+    expect(boss.locator("#statement-state")).to_have_text("Statement 1: it is being written.")
+    booth.get_by_label("Notes", exact=True).fill("Ask about the number plate")
+    expect(boss.get_by_label("Notes", exact=True)).to_have_value("Ask about the number plate")
+    photograph(boss, "listening-boss")
     expect(boss.get_by_role("button", name="Leave the call")).to_be_visible()
     expect(boss.get_by_role("button", name="Take part")).to_be_visible()
     expect(booth.locator("#remotes video")).to_have_count(1)

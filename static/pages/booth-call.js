@@ -41,7 +41,7 @@ const drawing = new RoomDrawing({
 });
 const people = new People({ ...config, words, linkOf: (participant) => links.get(participant) });
 const evidence = new OfficerEvidence({ ...config, words, ahead: Date.parse(config.now) - Date.now() });
-const statement = startStatement({ here: config.here, words });
+const statement = startStatement({ here: config.here, words, listens: config.listens });
 const notes = startNotes({ url: `${config.here}/note`, ...config.note, words });
 const button = {
   go: get("go", HTMLButtonElement),
@@ -108,6 +108,7 @@ socket.addEventListener("state", (event) => {
   drawRing();
   statement.follow(room.statement);
   evidence.follow(room);
+  if (room.note) notes.show(room.note);
   if (room.ended && !isOver) finish();
   if (config.listens && !call && !isOver && !hasLeft) void goOnCamera();
 });

@@ -5,7 +5,7 @@ import { get, write } from "./booth-page.js";
 
 /**
  * @param {{url: string, version: number, mostCharacters: number, words: import("./booth-page.js").Words}} given
- * @returns {{saved: (withinMs: number) => Promise<boolean>}}
+ * @returns {{saved: (withinMs: number) => Promise<boolean>, show: (note: {text: string, saved_at: string|null}) => void}}
  */
 export function startNotes({ url, version, mostCharacters, words }) {
   const field = get("notes", HTMLTextAreaElement);
@@ -51,6 +51,11 @@ export function startNotes({ url, version, mostCharacters, words }) {
   });
 
   return {
+    /** Follow what an officer writes, on a page that only listens. */
+    show(note) {
+      if (field.value !== note.text) field.value = note.text;
+      tell(note.saved_at ? words.say("noteSaved", { time: words.clock(note.saved_at) }) : "");
+    },
     /** Wait until all is saved; false when that did not happen in time. */
     async saved(withinMs) {
       const until = Date.now() + withinMs;

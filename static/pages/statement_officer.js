@@ -4,18 +4,20 @@
 import { NoteSaver } from "../js/note_saver.js";
 import { post } from "../js/post.js";
 import { find, get, read, show, write } from "./booth-page.js";
+import { drawSeen } from "./statement_seen.js";
 
 const MOST_CHARACTERS = 40000;
 const RETRY_MS = 1500;
 
-/** @param {{here: string, words: import("./booth-page.js").Words}} given */
-export function startStatement({ here, words }) {
-  return new OfficerStatement(here, words);
+/** @param {{here: string, words: import("./booth-page.js").Words, listens: boolean}} given listens: shown, never written */
+export function startStatement({ here, words, listens }) {
+  return new OfficerStatement(here, words, listens);
 }
 
 class OfficerStatement {
-  /** @param {string} here address of the appointment @param {import("./booth-page.js").Words} words of the page */
-  constructor(here, words) {
+  /** @param {string} here address of the appointment @param {import("./booth-page.js").Words} words of the page @param {boolean} listens */
+  constructor(here, words, listens) {
+    this.listens = listens;
     this.all = `${here}/statements`;
     this.words = words;
     /** @type {Record<string, string>} */
@@ -63,7 +65,7 @@ class OfficerStatement {
 
   /** Whether a statement waits for its signature. */
   get isOpen() {
-    return this.statement !== null && ["draft", "read"].includes(this.statement.state);
+    return !this.listens && this.statement !== null && ["draft", "read"].includes(this.statement.state);
   }
 
   /** What the room's snapshot says of the statement. @param {any} mark */
@@ -209,6 +211,7 @@ class OfficerStatement {
     copy.hidden = statement?.state !== "signed";
     if (!statement) return;
     find(copy, "a", HTMLAnchorElement).href = `${this.all}/${statement.id}/copy`;
+    if (this.listens) return drawSeen(statement, (key, values) => this.#say(key, values));
     if (before?.id !== statement.id) this.#drawBack(statement.back_page);
     if (!isOpen) {
       this.saver = null;

@@ -49,11 +49,15 @@ async def access_requested(db: Connection, request: web.Request) -> Appointment:
     Raises NotFound, NotYours, OnlyListens
     """
     appointment = await access_appointment(db, request[staff_access.STAFF], request.match_info["appointment"])
-    if request.method not in LOOKING:
-        session_id, now = request[staff_access.SESSION].id, request.app[app_keys.CLOCK]()
-        if await listening.listens(db, appointment.id, session_id=session_id, now=now):
-            raise OnlyListens
+    if request.method not in LOOKING and await only_listens(db, request, appointment.id):
+        raise OnlyListens
     return appointment
+
+
+async def only_listens(db: Connection, request: web.Request, appointment_id: str) -> bool:
+    """Say whether the staff who ask are in this call only to listen."""
+    session_id, now = request[staff_access.SESSION].id, request.app[app_keys.CLOCK]()
+    return await listening.listens(db, appointment_id, session_id=session_id, now=now)
 
 
 async def access_appointment(db: Connection, person: Staff, appointment_id: str) -> Appointment:

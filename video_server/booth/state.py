@@ -5,7 +5,7 @@ from typing import Any
 
 from video_server.appointments.model import Appointment
 from video_server.calls import roles
-from video_server.calls.model import Alert, Gap, Participant, Pause, Role, RoomView
+from video_server.calls.model import Alert, Gap, Note, Participant, Pause, Role, RoomView
 
 
 def draw(
@@ -36,6 +36,11 @@ def draw(
         "pauses": [_pause(pause) for pause in view.pauses],
         **roles.draw(view, me, victim=name, now=now),
     }
+
+
+def draw_note(note: Note) -> dict[str, Any]:
+    """Return the notes for a page that only shows them."""
+    return {"text": note.text, "saved_at": _iso(note.saved_at)}
 
 
 def _person(person: Participant, now: datetime) -> dict[str, Any]:

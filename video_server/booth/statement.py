@@ -179,7 +179,8 @@ def _by(request: web.Request) -> dict[str, Any]:
 async def _draw(db: Connection, request: web.Request, statement: Statement) -> dict[str, Any]:
     seen = await shown.view(db, statement, printer=request.app[PRINTER])
     listed = await shown.list_for(db, statement.appointment_id)
-    return drawing.for_officer(seen, listed, await service.get_back_page(db, statement.id))
+    listens = await access.only_listens(db, request, statement.appointment_id)
+    return drawing.for_officer(seen, listed, None if listens else await service.get_back_page(db, statement.id))
 
 
 def _text(statement: Statement) -> dict[str, Any]:

@@ -51,7 +51,9 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
         )
 
     async def more(db: Connection, me: Participant) -> dict[str, object]:
+        note = await service.get_note(db, me.appointment_id) if me.role is RoomRole.SUPERVISOR else None
         return {
+            "note": note and state.draw_note(note),
             "statement": await statements.mark_for_officer(db, me.appointment_id),
             "evidence": await evidence.for_officer(db, me.appointment_id),
             "guests": await people.draw_guests(db, me.appointment_id),

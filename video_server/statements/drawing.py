@@ -43,8 +43,8 @@ def for_person(view: View, statements: Sequence[Statement]) -> dict[str, Any]:
     return {**_both(view), "copies": [one.number for one in statements if one.state is State.SIGNED]}
 
 
-def for_officer(view: View, statements: Sequence[Statement], back: BackPage) -> dict[str, Any]:
-    """Return the officer's side: the draft as typed, what was confirmed, the back page."""
+def for_officer(view: View, statements: Sequence[Statement], back: BackPage | None) -> dict[str, Any]:
+    """Return the officer's side: the draft as typed, what was confirmed, the back page unless it is kept from them."""
     statement = view.statement
     return {
         **_both(view),
@@ -53,7 +53,7 @@ def for_officer(view: View, statements: Sequence[Statement], back: BackPage) -> 
         "live": statement.live,
         "certificate": get_words(statement.language)["reader"],
         "unlisted": list(model.unlisted_marks(statement)),
-        "back_page": {**back.model_dump(mode="json"), "unanswered": list(back.unanswered)},
+        "back_page": back and {**back.model_dump(mode="json"), "unanswered": list(back.unanswered)},
         "all": [{"id": one.id, "number": one.number, "state": one.state.value} for one in statements],
     }
 

@@ -1,0 +1,35 @@
+// @ts-check
+// The statement as a supervisor who only listens sees it: it grows as it is saved, and nothing in it can be pressed.
+
+import { get, write } from "./booth-page.js";
+
+/** @typedef {(key: string, values?: Record<string, string | number>) => string} Say */
+
+/** @param {any} statement @param {Say} say */
+export function drawSeen(statement, say) {
+  get("statement-seen", HTMLElement).hidden = false;
+  const about = [
+    say("seenName", { name: statement.name }),
+    statement.age ? say("seenAge", { age: statement.age }) : "",
+    statement.reader ? say("seenReader", { reader: statement.reader }) : "",
+  ];
+  write(get("statement-seen-about", HTMLElement), about.filter(Boolean).join(" "));
+  const text = get("statement-seen-text", HTMLElement);
+  text.lang = statement.language;
+  text.replaceChildren(...statement.paragraphs.map((/** @type {any} */ one) => paragraph(one, say)));
+  get("statement-seen-exhibits", HTMLElement).replaceChildren(
+    ...statement.exhibits.map((/** @type {any} */ { mark, description }) => element("li", "", `${mark} ${description}`)),
+  );
+}
+
+/** @param {{text: string, answer: string | null}} one @param {Say} say */
+function paragraph({ text, answer }, say) {
+  const item = element("li", "", text);
+  if (answer) item.append(" ", element("strong", answer === "wrong" ? "app-draft__wrong" : "", say(`seen.${answer}`)));
+  return item;
+}
+
+/** @param {string} tag @param {string} className @param {string} text */
+function element(tag, className, text) {
+  return Object.assign(document.createElement(tag), { className, textContent: text });
+}
