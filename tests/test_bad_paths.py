@@ -23,6 +23,7 @@ from tests.test_journeys import (
     book_as_call_handler,
     both_see_and_hear,
     headline,
+    hears,
     launch,
     meet,
     open_page,
@@ -35,12 +36,13 @@ WHY_NOT = paths.why_not()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 
 COUNTS = """async () => {
-  const found = { frames: 0, lost: 0, sound: 0, from: "" };
+  const found = { frames: 0, lost: 0, sound: 0, sent: 0, from: "" };
   const report = await window.watched.at(-1).getStats();
   report.forEach((one) => {
     if (one.type === "inbound-rtp") found.lost += one.packetsLost ?? 0;
     if (one.type === "inbound-rtp" && one.kind === "video") found.frames += one.framesDecoded ?? 0;
     if (one.type === "inbound-rtp" && one.kind === "audio") found.sound += one.totalAudioEnergy ?? 0;
+    if (one.type === "outbound-rtp" && one.kind === "video") found.sent += one.packetsSent ?? 0;
     if (one.type === "candidate-pair" && one.nominated) found.from = report.get(one.localCandidateId)?.address ?? "";
   });
   return found;
@@ -156,7 +158,7 @@ def test_while_packets_are_lost_both_ways_picture_and_sound_go_on(call, far_end,
         both_see_and_hear(call.booth, call.phone)
 
 
-def test_a_thin_downlink_is_given_less_is_told_so_and_climbs_back_when_it_is_wide_again(call, far_end):
+def test_a_thin_downlink_is_given_less_then_only_sound_and_climbs_back_when_it_is_wide_again(call, far_end):
     with pages_kept(call.booth, call.phone):
         far_end.narrow_down(300)
         call.rungs.clear()
@@ -165,8 +167,20 @@ def test_a_thin_downlink_is_given_less_is_told_so_and_climbs_back_when_it_is_wid
         expect(signal).to_be_visible()
         expect(signal).not_to_contain_text("good")
         both_see_and_hear(call.booth, call.phone)
+
+        def sends_no_picture() -> bool:
+            before = call.counts(call.phone)["sent"]
+            call.phone.wait_for_timeout(1000)
+            return call.counts(call.phone)["sent"] == before
+
+        far_end.narrow_down(60)
+        far_end.lose(0.1)
+        until(lambda: call.rung() in {"sound_only", "ring"}, "sound only", 60)
+        until(sends_no_picture, "the phone to leave what it has to its sound")
+        hears(call.booth, "#remotes video")
+        hears(call.phone, "[data-remote]")
         far_end.open_up()
-        until(lambda: call.rung() == "full", "the highest rung again", 180)
+        until(lambda: call.rung() in {"smaller", "full"}, "pictures again", 180)
         both_see_and_hear(call.booth, call.phone)
 
 
