@@ -15,9 +15,9 @@ from video_server.booth import people as booth_people
 from video_server.booth import statement as booth_statement
 from video_server.booth import views as booth_views
 from video_server.booth import ws as booth_ws
+from video_server.calls.presence import SEATS, Seats
 from video_server.calls.relay_metrics import RelayCollector
 from video_server.calls.relays import RELAYS, Relays
-from video_server.calls.seats import SEATS, Seats
 from video_server.calls.turn import TURN, Turn
 from video_server.config import Settings
 from video_server.core import clock as wall

@@ -7,22 +7,24 @@ the process dies the page comes back, takes a new seat, and everything follows a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from video_server.calls import asking, listening, metrics, page_news, pauses, roles, service
 from video_server.calls.absences import Absences
+from video_server.calls.allowance import Allowance
 from video_server.calls.model import FINAL, Participant, Role, RoomView, State
+from video_server.calls.presence import SEATS
 from video_server.calls.quality import Meter, Stretch, parse_link, parse_page
 from video_server.calls.relays import RELAYS, NoRelay, Relays
 from video_server.calls.turn import RENEW_SECONDS as TURN_RENEW_SECONDS
 from video_server.calls.turn import TURN, Turn
 from video_server.core import keys
-from video_server.core.clock import Clock, monotonic
-from video_server.core.database import Connection, Database
+from video_server.core.clock import monotonic
+from video_server.core.database import Connection
 from video_server.core.errors import Refusal
 from video_server.core.events import Bus
 from video_server.core.log import get_logger
@@ -34,7 +36,6 @@ from video_server.web.sockets import PageSocket
 log = get_logger(__name__)
 
 LOOK_AGAIN_SECONDS = 2.0
-RENEW_SECONDS = 3.0
 MOST_OFFERS = 20  # of one page at once: an honest one makes a handful, and one every few seconds while its path is dead
 OFFERS_PER_SECOND = 0.5
 OPENED_ELSEWHERE = 4001
@@ -54,67 +55,6 @@ More = Callable[[Connection, Participant], Awaitable[Mapping[str, Any]]]
 
 Still = Callable[[Connection], Awaitable[bool]]
 """Say whether the page may stay: its session is open and its person still has the right."""
-
-
-class Allowance:
-    """A bucket of tokens: `most` at once, refilled over time."""
-
-    def __init__(self, most: int, per_second: float) -> None:
-        self._most = float(most)
-        self._per_second = per_second
-        self._left = float(most)
-        self._at: float | None = None
-
-    def take(self, now: float) -> bool:
-        """Take one token; False when there is none. `now` is monotonic seconds."""
-        if self._at is not None:
-            self._left = min(self._most, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
-class Seats:
-    """The seats of this process; renews their presence, so that other processes can tell a death."""
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-        self._sockets: set[str] = set()
-
-    def add(self, socket: str) -> None:
-        """Start renewing a socket's presence."""
-        self._sockets.add(socket)
-
-    def remove(self, socket: str) -> None:
-        """Stop renewing it."""
-        self._sockets.discard(socket)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["Seats"]:
-        """Renew until the block ends."""
-        task = asyncio.create_task(self._renew(), name="seats")
-        try:
-            yield self
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            if self._sockets:
-                try:
-                    async with self._database.begin() as db:
-                        await service.renew_presence(db, sorted(self._sockets), now=self._clock())
-                except Exception:
-                    log.exception("presence_not_renewed")
-
-
-SEATS = web.AppKey("seats", Seats)
 
 
 class Seat:
