@@ -15,11 +15,10 @@ from video_server.accounts.model import Role as StaffRole
 from video_server.app import make_app
 from video_server.appointments.model import Appointment
 from video_server.audit import service as audit
-from video_server.booth import ws as booth_socket
-from video_server.calls import listening, pauses, service
+from video_server.calls import listening, pauses, seats, service
+from video_server.calls.at_relay import AtRelay
 from video_server.calls.model import Role, State
 from video_server.calls.relays import RELAYS, Relays
-from video_server.calls.seats import Seat
 from video_server.core import events
 from video_server.migrations import all_tables
 from video_server.web import sessions
@@ -472,13 +471,13 @@ async def test_a_look_that_waited_for_an_answer_goes_by_the_rows_as_they_are_the
 ):
     relays, turns = slow[1], []
 
-    class WatchedSeat(Seat):
-        def __init__(self, *given, **more):
-            super().__init__(*given, **more)
-            self._turn = WatchedTurn()
-            turns.append(self._turn)
+    class WatchedAtRelay(AtRelay):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.turn = WatchedTurn()
+            turns.append(self.turn)
 
-    monkeypatch.setattr(booth_socket, "Seat", WatchedSeat)
+    monkeypatch.setattr(seats, "AtRelay", WatchedAtRelay)
     boss = await add_staff("boss", StaffRole.SUPERVISOR, name="Sgt Boss")
     async with database.begin() as db:
         _, secret = await sessions.open_session(db, "staff", boss.id, now=clock())

@@ -13,13 +13,14 @@ from typing import Any
 
 from aiohttp import web
 
-from video_server.calls import asking, listening, metrics, page_news, pauses, roles, service
+from video_server.calls import asking, listening, metrics, page_news, pauses, service
 from video_server.calls.absences import Absences
 from video_server.calls.allowance import Allowance
+from video_server.calls.at_relay import AtRelay, Still
 from video_server.calls.model import FINAL, Participant, Role, RoomView, State
 from video_server.calls.presence import SEATS
 from video_server.calls.quality import Meter, Stretch, parse_link, parse_page
-from video_server.calls.relays import RELAYS, NoRelay, Relays
+from video_server.calls.relays import RELAYS, Relays
 from video_server.calls.turn import RENEW_SECONDS as TURN_RENEW_SECONDS
 from video_server.calls.turn import TURN, Turn
 from video_server.core import keys
@@ -53,10 +54,6 @@ More = Callable[[Connection, Participant], Awaitable[Mapping[str, Any]]]
 """Read what slices above this one add to the snapshot, in the same consistent look."""
 
 
-Still = Callable[[Connection], Awaitable[bool]]
-"""Say whether the page may stay: its session is open and its person still has the right."""
-
-
 class Seat:
     """One page's seat. `run()` lasts as long as the page's socket."""
 
@@ -85,20 +82,15 @@ class Seat:
         self._seats = app[SEATS]
         self._look = asyncio.Event()
         self._shown: Mapping[str, Any] | None = None
-        self._epoch = 0  # of the room we have joined at the relay, 0 when we have not
-        self._at_door: bool | None = False  # whether the relay was told that we are admitted; None: not known
-        self._told: tuple[Role, int, bool] | None = None  # what the relay knows: our role, holds, no pictures for us
-        self._is_new = True  # has not looked at the room yet
-        self._checking = False  # an echo is running
         self._absences = Absences()
         self._offers = Allowance(MOST_OFFERS, OFFERS_PER_SECOND)
         self._turn_servers: Turn = app[TURN]
         self._turn_renewed_at: float | None = None
-        self._turn = asyncio.Lock()  # one thing at a time is asked of the relay
 
     async def run(self, person: Participant) -> None:
         """Hold the seat until the socket closes."""
         self._person = person
+        self._at_relay = AtRelay(self._relays, self._database, person, self._still)
         self._meter = Meter(person.id)
         async with self._database.begin() as db:
             await service.take_socket(db, person, socket=self._id, now=self._clock())
@@ -132,18 +124,15 @@ class Seat:
     async def _give_up(self) -> None:
         """The socket has closed. Its media may live on: the page may only have lost this line."""
         await self._keep(self._meter.close(self._clock()))
-        if self._checking:
-            await self._relays.leave_echo(self._person.id)
+        await self._at_relay.leave_echo()
         if self._restarting.is_set():
             return  # this process restarts and the page will be back before its presence runs out
         how = "closed_page" if self._socket.close_code in _GOING_AWAY else "lost"
         listens = self._person.role is Role.SUPERVISOR
         async with self._database.read() as db:  # another page of this session may speak for it now: that one stays
             is_mine = (await service.get_participant(db, self._person.id)).socket == self._id
-        if is_mine and (how == "closed_page" or listens) and self._epoch:
-            await self._relays.leave(
-                appointment_id=self._person.appointment_id, epoch=self._epoch, participant_id=self._person.id
-            )
+        if is_mine and (how == "closed_page" or listens):
+            await self._at_relay.leave()
         async with self._database.begin() as db:
             if await service.drop_socket(db, self._person, socket=self._id, how=how, now=self._clock()) and listens:
                 await listening.stop(db, self._person, now=self._clock())
@@ -156,7 +145,7 @@ class Seat:
         if event.name == "slots":
             self._send({"type": "slots", "slots": event.data["slots"]})
         elif event.name in {"connected", "media"}:
-            self._send({"type": event.name, "room": "echo" if self._checking else "call"})
+            self._send({"type": event.name, "room": "echo" if self._at_relay.is_checking else "call"})
 
     def _on_quality(self, event: RelayEvent) -> None:
         """Pass on how links are: a page learns of its own, an officer's of everybody's."""
@@ -186,22 +175,15 @@ class Seat:
 
     def _on_relay_link(self, relay: str, present: bool) -> None:
         if present:
-            if not self._epoch and not self._checking:  # the page may be waiting for one
+            if not self._at_relay.is_in and not self._at_relay.is_checking:  # the page may be waiting for one
                 self._send({"type": "relay", "state": "back"})
-        elif relay == self._relay_of_mine():
+        elif relay == self._at_relay.relay:
             self._lose_relay()
         self._look.set()
 
-    def _relay_of_mine(self) -> str | None:
-        if self._epoch:
-            return self._relays.find_place(self._person.appointment_id, self._epoch)
-        return self._relays.echo_relay(self._person.id) if self._checking else None
-
     def _lose_relay(self) -> None:
         """Our relay is no longer ours: have the page come again, at once where another one takes it."""
-        was_in = self._epoch > 0
-        self._epoch, self._at_door, self._checking = 0, False, False
-        if was_in:
+        if self._at_relay.forget():
             self._start(self._note_lost_relay())
         self._send({"type": "relay", "state": "lost"})
         if self._relays.takes_rooms:
@@ -233,7 +215,7 @@ class Seat:
 
     async def _follow(self) -> None:
         """Read the rows and make the page and the relay follow them."""
-        async with self._turn:  # read in turn: rows from before an offer was answered would undo what it did
+        async with self._at_relay.turn:
             async with self._database.read() as db:
                 view = await service.view(db, self._person.appointment_id)
                 person = view.by_id(self._person.id)
@@ -244,10 +226,8 @@ class Seat:
             is_ours = person.socket == self._id
             if is_ours:
                 self._person = person
-                self._adopt(view)
-                await self._follow_room(view)
-                await self._follow_at_relay(person, still=still)
-                await self._follow_rights(view, person)
+                if await self._at_relay.follow(view, person, still=still):
+                    self._lose_relay()
         if not is_ours:
             await self._page.close(code=OPENED_ELSEWHERE, reason="opened_elsewhere")
             return
@@ -264,14 +244,6 @@ class Seat:
             await self._take_out(absent, view)
         if not still:
             await self._page.close(code=SESSION_OVER, reason="session_over")
-
-    def _adopt(self, view: RoomView) -> None:
-        """Take over a connection that outlived the process of the page's seat before this one."""
-        room = view.room
-        if self._is_new and not self._epoch and room is not None and self._relays.lives(room.relay):
-            self._epoch, self._at_door = room.epoch, None
-            self._relays.note_place(room.appointment_id, room.epoch, room.relay)
-        self._is_new = False
 
     async def _put_out(self, listener: Participant, view: RoomView) -> None:
         """Nobody listens whose page is not there: out of the relay first, then out of what all are told."""
@@ -294,49 +266,6 @@ class Seat:
         servers = self._turn_servers.ice_servers(user=person.id, now=self._clock())
         if servers:
             self._send({"type": "ice_servers", "iceServers": servers})
-
-    async def _follow_room(self, view: RoomView) -> None:
-        """The room has been moved to another relay: leave where we are, and have the page come there."""
-        if self._epoch and view.room is not None and view.room.epoch > self._epoch:
-            await self._relays.leave(
-                appointment_id=self._person.appointment_id, epoch=self._epoch, participant_id=self._person.id
-            )
-            self._lose_relay()
-
-    async def _follow_at_relay(self, person: Participant, *, still: bool) -> None:
-        if self._checking and (person.state in FINAL or not still):
-            self._checking = False
-            await self._relays.leave_echo(person.id)
-        if not self._epoch:
-            return
-        place = {"appointment_id": person.appointment_id, "epoch": self._epoch, "participant_id": person.id}
-        if person.state not in {State.WAITING, State.ADMITTED} or not still:
-            self._epoch, self._at_door = 0, False
-            await self._relays.leave(**place)  # type: ignore[arg-type]
-            return
-        admitted = person.state is State.ADMITTED
-        if admitted != self._at_door:
-            try:
-                await self._relays.admit(**place, admitted=admitted)  # type: ignore[arg-type]
-                self._at_door = admitted
-            except (NoRelay, RelayRefused) as refusal:
-                log.info("door_not_moved", code=refusal.code)  # we are not there; a fresh offer carries the state
-                self._epoch, self._at_door = 0, False
-
-    async def _follow_rights(self, view: RoomView, person: Participant) -> None:
-        """Tell the relay what it may forward: of us, by role and wish, and of the room, nothing while it is held."""
-        without_pictures = any(one.audio_only for one in view.sending if one.participant_id == person.id)
-        rights = (person.role, view.hold_version, without_pictures)
-        if not self._epoch or self._told == rights:
-            return
-        place = {"appointment_id": person.appointment_id, "epoch": self._epoch}
-        try:
-            await self._relays.hold(**place, held=view.is_held, version=view.hold_version)  # type: ignore[arg-type]
-            await self._relays.permit(**place, participant_id=person.id, publish=roles.may_publish(person.role))  # type: ignore[arg-type]
-            await self._relays.set_audio_only(**place, participant_id=person.id, on=without_pictures)  # type: ignore[arg-type]
-            self._told = rights
-        except (NoRelay, RelayRefused) as refusal:
-            log.info("rights_not_told", code=refusal.code)  # we are not there; a fresh offer carries them
 
     async def _hear(self, message: dict[str, Any]) -> None:
         kind = message["type"]
@@ -372,70 +301,17 @@ class Seat:
         if not self._offers.take(monotonic()):
             await self._page.send({"type": "refused", "id": number, "code": "too_many_requests"})
             return
-        async with self._turn:
-            answer = await self._get_answer(
+        async with self._at_relay.turn:
+            answer = await self._at_relay.answer(
                 sdp, echo=message.get("echo") is True, restart=message.get("restart") is True
             )
         await self._page.send({"type": "answer", "id": number, "sdp": answer})
         self._look.set()
 
-    async def _get_answer(self, sdp: str, *, echo: bool, restart: bool) -> str:
-        async with self._database.read() as db:
-            person = await service.get_participant(db, self._person.id)
-            if not await self._still(db):
-                raise service.CannotJoin
-        if echo:
-            if person.state not in {State.CHECKING, State.WAITING, State.ADMITTED, State.LEFT}:
-                raise service.CannotJoin
-            answer = await self._relays.echo(participant_id=person.id, offer=sdp)
-            self._checking = True
-            return answer
-        if person.state not in {State.WAITING, State.ADMITTED}:
-            raise service.CannotJoin
-        if self._checking:
-            self._checking = False
-            await self._relays.leave_echo(person.id)
-        if restart and self._epoch:
-            return await self._relays.restart_ice(
-                appointment_id=person.appointment_id, epoch=self._epoch, participant_id=person.id, offer=sdp
-            )
-        admitted = person.state is State.ADMITTED
-        answer, self._epoch = await self._relays.join(
-            appointment_id=person.appointment_id,
-            participant_id=person.id,
-            offer=sdp,
-            admitted=admitted,
-            publish=roles.may_publish(person.role),
-        )
-        self._at_door, self._told = admitted, None
-        await self._check_again(person.id)
-        return answer
-
-    async def _check_again(self, participant_id: str) -> None:
-        """Look again before the page has its answer, without which the connection never stands.
-
-        Whoever was put out meanwhile does not get it, and a room that is held is held before anybody hears more.
-        Raises   CannotJoin
-        """
-        async with self._database.read() as db:
-            view = await service.view(db, self._person.appointment_id)
-        person = view.by_id(participant_id)
-        if person is None or person.state not in {State.WAITING, State.ADMITTED}:
-            epoch, self._epoch, self._at_door = self._epoch, 0, False
-            await self._relays.leave(
-                appointment_id=self._person.appointment_id, epoch=epoch, participant_id=participant_id
-            )
-            raise service.CannotJoin
-        await self._follow_rights(view, person)
-
     async def _leave(self) -> None:
         await self._keep(self._meter.close(self._clock()))
-        async with self._turn:
-            epoch, self._epoch, self._at_door = self._epoch, 0, False
-            if epoch:  # first not one packet more, then the record
-                await self._relays.leave(
-                    appointment_id=self._person.appointment_id, epoch=epoch, participant_id=self._person.id
-                )
+        async with self._at_relay.turn:
+            await self._at_relay.leave()  # first not one packet more, then the record
         async with self._database.begin() as db:
             if self._person.role is Role.SUPERVISOR:
                 await listening.stop(db, self._person, now=self._clock())

@@ -1,7 +1,7 @@
 """What happens in a room: arriving, the safety questions, waiting, being admitted, leaving, the end, notes.
 
 Every function works in the caller's transaction and leaves an event on topic "room", so that every page of the room
-looks again. What the relay must do follows from these rows (`presence.py`); it is never told first.
+looks again. What the relay must do follows from these rows (`at_relay.py`); it is never told first.
 """
 
 from collections.abc import Collection, Sequence
