@@ -6,7 +6,7 @@ import pytest
 
 from tests.relay.harness import until
 from tests.relay.test_engine import Relay
-from video_server.relay import transport
+from video_server.relay import sockets, transport
 from video_server.relay.counters import Counters
 
 
@@ -24,7 +24,7 @@ async def make_relay(monkeypatch):
 
 
 async def test_ipv4_and_ipv6_meet_in_one_room(make_relay):
-    relay = make_relay(hosts=transport.EVERYWHERE, addresses=("127.0.0.1", "::1"))
+    relay = make_relay(hosts=sockets.EVERYWHERE, addresses=("127.0.0.1", "::1"))
     four, six = await relay.join("four"), await relay.join("six", host="::1")
     assert relay.engine._peers[("r", "six")].link.address[0] == "::1"
     await four.send_until("video", six, 0, b"to six")
@@ -41,7 +41,7 @@ async def test_an_answer_over_ipv6_says_so(make_relay):
 
 async def test_media_leaves_by_the_address_that_was_asked(make_relay):
     # Bound to all addresses alone, the kernel would answer 127.0.0.1 from 127.0.0.1 whichever address it asked.
-    relay = make_relay(hosts=(*transport.EVERYWHERE, "127.0.0.2"), addresses=("127.0.0.2",))
+    relay = make_relay(hosts=(*sockets.EVERYWHERE, "127.0.0.2"), addresses=("127.0.0.2",))
     a, b = await relay.join("a"), await relay.join("b")
     sources = set()
     take = b.gatherer._connection._protocols[0].datagram_received
@@ -54,9 +54,9 @@ async def test_media_leaves_by_the_address_that_was_asked(make_relay):
 
 
 def test_a_number_held_on_any_address_is_refused():
-    port = transport.Port((*transport.EVERYWHERE, "127.0.0.1"), 0, Counters())
+    port = transport.Port((*sockets.EVERYWHERE, "127.0.0.1"), 0, Counters())
     try:
-        for hosts in (transport.EVERYWHERE, ("127.0.0.1",), ("::1",)):
+        for hosts in (sockets.EVERYWHERE, ("127.0.0.1",), ("::1",)):
             with pytest.raises(OSError, match="in use"):
                 transport.Port(hosts, port.number, Counters())
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rival:
@@ -77,7 +77,7 @@ def test_a_number_held_on_any_address_is_refused():
     ],
 )
 def test_a_socket_of_its_own_is_for_machines_with_several_addresses(addresses, more):
-    assert transport.find_hosts(addresses) == ("0.0.0.0", "::", *more)
+    assert sockets.find_hosts(addresses) == ("0.0.0.0", "::", *more)
 
 
 def test_addresses_good_on_one_link_only_are_not_advertised(monkeypatch):

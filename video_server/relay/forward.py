@@ -28,11 +28,11 @@ from video_server.relay.rtp import (
     find_red_primary,
     send_time,
 )
+from video_server.relay.sockets import Address
 from video_server.relay.streams import Output, Source
 
 _read_header = HEADER.unpack_from
 _write_header = OUT_HEADER.pack_into
-Address = transport.Address
 
 
 class Forwarder:

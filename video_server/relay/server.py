@@ -16,7 +16,7 @@ import uvloop
 from video_server.core.clock import monotonic
 from video_server.core.errors import CannotStart
 from video_server.core.log import configure, get_logger
-from video_server.relay import transport
+from video_server.relay import sockets, transport
 from video_server.relay.engine import Engine
 from video_server.relay.feedback import TICK_SECONDS
 from video_server.relay.protocol import (
@@ -142,7 +142,7 @@ class _Server:
     """All control connections and the engine behind them."""
 
     def __init__(self, settings: RelaySettings, addresses: tuple[str, ...]) -> None:
-        hosts = transport.find_hosts(transport.find_own_addresses())
+        hosts = sockets.find_hosts(transport.find_own_addresses())
         self.engine = Engine(
             udp_hosts=hosts,
             udp_port=settings.udp_port,

@@ -13,7 +13,6 @@ Private names used (exact versions are pinned; tests/relay/test_transport_contra
 """
 
 import asyncio
-import errno
 import secrets
 import socket
 import string
@@ -44,12 +43,8 @@ from video_server.core.log import get_logger
 from video_server.relay.counters import Counters
 from video_server.relay.limits import DTLS_PER_SECOND, STUN_PER_SECOND, FloodGate
 from video_server.relay.sdp import Offer
+from video_server.relay.sockets import Address, bind_all
 from video_server.relay.stun import BINDING_REQUEST, peek_ufrag
-
-Address = tuple[str, int] | tuple[str, int, int, int]
-"""As Python's sockets give it: (host, port) in IPv4, with flow and scope, always 0 here, in IPv6."""
-
-EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 — media is public
 
 PACKET_BYTES: Final = 2048
 """The largest datagram taken; media stays under 1,300 and DTLS under 1,500."""
@@ -57,14 +52,12 @@ PACKET_BYTES: Final = 2048
 SENT_BYTES: Final = PACKET_BYTES + 64
 """Room for any of them with our header, the two bytes of a retransmission, and the tag that encryption adds."""
 
-_SOCKET_BUFFER_BYTES = 4 << 20
 _MAX_QUEUED_DTLS = 64
 _MAX_ADDRESSES = 64
 _STALE_ADDRESS_SECONDS = 2.0
 _ICE_CHARS = string.ascii_letters + string.digits
 _COMPONENT = 1
 _REQUEST = BINDING_REQUEST.to_bytes(2, "big")
-_PORT_TRIES = 20
 _log = get_logger(__name__)
 
 
@@ -119,17 +112,6 @@ def find_own_addresses() -> tuple[str, ...]:
     own = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
     outside = [each for each in own if not (ip_address(each).is_loopback or ip_address(each).is_link_local)]
     return (*sorted(outside, key=lambda each: ":" in each), "127.0.0.1")
-
-
-def find_hosts(addresses: Sequence[str]) -> tuple[str, ...]:
-    """Return the hosts to bind on a machine with these addresses of its own.
-
-    Of several addresses of one family the kernel would answer from whichever it likes, and a browser takes an answer
-    only from the address it asked: there each gets a socket of its own, which answers from it by itself.
-    """
-    outside = [each for each in addresses if not ip_address(each).is_loopback]
-    families = ([each for each in outside if ":" not in each], [each for each in outside if ":" in each])
-    return (*EVERYWHERE, *(each for family in families if len(family) > 1 for each in family))
 
 
 class Session:
@@ -439,7 +421,7 @@ class Port:
     def __init__(self, hosts: Sequence[str], number: int, counters: Counters) -> None:
         """Bind. Raises OSError."""
         self.counters = counters
-        self.sockets = _bind_all(hosts, number)
+        self.sockets = bind_all(hosts, number)
         self.address: Address = self.sockets[0].getsockname()
         self.number = self.address[1]
         self.links: dict[Address, Link] = {}
@@ -550,53 +532,3 @@ class Port:
         self.changes += 1
         link.addresses.add(address)
         return True
-
-
-def _bind_all(hosts: Sequence[str], number: int) -> list[socket.socket]:
-    """Return sockets on one number, 0 for any that is free on every host. Raises OSError."""
-    for last in (False,) * (0 if number else _PORT_TRIES) + (True,):
-        sockets: list[socket.socket] = []
-        try:
-            for host in hosts:
-                sockets += _bind(host, sockets[0].getsockname()[1] if sockets else number)
-        except OSError as problem:
-            for each in sockets:
-                each.close()
-            if last or problem.errno != errno.EADDRINUSE:
-                raise
-            continue
-        for each in sockets:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # from now on the number is ours alone
-        return sockets
-    raise AssertionError("unreachable")
-
-
-def _bind(host: str, number: int) -> list[socket.socket]:
-    """Return a socket on this host; none where the machine knows no IPv6. Raises OSError.
-
-    One address may be bound beside all addresses only while both say SO_REUSEADDR. "All" says it after it is bound,
-    so that a number which somebody else holds is refused all the same.
-    """
-    everywhere = host in EVERYWHERE
-    try:
-        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setblocking(False)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
-        if ":" in host:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if not everywhere:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    except OSError as problem:
-        if host == "::" and problem.errno == errno.EAFNOSUPPORT:
-            return []
-        raise
-    try:
-        sock.bind((host, number))
-    except OSError as problem:
-        sock.close()
-        if host == "::" and problem.errno == errno.EADDRNOTAVAIL:
-            return []
-        raise
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return [sock]
