@@ -54,7 +54,8 @@ DOORS: Sequence[tuple[str, str, str]] = (
         r"video_server/relay/(transport|turn)\.py",
         "the relay's transport and its look at TURN servers",
     ),
-    (r"aiortc|pylibsrtp", r"video_server/relay/transport\.py", "the relay's transport"),
+    (r"aiortc", r"video_server/relay/transport\.py", "the relay's transport"),
+    (r"pylibsrtp", r"video_server/relay/(transport|srtp)\.py", "the relay's transport and srtp.py"),
     (r"twilio", r"video_server/texts/gateway\.py", "texts/gateway.py"),
     (
         r"cryptography|hmac|hashlib|pkcs11|ssl\.RAND_bytes|random|uuid",

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pylibsrtp
 
-from video_server.relay import transport
+from video_server.relay import srtp
 from video_server.relay.batch import RECEIVE_SLOTS as BATCH
 from video_server.relay.batch import pack_place
 from video_server.relay.compiled import FORWARDERS
@@ -55,13 +55,13 @@ class Stage:
             output = Output(
                 "video", 0, 1000 + 2 * number, 1001 + 2 * number, {"vp8": Format("vp8", 96, 97, "")}, 1 << 28, 2 << 28
             )
-            output.session = transport.Session(session(ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
+            output.session = srtp.Session(session(ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
             output.socket = self.port_socket
             output.address = self.sink.getsockname()
             output.place = pack_place(output.address)
             output.attach(source)
             source.outputs.append(output)
-        make_peer(self.link, transport.Session(self.rx_owner), source)
+        make_peer(self.link, srtp.Session(self.rx_owner), source)
         self.sequence = 0
 
     def _open(self) -> socket.socket:

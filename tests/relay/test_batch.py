@@ -16,7 +16,7 @@ from video_server.relay.batch import (
     unpack_place,
 )
 from video_server.relay.counters import Counters
-from video_server.relay.transport import SENT_BYTES
+from video_server.relay.srtp import SENT_BYTES
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 

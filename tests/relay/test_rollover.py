@@ -11,7 +11,7 @@ import pytest
 
 from tests.relay.measure_forward import session
 from tests.relay.test_streams import Wire, connect, make_peer, make_source
-from video_server.relay import transport
+from video_server.relay import srtp
 from video_server.relay.limits import MAX_CREDIT
 from video_server.relay.rtp import HEADER, OUT_HEADER_BYTES
 
@@ -28,12 +28,12 @@ def test_a_stream_passes_two_rollovers_of_real_srtp_with_loss_and_reordering():
     inbound, outbound = pylibsrtp.Policy.SSRC_ANY_INBOUND, pylibsrtp.Policy.SSRC_ANY_OUTBOUND
     publisher, receiver = session(ssrc_type=outbound), session(ssrc_type=inbound)
     ours_in, ours_out = session(ssrc_type=inbound), session(ssrc_type=outbound)
-    wire = Wire(cipher=transport.SRTP)
+    wire = Wire(cipher=srtp.SRTP)
     source, output = make_source(), wire.outputs[0]
-    output.session = transport.Session(ours_out)
+    output.session = srtp.Session(ours_out)
     connect(source, output)
     peer = make_peer({1: source})
-    peer.rx = transport.Session(ours_in)
+    peer.rx = srtp.Session(ours_in)
     rng = random.Random(3711)
     held: list[tuple[int, bytes]] = []
     arrived, last = 0, None

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_server.relay import transport
+from video_server.relay import srtp
 from video_server.relay.batch import HEADROOM, pack_place
 from video_server.relay.compiled import FORWARDERS
 from video_server.relay.counters import Counters
@@ -37,8 +37,8 @@ def identity(session, pointer, length):
 
 
 IN_C = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(identity)
-PLAIN = transport.Cipher(identity, identity, *[ctypes.cast(IN_C, ctypes.c_void_p).value] * 2)
-SESSION = transport.Session(pylibsrtp.Session())
+PLAIN = srtp.Cipher(identity, identity, *[ctypes.cast(IN_C, ctypes.c_void_p).value] * 2)
+SESSION = srtp.Session(pylibsrtp.Session())
 """Any: PLAIN does not look at it."""
 
 

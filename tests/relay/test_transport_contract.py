@@ -13,7 +13,7 @@ from aiortc.rtcdtlstransport import SRTP_PROFILES
 from OpenSSL.SSL import SESS_CACHE_OFF
 from pylibsrtp import _binding
 
-from video_server.relay import transport
+from video_server.relay import srtp, transport
 from video_server.relay.streams import Source  # noqa: F401 — the relay imports as a whole
 
 
@@ -93,23 +93,23 @@ def test_a_session_gives_its_c_pointer_and_the_c_functions_work_in_place():
     profile = pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_256_GCM
     out = pylibsrtp.Session(pylibsrtp.Policy(key, pylibsrtp.Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
     back = pylibsrtp.Session(pylibsrtp.Policy(key, pylibsrtp.Policy.SSRC_ANY_INBOUND, srtp_profile=profile))
-    buffer, length = transport.PacketBuffer(), transport.new_length()
+    buffer, length = srtp.PacketBuffer(), srtp.new_length()
     packet = bytes.fromhex("806000010000000200000003") + b"payload"
     buffer.view[: len(packet)] = packet
     length[0] = len(packet)
-    assert transport.SRTP.protect(transport.Session(out).pointer, buffer.pointer, length) == 0
+    assert srtp.SRTP.protect(srtp.Session(out).pointer, buffer.pointer, length) == 0
     assert length[0] == len(packet) + 16
     protected = bytes(buffer.view[: length[0]])
     assert b"payload" not in protected
-    assert transport.SRTP.unprotect(transport.Session(back).pointer, buffer.pointer, length) == 0
+    assert srtp.SRTP.unprotect(srtp.Session(back).pointer, buffer.pointer, length) == 0
     assert bytes(buffer.view[: length[0]]) == packet
     buffer.view[: len(protected)] = protected
     length[0] = len(protected)
-    assert transport.SRTP.unprotect(transport.Session(back).pointer, buffer.pointer, length) in transport.REPLAY_ERRORS
+    assert srtp.SRTP.unprotect(srtp.Session(back).pointer, buffer.pointer, length) in srtp.REPLAY_ERRORS
 
 
 def test_replay_errors_are_the_numbers_that_say_replay():
-    assert {n for n, text in enumerate(pylibsrtp.ERRORS) if "replay" in text} == transport.REPLAY_ERRORS
+    assert {n for n, text in enumerate(pylibsrtp.ERRORS) if "replay" in text} == srtp.REPLAY_ERRORS
 
 
 def test_the_c_library_is_reached_by_its_private_door():

@@ -15,7 +15,7 @@ from typing import Final
 from video_server.relay.arrival import SO_TIMESTAMPNS
 from video_server.relay.counters import Counters
 from video_server.relay.sockets import Address
-from video_server.relay.transport import PACKET_BYTES, SENT_BYTES, PacketBuffer
+from video_server.relay.srtp import PACKET_BYTES, SENT_BYTES, PacketBuffer
 
 RECEIVE_SLOTS: Final = 64
 SEND_SLOTS: Final = 32

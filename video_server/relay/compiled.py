@@ -3,7 +3,7 @@
 import socket
 from typing import Any
 
-from video_server.relay import transport
+from video_server.relay import srtp
 from video_server.relay.batch import Inbox, Outbox
 from video_server.relay.built import load_compiled
 from video_server.relay.counters import Counters
@@ -18,7 +18,7 @@ class CompiledForwarder(Forwarder):
     """Does what Forwarder does, without the interpreter where a packet is the next in order of a stream that runs."""
 
     def __init__(
-        self, port: Any, counters: Counters, *, cipher: transport.Cipher = transport.SRTP, **callbacks: Any
+        self, port: Any, counters: Counters, *, cipher: srtp.Cipher = srtp.SRTP, **callbacks: Any
     ) -> None:
         """As Forwarder. Raises CannotStart when the compiled part is not there."""
         super().__init__(port, counters, cipher=cipher, **callbacks)
@@ -27,7 +27,7 @@ class CompiledForwarder(Forwarder):
             counters,
             self.known,
             [(each, self.inboxes[each], self.outboxes[each]) for each in port.sockets],
-            (Source, Output, History, transport.Session, Outbox, Counters),
+            (Source, Output, History, srtp.Session, Outbox, Counters),
             (cipher.protect_at, cipher.unprotect_at),
             (PACKET_COST, MASK),
         )

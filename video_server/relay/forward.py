@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from video_server.core.clock import monotonic
-from video_server.relay import transport
+from video_server.relay import srtp
 from video_server.relay.arrival import ArrivalClock
 from video_server.relay.batch import HEADROOM, PLACE_BYTES, SEND_SLOTS, STRIDE, Inbox, Outbox
 from video_server.relay.counters import Counters
@@ -57,7 +57,7 @@ class Forwarder:
         on_rtcp: Callable[[Peer, bytes], None],
         on_other: Callable[[bytes, Address, socket.socket], None],
         on_gap: Callable[[Source, int, int], None],
-        cipher: transport.Cipher = transport.SRTP,
+        cipher: srtp.Cipher = srtp.SRTP,
     ) -> None:
         """Make the boxes of each socket of the port."""
         self._port = port
@@ -65,8 +65,8 @@ class Forwarder:
         self._counters = counters
         self._on_source, self._on_rtcp, self._on_other, self._on_gap = on_source, on_rtcp, on_other, on_gap
         self._protect, self._unprotect = cipher.protect, cipher.unprotect
-        self._spare = transport.PacketBuffer()
-        self._length = transport.new_length()
+        self._spare = srtp.PacketBuffer()
+        self._length = srtp.new_length()
         self._arrivals = ArrivalClock()
         self.known: dict[Any, Any] = {}
         self._changes = -1
@@ -135,7 +135,7 @@ class Forwarder:
 
     def refuse(self, status: int) -> None:
         """Count a packet that could not be decrypted."""
-        self.drop("replayed" if status in transport.REPLAY_ERRORS else "not_authentic")
+        self.drop("replayed" if status in srtp.REPLAY_ERRORS else "not_authentic")
 
     def flush(self) -> None:
         """Send what is still in the outboxes."""
@@ -264,7 +264,7 @@ class Forwarder:
             output.octets += size
             outbox = outboxes[output.socket]
             slot = outbox.count
-            at = slot * transport.SENT_BYTES
+            at = slot * srtp.SENT_BYTES
             outbox.view[at : at + whole] = packet
             _write_header(
                 outbox.view, at, OUT_FIRST_BYTE, marker | output.payload_type,

@@ -40,7 +40,7 @@ def assign_sending(offer: Offer) -> dict[str, Sending]:
 class Peer:
     """One connection of one participant.
 
-    rx                  transport.Session for what it sends; None until DTLS is up
+    rx                  srtp.Session for what it sends; None until DTLS is up
     permitted           what it may publish; of anything else there is no source
     transport_cc_byte   first byte of the transport-wide number's extension as it stands in packets; 0: not negotiated
     sources             by SSRC; rtx_sources: retransmission SSRC -> the source it repairs

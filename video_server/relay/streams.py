@@ -143,7 +143,7 @@ class Source:
 class Output:
     """One SSRC we send to a receiver: a slot's audio or video.
 
-    session            transport.Session; set when the link is up
+    session            srtp.Session; set when the link is up
     address, place, socket   where to, for Python and for the kernel, and by which socket; set anew when the link moves
     first              extended number of the first packet of the present source that was forwarded; None: none yet
     payload_types      codec -> format of the receiver's m-line

@@ -1,4 +1,4 @@
-"""Everything that touches aiortc, aioice and pylibsrtp, and every private name of theirs.
+"""Everything that touches aiortc and aioice, and every private name of theirs.
 
 One UDP port serves all peers. A STUN check finds its peer by the username fragment; once it has proved that it knows
 the password, its address belongs to that peer, and what else comes from there (DTLS, RTP) goes to it by address.
@@ -9,7 +9,6 @@ Private names used (exact versions are pinned; tests/relay/test_transport_contra
                        StunProtocol, CandidatePair; check_complete is wrapped on the instance, query_consent replaced
     aiortc 1.16.0      RTCIceGatherer._connection, RTCDtlsTransport._rx_srtp, _tx_srtp, _set_role, _ssl, _srtp_profiles;
                        RTCCertificate._create_ssl_context is replaced on the instance; rtcdtlstransport.SRTP_PROFILES
-    pylibsrtp 1.0.0    Session._srtp, _binding.ffi, _binding.lib
 """
 
 import asyncio
@@ -18,9 +17,8 @@ import socket
 import string
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any
 
 import aioice.ice
 import aioice.stun
@@ -36,7 +34,6 @@ from aiortc import (
 )
 from aiortc.rtcdtlstransport import SRTP_PROFILES
 from OpenSSL.SSL import SESS_CACHE_OFF
-from pylibsrtp import _binding
 
 from video_server.core.clock import monotonic
 from video_server.core.log import get_logger
@@ -44,13 +41,8 @@ from video_server.relay.counters import Counters
 from video_server.relay.limits import DTLS_PER_SECOND, STUN_PER_SECOND, FloodGate
 from video_server.relay.sdp import Offer
 from video_server.relay.sockets import Address, bind_all
+from video_server.relay.srtp import Session
 from video_server.relay.stun import BINDING_REQUEST, peek_ufrag
-
-PACKET_BYTES: Final = 2048
-"""The largest datagram taken; media stays under 1,300 and DTLS under 1,500."""
-
-SENT_BYTES: Final = PACKET_BYTES + 64
-"""Room for any of them with our header, the two bytes of a retransmission, and the tag that encryption adds."""
 
 _MAX_QUEUED_DTLS = 64
 _MAX_ADDRESSES = 64
@@ -61,49 +53,6 @@ _REQUEST = BINDING_REQUEST.to_bytes(2, "big")
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Cipher:
-    """C functions over (session, buffer, length pointer), in place; 0 is success. Encryption adds 16 bytes.
-
-    protect, unprotect         as Python calls them, with a session's `pointer`
-    protect_at, unprotect_at   their addresses, for the compiled forwarder, which calls them with a session's `address`
-    """
-
-    protect: Callable[[Any, Any, Any], int]
-    unprotect: Callable[[Any, Any, Any], int]
-    protect_at: int
-    unprotect_at: int
-
-
-def _find_function(name: str) -> int:
-    return int(_binding.ffi.cast("uintptr_t", _binding.ffi.addressof(_binding.lib, name)))
-
-
-SRTP: Final = Cipher(
-    _binding.lib.srtp_protect, _binding.lib.srtp_unprotect, _find_function("srtp_protect"),
-    _find_function("srtp_unprotect"),
-)  # fmt: skip
-
-REPLAY_ERRORS = frozenset({9, 10})
-"""srtp_err_status_replay_fail and _old, which pylibsrtp has no names for but pylibsrtp.ERRORS lists."""
-
-
-class PacketBuffer:
-    """A fixed piece of memory that C and Python see alike; `at(n)` is a C pointer into it, `address` its number."""
-
-    __slots__ = ("address", "pointer", "view")
-
-    def __init__(self, size: int = SENT_BYTES) -> None:
-        """Take `size` bytes."""
-        self.pointer: Any = _binding.ffi.new("char[]", size)
-        self.address = int(_binding.ffi.cast("uintptr_t", self.pointer))
-        self.view = memoryview(_binding.ffi.buffer(self.pointer))
-
-    def at(self, offset: int) -> Any:
-        """Return a pointer `offset` bytes in."""
-        return self.pointer + offset
-
-
 def find_own_addresses() -> tuple[str, ...]:
     """Return this machine's addresses, IPv4 before IPv6 and loopback last: a browser on this machine reaches us by it.
 
@@ -112,26 +61,6 @@ def find_own_addresses() -> tuple[str, ...]:
     own = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
     outside = [each for each in own if not (ip_address(each).is_loopback or ip_address(each).is_link_local)]
     return (*sorted(outside, key=lambda each: ":" in each), "127.0.0.1")
-
-
-class Session:
-    """An SRTP session for the C functions; whoever holds it keeps alive what it points to.
-
-    pointer, address   the session, for Python's calls and as a number
-    """
-
-    __slots__ = ("_owner", "address", "pointer")
-
-    def __init__(self, owner: pylibsrtp.Session) -> None:
-        """Point to pylibsrtp's session."""
-        self._owner = owner
-        self.pointer: Any = owner._srtp[0]
-        self.address = int(_binding.ffi.cast("uintptr_t", self.pointer))
-
-
-def new_length() -> Any:
-    """Return an int pointer for the C functions above."""
-    return _binding.ffi.new("int*")
 
 
 class Certificate:
