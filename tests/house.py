@@ -51,8 +51,8 @@ DOORS: Sequence[tuple[str, str, str]] = (
     ),
     (  # turn.py carries no call: it only asks a TURN server, as an intruder would, what it lets pass
         r"aioice",
-        r"video_server/relay/(transport|turn)\.py",
-        "the relay's transport and its look at TURN servers",
+        r"video_server/relay/(transport|port|turn)\.py",
+        "the relay's transport, its port and its look at TURN servers",
     ),
     (r"aiortc", r"video_server/relay/transport\.py", "the relay's transport"),
     (r"pylibsrtp", r"video_server/relay/(transport|srtp)\.py", "the relay's transport and srtp.py"),

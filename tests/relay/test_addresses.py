@@ -8,6 +8,7 @@ from tests.relay.harness import until
 from tests.relay.test_engine import Relay
 from video_server.relay import sockets, transport
 from video_server.relay.counters import Counters
+from video_server.relay.port import Port
 
 
 @pytest.fixture
@@ -54,11 +55,11 @@ async def test_media_leaves_by_the_address_that_was_asked(make_relay):
 
 
 def test_a_number_held_on_any_address_is_refused():
-    port = transport.Port((*sockets.EVERYWHERE, "127.0.0.1"), 0, Counters())
+    port = Port((*sockets.EVERYWHERE, "127.0.0.1"), 0, Counters())
     try:
         for hosts in (sockets.EVERYWHERE, ("127.0.0.1",), ("::1",)):
             with pytest.raises(OSError, match="in use"):
-                transport.Port(hosts, port.number, Counters())
+                Port(hosts, port.number, Counters())
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rival:
             rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with pytest.raises(OSError, match="in use"):

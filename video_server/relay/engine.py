@@ -15,6 +15,7 @@ from video_server.relay.ladder import Ladder
 from video_server.relay.limits import PACKET_COST
 from video_server.relay.liveness import PROBE_AFTER_SECONDS, Change, Liveness
 from video_server.relay.peers import Peer, assign_sending
+from video_server.relay.port import Port
 from video_server.relay.protocol import (
     Admit,
     AudioOnly,
@@ -68,7 +69,7 @@ class Engine:
         self.packets_per_second = 0
         self._emit = emit
         self._certificate = transport.Certificate()
-        self.port = transport.Port(udp_hosts, udp_port, self.counters)
+        self.port = Port(udp_hosts, udp_port, self.counters)
         self._candidates = tuple((address, self.port.number) for address in addresses)
         self._peers: dict[tuple[str, str], Peer] = {}
         self._liveness: dict[tuple[str, str], Liveness] = {}

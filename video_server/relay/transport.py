@@ -1,7 +1,6 @@
 """Everything that touches aiortc and aioice, and every private name of theirs.
 
-One UDP port serves all peers. A STUN check finds its peer by the username fragment; once it has proved that it knows
-the password, its address belongs to that peer, and what else comes from there (DTLS, RTP) goes to it by address.
+All peers share one UDP port (port.py).
 
 Private names used (exact versions are pinned; tests/relay/test_transport_contract.py names each):
     aioice 0.13.0      Connection._nominated, _check_list, _protocols, _local_candidates, _local_candidates_start,
@@ -15,13 +14,11 @@ import asyncio
 import secrets
 import socket
 import string
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
 import aioice.ice
-import aioice.stun
 import pylibsrtp
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aiortc import (
@@ -35,22 +32,15 @@ from aiortc import (
 from aiortc.rtcdtlstransport import SRTP_PROFILES
 from OpenSSL.SSL import SESS_CACHE_OFF
 
-from video_server.core.clock import monotonic
-from video_server.core.log import get_logger
-from video_server.relay.counters import Counters
-from video_server.relay.limits import DTLS_PER_SECOND, STUN_PER_SECOND, FloodGate
+from video_server.relay.port import Port
 from video_server.relay.sdp import Offer
-from video_server.relay.sockets import Address, bind_all
+from video_server.relay.sockets import Address
 from video_server.relay.srtp import Session
-from video_server.relay.stun import BINDING_REQUEST, peek_ufrag
 
 _MAX_QUEUED_DTLS = 64
 _MAX_ADDRESSES = 64
-_STALE_ADDRESS_SECONDS = 2.0
 _ICE_CHARS = string.ascii_letters + string.digits
 _COMPONENT = 1
-_REQUEST = BINDING_REQUEST.to_bytes(2, "big")
-_log = get_logger(__name__)
 
 
 def find_own_addresses() -> tuple[str, ...]:
@@ -79,7 +69,7 @@ class Certificate:
 class _Leg:
     """What aioice takes for a datagram transport of its own: one peer's share of the port."""
 
-    def __init__(self, port: "Port", link: "Link") -> None:
+    def __init__(self, port: Port, link: "Link") -> None:
         self._port = port
         self._link = link
 
@@ -112,7 +102,7 @@ class Link:
 
     def __init__(
         self,
-        port: "Port",
+        port: Port,
         certificate: Certificate,
         offer: Offer,
         *,
@@ -337,127 +327,3 @@ async def _trust_liveness() -> None:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))
-
-
-class Port:
-    """The shared UDP port. `links` maps an address to the link it has proved to belong to; the hot path reads it.
-
-    number    the port's number, the same on every socket
-    changes   counts changes of `links`
-    sockets   one for each host that is bound; IPv4 and IPv6 stay apart, so that neither pays for the other
-    """
-
-    def __init__(self, hosts: Sequence[str], number: int, counters: Counters) -> None:
-        """Bind. Raises OSError."""
-        self.counters = counters
-        self.sockets = bind_all(hosts, number)
-        self.address: Address = self.sockets[0].getsockname()
-        self.number = self.address[1]
-        self.links: dict[Address, Link] = {}
-        self.changes = 0
-        self._by_ufrag: dict[str, Link] = {}
-        self._gate = FloodGate()
-
-    def close(self) -> None:
-        """Close the sockets."""
-        for each in self.sockets:
-            each.close()
-
-    def register(self, link: Link) -> None:
-        """Let checks find the link by its username fragment."""
-        self._by_ufrag[link.ufrag] = link
-
-    def unregister(self, link: Link) -> None:
-        """Undo `register`; addresses stay."""
-        self._by_ufrag.pop(link.ufrag, None)
-
-    def forget(self, link: Link) -> None:
-        """Let nothing find the link any more."""
-        self.unregister(link)
-        self.changes += 1
-        for address in link.addresses:
-            if self.links.get(address) is link:
-                del self.links[address]
-        link.addresses.clear()
-
-    def send(self, data: bytes | memoryview, address: Address, by: socket.socket) -> bool:
-        """Send a datagram by one of the sockets; a full or unreachable network drops it, as networks do."""
-        try:
-            by.sendto(data, address)
-        except BlockingIOError:
-            self.counters.dropped["send_buffer_full"] += 1
-            return False
-        except OSError:
-            self.counters.dropped["send_failed"] += 1
-            return False
-        return True
-
-    def receive(self, data: bytes, address: Address, by: socket.socket) -> None:
-        """Take a datagram that is no media: STUN by its username fragment, DTLS by its address (RFC 7983).
-
-        by   the socket it came to
-        """
-        first = data[0]
-        link = self.links.get(address)
-        if first < 4:
-            # A participant is counted by itself, so that nobody else behind its address can use up what it may send.
-            source = address[0] if link is None else address
-            if self._gate.passes(source, STUN_PER_SECOND, now=monotonic()):
-                self._receive_stun(data, address, by)
-            else:
-                self.counters.dropped["stun_flood"] += 1
-        elif 20 <= first <= 63 and link is not None:
-            if self._gate.passes(("dtls", address), DTLS_PER_SECOND, now=monotonic()):
-                link.receive(data, address)
-            else:
-                self.counters.dropped["dtls_flood"] += 1
-        else:
-            self.counters.dropped["unknown_sender" if 20 <= first <= 63 or 128 <= first <= 191 else "unknown_kind"] += 1
-
-    def _receive_stun(self, data: bytes, address: Address, by: socket.socket) -> None:
-        dropped = self.counters.dropped
-        if data[:2] == _REQUEST and peek_ufrag(data) not in self._by_ufrag:  # before the costly parsing of a stranger's
-            dropped["stun_unknown"] += 1
-            return
-        try:
-            message = aioice.stun.parse_message(data)
-        except (ValueError, struct.error, IndexError, KeyError):
-            dropped["stun_malformed"] += 1
-            return
-        asks = message.message_class == aioice.stun.Class.REQUEST
-        ufrag = peek_ufrag(data) if asks else None
-        link = self._by_ufrag.get(ufrag) if ufrag is not None else None if asks else self.links.get(address)
-        if link is None:
-            dropped["stun_unknown"] += 1
-            return
-        key = link.password if asks else link.remote_password
-        if not message.check_message_integrity(key.encode()):
-            # No answer to a stranger: a forged source address would have us send to somebody who never asked.
-            dropped["stun_unauthenticated"] += 1
-            return
-        if asks and ("PRIORITY" not in message.attributes or "ICE-CONTROLLED" in message.attributes):
-            dropped["stun_malformed"] += 1  # the offering browser controls (RFC 8445 section 6.1.1)
-            return
-        if asks and not self._bind(link, address):
-            dropped["stun_address_refused"] += 1
-            return
-        if asks:
-            link.note_check(address, by, nominates="USE-CANDIDATE" in message.attributes)
-        link.heard_at = monotonic()
-        link.receive(data, address)
-
-    def _bind(self, link: Link, address: Address) -> bool:
-        """Let the address belong to the link, unless somebody else is speaking from there."""
-        owner = self.links.get(address)
-        if owner is link:
-            return True
-        if owner is not None and monotonic() - owner.heard_at < _STALE_ADDRESS_SECONDS:
-            return False
-        if not link.accepts(address):
-            return False
-        if owner is not None:
-            owner.addresses.discard(address)
-        self.links[address] = link
-        self.changes += 1
-        link.addresses.add(address)
-        return True
