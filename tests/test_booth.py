@@ -20,7 +20,7 @@ from video_server.appointments.model import Appointment
 from video_server.appointments.model import State as Booking
 from video_server.audit import service as audit
 from video_server.booth import deeds, diary
-from video_server.calls import page_news
+from video_server.calls import notes, page_news
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, State, Watched, Word
 from video_server.calls.model import Role as InRoom
@@ -536,7 +536,7 @@ async def test_notes_that_cannot_be_kept_are_refused_and_change_nothing(
     answer = await client.post(path_of(appointment, "note"), data=body, headers={"Content-Type": "application/json"})
     assert (answer.status, (await answer.json())["error"]) == (status, code)
     async with database.read() as db:
-        assert (await calls.get_note(db, appointment.id)).version == 0
+        assert (await notes.get_note(db, appointment.id)).version == 0
 
 
 @pytest.mark.parametrize("kind", ["json", "form"])
@@ -945,7 +945,7 @@ async def test_no_page_has_an_accessibility_fault_or_is_wider_than_its_screen(
     await guest(waiting, word="guessed")
     await guest(waiting, word=waiting.agreed_word, device="Android, Chrome")
     async with database.begin() as db:
-        await calls.save_note(db, ended.id, text="Blue van.\n" * 5, version=0, by=smith.id, now=clock())
+        await notes.save_note(db, ended.id, text="Blue van.\n" * 5, version=0, by=smith.id, now=clock())
         await calls.end_call(db, ended.id, outcome="seen", by=smith.id, now=clock())
     faults: dict[str, list[str]] = {}
 

@@ -7,7 +7,7 @@ import pytest
 
 from video_server.appointments.service import AlreadyEnded
 from video_server.audit import service as audit
-from video_server.calls import devices, service
+from video_server.calls import devices, notes, service
 from video_server.calls.model import LEASE, AlertKind, Role, State, Watched, Word
 from video_server.calls.seats import Allowance
 from video_server.core.database import Database
@@ -220,17 +220,17 @@ async def test_an_old_socket_that_closes_late_does_not_make_the_new_page_absent(
 
 async def test_notes_saved_in_two_windows_lose_nothing(database, appointment, clock):
     async with database.begin() as db:
-        first = await service.save_note(db, appointment.id, text="one", version=0, by="o" * 32, now=clock())
-        second = await service.save_note(
+        first = await notes.save_note(db, appointment.id, text="one", version=0, by="o" * 32, now=clock())
+        second = await notes.save_note(
             db, appointment.id, text="two", version=first.version, by="o" * 32, now=clock()
         )
     assert (first.version, second.version) == (1, 2)
-    with pytest.raises(service.NoteChanged) as refused:
+    with pytest.raises(notes.NoteChanged) as refused:
         async with database.begin() as db:
-            await service.save_note(db, appointment.id, text="three", version=1, by="o" * 32, now=clock())
+            await notes.save_note(db, appointment.id, text="three", version=1, by="o" * 32, now=clock())
     assert refused.value.current.text == "two"
     async with database.begin() as db:  # a retry of what was saved, after a lost answer
-        again = await service.save_note(db, appointment.id, text="two", version=1, by="o" * 32, now=clock())
+        again = await notes.save_note(db, appointment.id, text="two", version=1, by="o" * 32, now=clock())
     assert again.version == 2
 
 

@@ -10,6 +10,7 @@ from video_server.appointments import service as appointments
 from video_server.appointments.model import OUTCOMES
 from video_server.booth import access, views
 from video_server.booth.views import booth_staff
+from video_server.calls import notes
 from video_server.calls import service as calls
 from video_server.calls.model import Note
 from video_server.calls.relays import RELAYS
@@ -71,7 +72,7 @@ async def admit(request: web.Request) -> web.Response:
 async def save_note(request: web.Request) -> web.Response:
     """Save the notes as typed; 409 with what stands there when another window saved in between."""
     body = await _read_body(request, NoteBody)
-    if len(body.text) > calls.NOTE_CHARACTERS:
+    if len(body.text) > notes.NOTE_CHARACTERS:
         raise NoteTooLong
     if "\x00" in body.text or (not body.text.isascii() and not _is_unicode(body.text)):
         raise NotUnderstood
@@ -79,10 +80,10 @@ async def save_note(request: web.Request) -> web.Response:
     try:
         async with request.app[app_keys.DATABASE].begin() as db:
             appointment = await access.access_requested(db, request)
-            note = await calls.save_note(
+            note = await notes.save_note(
                 db, appointment.id, text=body.text, version=body.version, by=request[staff_access.STAFF].id, now=now
             )
-    except calls.NoteChanged as refusal:
+    except notes.NoteChanged as refusal:
         said = {"error": refusal.code, "message": pages.say(refusal), "note": _note_json(refusal.current)}
         return web.json_response(said, status=refusal.status)
     return web.json_response(_note_json(note))

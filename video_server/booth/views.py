@@ -13,7 +13,7 @@ from video_server.appointments.model import Appointment, GuestRole, State
 from video_server.audit import service as audit
 from video_server.booth import access, connection, deeds, diary, reading
 from video_server.calls import model as calls_model
-from video_server.calls import page_news, roles
+from video_server.calls import notes, page_news, roles
 from video_server.calls import service as calls
 from video_server.calls.turn import TURN
 from video_server.core import keys
@@ -99,7 +99,7 @@ async def render_call(request: web.Request, *, problem: str | None = None, statu
         if appointment.state != State.BOOKED:
             raise pages.see_other(request, "booth.summary", appointment=appointment.id)
         values = await reading.read_case(db, appointment)
-        note = await calls.get_note(db, appointment.id)
+        note = await notes.get_note(db, appointment.id)
     return pages.render(
         request,
         "booth/call.html",
@@ -131,7 +131,7 @@ async def render_summary(request: web.Request, *, problem: str | None = None, st
         appointment = await access.access_appointment(db, person, request.match_info["appointment"])
         values = await reading.read_case(db, appointment)
         view = await calls.view(db, appointment.id)
-        note = await calls.get_note(db, appointment.id)
+        note = await notes.get_note(db, appointment.id)
         results = await reading.read_results(db, appointment.id)
         quality = await page_news.quality_of(db, appointment.id)
         entries = await audit.list_for(db, f"appointment:{appointment.id}")
@@ -249,5 +249,5 @@ def _config(
         "now": now.isoformat(),
         "iceServers": request.app[TURN].ice_servers(user=keys.new_id(), now=now),
         "slots": calls_model.SLOTS,
-        "note": {"version": note.version, "mostCharacters": calls.NOTE_CHARACTERS},
+        "note": {"version": note.version, "mostCharacters": notes.NOTE_CHARACTERS},
     }

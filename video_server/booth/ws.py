@@ -9,7 +9,7 @@ from video_server.appointments import service as appointments
 from video_server.booth import people, state
 from video_server.booth.access import access_appointment, may_open
 from video_server.booth.views import LISTEN
-from video_server.calls import devices, listening, service
+from video_server.calls import devices, listening, notes, service
 from video_server.calls.model import Participant, RoomView
 from video_server.calls.model import Role as RoomRole
 from video_server.calls.seats import Seat
@@ -51,7 +51,7 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
         )
 
     async def more(db: Connection, me: Participant) -> dict[str, object]:
-        note = await service.get_note(db, me.appointment_id) if me.role is RoomRole.SUPERVISOR else None
+        note = await notes.get_note(db, me.appointment_id) if me.role is RoomRole.SUPERVISOR else None
         return {
             "note": note and state.draw_note(note),
             "statement": await statements.mark_for_officer(db, me.appointment_id),

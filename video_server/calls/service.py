@@ -1,4 +1,4 @@
-"""What happens in a room: arriving, the safety questions, waiting, being admitted, leaving, the end, notes.
+"""What happens in a room: arriving, the safety questions, waiting, being admitted, leaving, the end.
 
 Every function works in the caller's transaction and leaves an event on topic "room", so that every page of the room
 looks again. What the relay must do follows from these rows (`at_relay.py`); it is never told first.
@@ -20,7 +20,6 @@ from video_server.calls.model import (
     HEARD_BY_RELAY,
     Alert,
     AlertKind,
-    Note,
     Participant,
     Role,
     Room,
@@ -31,7 +30,7 @@ from video_server.calls.model import (
 )
 from video_server.core import events, keys
 from video_server.core.database import Connection, IntegrityError
-from video_server.core.errors import N_, Conflict, NotFound, Refusal, TooMany
+from video_server.core.errors import N_, Conflict, NotFound, TooMany
 from video_server.incidents import service as incidents
 from video_server.tasks import service as tasks
 from video_server.texts import service as texts
@@ -39,7 +38,6 @@ from video_server.web import sessions
 
 MOST_IN_CALL = 5
 MOST_SESSIONS = 8  # open ones of one link at a time; officers are never turned away
-NOTE_CHARACTERS = 20_000
 OPEN = frozenset(State) - FINAL
 _FIRST = {Role.OFFICER: State.ADMITTED, Role.SUPERVISOR: State.LEFT}
 
@@ -59,23 +57,6 @@ class NotWaiting(Conflict):
 class RoomFull(Conflict):
     code = "room_full"
     public = N_("There are five people in this call already. Somebody must leave before another one can be let in.")
-
-
-class NoteChanged(Conflict):
-    """The note was saved elsewhere in between; `current` is what stands there."""
-
-    code = "note_changed"
-    public = N_("The notes were changed in another window. Compare both before you save.")
-
-    def __init__(self, current: Note) -> None:
-        super().__init__()
-        self.current = current
-
-
-class NoteTooLong(Refusal):
-    code = "note_too_long"
-    status = 422
-    public = N_("The notes are too long to be saved. Shorten them.")
 
 
 async def arrive(
@@ -330,39 +311,6 @@ async def dismiss_alert(db: Connection, alert_id: str, *, by: str, now: datetime
         )
         await events.record(db, "room", alert.appointment_id, now=now)
     return alert
-
-
-async def get_note(db: Connection, appointment_id: str) -> Note:
-    """Return the officer's note; version 0 when there is none."""
-    return await storage.find_note(db, appointment_id)
-
-
-async def save_note(db: Connection, appointment_id: str, *, text: str, version: int, by: str, now: datetime) -> Note:
-    """Save the note as typed, over the version the page holds. Saving the same text again changes nothing.
-
-    Raises   NoteChanged (with what stands there) when another window saved in between, NoteTooLong
-    """
-    if len(text) > NOTE_CHARACTERS:
-        raise NoteTooLong
-    current = await storage.find_note(db, appointment_id)
-    if current.version and current.text == text:
-        return current  # a retry after a lost answer
-    if not await storage.save_note(db, appointment_id, text=text, version=version, by=by, now=now):
-        raise NoteChanged(await storage.find_note(db, appointment_id))
-    if current.saved_at is None or _minute(current.saved_at) != _minute(now):
-        await audit.record(  # once a minute: saving as one types must not bury the other deeds
-            db,
-            actor=f"staff:{by}",
-            action="calls.note_saved",
-            subject=f"appointment:{appointment_id}",
-            details={"version": version + 1, "characters": len(text)},
-            now=now,
-        )
-    return await storage.find_note(db, appointment_id)
-
-
-def _minute(at: datetime) -> datetime:
-    return at.replace(second=0, microsecond=0)
 
 
 async def view(db: Connection, appointment_id: str) -> RoomView:
