@@ -155,6 +155,7 @@ def test_a_supervisor_hears_a_call_and_everybody_is_told(product, handler, booth
     expect(boss.locator("#statement-state")).to_have_text("Statement 1: it is being written.")
     booth.get_by_label("Notes", exact=True).fill("Ask about the number plate")
     expect(boss.get_by_label("Notes", exact=True)).to_have_value("Ask about the number plate")
+    expect(boss.locator(".app-wait__signal")).to_contain_text("Connection")
     photograph(boss, "listening-boss")
     expect(boss.get_by_role("button", name="Leave the call")).to_be_visible()
     expect(boss.get_by_role("button", name="Take part")).to_be_visible()

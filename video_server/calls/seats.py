@@ -148,9 +148,9 @@ class Seat:
             self._send({"type": event.name, "room": "echo" if self._at_relay.is_checking else "call"})
 
     def _on_quality(self, event: RelayEvent) -> None:
-        """Pass on how links are: a page learns of its own, an officer's of everybody's."""
+        """Pass on how links are: a page learns of its own, staff's of everybody's."""
         is_own = event.participant == self._person.id
-        if event.name not in {"rung", "quality"} or not (is_own or self._person.role is Role.OFFICER):
+        if event.name not in {"rung", "quality"} or not (is_own or self._person.staff_id is not None):
             return
         self._send({"type": event.name, "of": event.participant, **event.data})
         figures = parse_link(event.data) if is_own and event.name == "quality" else None
