@@ -221,9 +221,7 @@ async def test_an_old_socket_that_closes_late_does_not_make_the_new_page_absent(
 async def test_notes_saved_in_two_windows_lose_nothing(database, appointment, clock):
     async with database.begin() as db:
         first = await notes.save_note(db, appointment.id, text="one", version=0, by="o" * 32, now=clock())
-        second = await notes.save_note(
-            db, appointment.id, text="two", version=first.version, by="o" * 32, now=clock()
-        )
+        second = await notes.save_note(db, appointment.id, text="two", version=first.version, by="o" * 32, now=clock())
     assert (first.version, second.version) == (1, 2)
     with pytest.raises(notes.NoteChanged) as refused:
         async with database.begin() as db:

@@ -147,9 +147,7 @@ async def test_a_killed_relay_is_noticed_and_a_new_one_takes_its_socket(relay, t
     assert lost == [True]
 
 
-async def test_a_relay_that_dies_while_it_drains_comes_back_draining_and_one_that_was_stopped_does_not(
-    relay, tmp_path
-):
+async def test_a_relay_that_dies_while_it_drains_comes_back_draining_and_one_that_was_stopped_does_not(relay, tmp_path):
     async def start_again() -> tuple[RelayProcess, RelayClient, bool]:
         successor = RelayProcess(tmp_path)
         client = await connect(successor.control, [])

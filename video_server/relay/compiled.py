@@ -17,9 +17,7 @@ from video_server.relay.streams import Output, Source
 class CompiledForwarder(Forwarder):
     """Does what Forwarder does, without the interpreter where a packet is the next in order of a stream that runs."""
 
-    def __init__(
-        self, port: Any, counters: Counters, *, cipher: srtp.Cipher = srtp.SRTP, **callbacks: Any
-    ) -> None:
+    def __init__(self, port: Any, counters: Counters, *, cipher: srtp.Cipher = srtp.SRTP, **callbacks: Any) -> None:
         """As Forwarder. Raises CannotStart when the compiled part is not there."""
         super().__init__(port, counters, cipher=cipher, **callbacks)
         self._path = load_compiled().Path(

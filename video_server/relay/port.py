@@ -38,9 +38,9 @@ class Port:
         self.sockets = bind_all(hosts, number)
         self.address: Address = self.sockets[0].getsockname()
         self.number = self.address[1]
-        self.links: dict[Address, "Link"] = {}
+        self.links: dict[Address, Link] = {}
         self.changes = 0
-        self._by_ufrag: dict[str, "Link"] = {}
+        self._by_ufrag: dict[str, Link] = {}
         self._gate = FloodGate()
 
     def close(self) -> None:
