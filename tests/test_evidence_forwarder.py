@@ -36,6 +36,8 @@ class Telling:
             await self.go_on.wait()
             await response.write(b"later")
             return response
+        if request.path.endswith("/unread"):
+            return web.Response(status=204)
         try:
             while piece := await request.content.readany():
                 self.got.put_nowait(piece)
@@ -147,6 +149,15 @@ async def test_a_body_that_breaks_off_looks_broken_to_the_store_as_well(call, te
             break
         await asyncio.sleep(0.05)
     assert telling.ends == ["cut"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
+async def test_no_length_is_announced_to_the_store_for_a_body_that_does_not_follow(call, telling, method):
+    """Else the next caller's request on that connection would be taken for it, and answers go to the wrong people."""
+    call.officer.session.cookie_jar.update_cookies({"__Secure-evidence": "ticket"}, call.server.make_url("/"))
+    await call.phone.request(method, "/evidence/files/unread", data=b"x" * 50)
+    await call.officer.get("/evidence/view/unread", data=b"x" * 50)
+    assert [request.headers.get("Content-Length", "0") for request in telling.requests] == ["0", "0"]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,8 @@ async def pass_on(
         raise middleware.TooLarge
     has_body = data is None and request.body_exists and request.method in {"PATCH", "PUT", "POST"}
     body = _Body(request, most) if has_body else None
+    if body is None:  # a length that no body follows would make the next caller's request into that body
+        headers = {name: value for name, value in headers.items() if name != "Content-Length"}
     url = URL.build(
         path=to or request.rel_url.raw_path, query_string="" if to else request.rel_url.raw_query_string, encoded=True
     )
