@@ -111,7 +111,11 @@ class Upload:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object. `staging` names the folder under incoming/ while it is SEALING."""
+    """One object. `staging` names the folder under incoming/ while it is SEALING.
+
+    header_sha256   of the sealed file's header: by it nothing else that opens is taken for this object. Empty where an
+                    earlier version of this program sealed it
+    """
 
     id: str
     incident: str
@@ -130,6 +134,7 @@ class StoredObject:
     sequence: int | None
     received_at: datetime
     sealed_at: datetime | None
+    header_sha256: str = ""
 
 
 @dataclass(frozen=True)

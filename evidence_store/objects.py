@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from evidence_store import clock, kinds, storage
-from evidence_store.backend import KEY, Busy, Lock, write_whole
+from evidence_store.backend import DATA, KEY, Busy, Lock, write_whole
 from evidence_store.errors import (
     BadRequest,
     Conflict,
@@ -26,9 +26,9 @@ from evidence_store.media.model import can_be_looked_at
 from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject
 from evidence_store.pieces import End
 from evidence_store.screening import storage as screening_storage
-from evidence_store.sealing import signing
+from evidence_store.sealing import floe, signing
 from evidence_store.sealing.files import destroy_secret
-from evidence_store.sealing.incoming import Incoming
+from evidence_store.sealing.incoming import Incoming, object_aad
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store, description_of, verdict_of
 from evidence_store.webhooks.service import announce
@@ -87,14 +87,14 @@ async def put(store: Store, offer: Offer, request: web.Request) -> tuple[StoredO
             await store.run(incoming.close)
         if sha256 != offer.sha256:
             raise DigestMismatch
-        await store.run(seal_key, store, name, offer.id, key)
+        header_sha256 = await store.run(seal_key, store, name, offer.id, key)
         now = store.clock()
         stored = StoredObject(
             id=offer.id, incident=offer.incident, kind=offer.kind, media_type=media_type, filename=offer.filename,
             reference=offer.actor[:64], officer=offer.officer, size_bytes=size_bytes,
             sha256=sha256, client_digest=ClientDigest.EQUAL,
             state=ObjectState.SEALING, verdict=ObjectState.RECEIVED, source="put", staging=name, sequence=None,
-            received_at=now, sealed_at=None,
+            received_at=now, sealed_at=None, header_sha256=header_sha256,
         )  # fmt: skip
         async with store.database.begin() as db:
             won = await storage.insert_object(db, stored)
@@ -136,9 +136,21 @@ def _create(store: Store, name: str, object_id: str, key: bytes) -> Incoming:
     return Incoming.create(store.backend.create_incoming(name), object_id, key)
 
 
-def seal_key(store: Store, name: str, object_id: str, key: bytes) -> None:
-    """Lay the key, wrapped to the sealing key, beside the object's bytes; flushed."""
-    write_whole(store.backend.incoming(name) / "object" / KEY, store.keys.sealing.wrap(object_id, "sealed", key))
+def seal_key(store: Store, name: str, object_id: str, key: bytes) -> str:
+    """Lay the key, wrapped to the sealing key, beside the object's bytes; flushed. Return the header's SHA-256.
+
+    The header is bound to this very key, and whoever can write files can neither learn it nor make another that fits;
+    but with the public sealing key they could seal other bytes under a key of their own. Raises Damaged.
+    """
+    folder = store.backend.incoming(name) / "object"
+    with (folder / DATA).open("rb") as file:
+        header = file.read(floe.HEADER_BYTES)
+    try:
+        floe.start_decryption(key, object_aad(object_id), header)
+    except floe.Forged as problem:
+        raise Damaged(f"object {object_id}: {problem}") from None
+    write_whole(folder / KEY, store.keys.sealing.wrap(object_id, "sealed", key))
+    return signing.sha256_hex(header)
 
 
 async def settle(store: Store, stored: StoredObject, *, actor: str, waits: bool = True) -> StoredObject:
@@ -211,7 +223,12 @@ async def opened(store: Store, stored: StoredObject, *, actor: str) -> AsyncIter
         raise NoOpeningKey
     try:
         sealed = await store.run(
-            SealedObject, store.backend, stored.id, store.keys.opening, size_bytes=stored.size_bytes
+            SealedObject,
+            store.backend,
+            stored.id,
+            store.keys.opening,
+            size_bytes=stored.size_bytes,
+            header_sha256=stored.header_sha256,
         )
     except Damaged as problem:
         await record_damage(store, stored, actor=actor, what=str(problem))

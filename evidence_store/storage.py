@@ -59,6 +59,7 @@ _OBJECTS = Table(
     Column("sequence", BigInteger, unique=True),
     Column("received_at", UtcDateTime, nullable=False),
     Column("sealed_at", UtcDateTime),
+    Column("header_sha256", String(64), nullable=False, server_default=""),
     Index("ix_objects_incident_sequence", "incident", "sequence"),
     Index("ix_objects_incident_sha256", "incident", "sha256"),
 )

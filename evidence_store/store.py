@@ -83,8 +83,8 @@ def verdict_of(stored: StoredObject) -> Action:
 
 def description_of(stored: StoredObject) -> dict[str, Any]:
     """Return what the line that seals an object says of it."""
-    officer = {"officer": stored.officer} if stored.officer else {}
-    return officer | {
+    known = {"officer": stored.officer, "header_sha256": stored.header_sha256}
+    return {name: value for name, value in known.items() if value} | {
         "incident": stored.incident,
         "size_bytes": stored.size_bytes,
         "media_type": stored.media_type,

@@ -223,11 +223,13 @@ class Uploads:
                     raise StillArriving(f"{incoming.offset} of {upload.length} bytes are here.")
                 upload = await self._make_durable(upload, incoming, upload.media_type)
             key = await self._sessions.guarded(upload, self._store.run(self._sessions.open_key, upload_id))
-            await self._store.run(objects.seal_key, self._store, upload_id, upload_id, key)
+            sealing = self._store.run(objects.seal_key, self._store, upload_id, upload_id, key)
+            header_sha256 = await self._sessions.guarded(upload, sealing)
             now = self._store.clock()
             async with self._store.database.begin() as db:
                 if await storage.close_upload(db, upload_id, UploadState.SEALED, now=now):
-                    await storage.insert_object(db, _sealing(upload, given, now=now))
+                    stored = _sealing(upload, given, now=now)
+                    await storage.insert_object(db, replace(stored, header_sha256=header_sha256))
         finally:
             lock.release()
 

@@ -175,7 +175,9 @@ async def reread(store: Store, stored: StoredObject, *, pace: Callable[[int], No
 
     def digest() -> str:
         found = signing.new_sha256()
-        with SealedObject(store.backend, stored.id, opening, size_bytes=stored.size_bytes) as sealed:
+        with SealedObject(
+            store.backend, stored.id, opening, size_bytes=stored.size_bytes, header_sha256=stored.header_sha256
+        ) as sealed:
             for piece in sealed.pieces():
                 found.update(piece)
                 if pace is not None:

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from evidence_store.backend import Backend
 from evidence_store.errors import Damaged
-from evidence_store.sealing import floe
+from evidence_store.sealing import floe, signing
 from evidence_store.sealing.buffers import SEGMENTS
 from evidence_store.sealing.incoming import object_aad
 from evidence_store.sealing.wrapping import Opener
@@ -21,8 +21,13 @@ _SEGMENT = floe.SEGMENT_BYTES
 class SealedObject:
     """One sealed object, open for reading; close it, or use it as a context. Blocking."""
 
-    def __init__(self, backend: Backend, object_id: str, opening: Opener, *, size_bytes: int) -> None:
-        """Open and check; `size_bytes` is what the database says. Raises Damaged, BackendFailed."""
+    def __init__(
+        self, backend: Backend, object_id: str, opening: Opener, *, size_bytes: int, header_sha256: str = ""
+    ) -> None:
+        """Open and check. Raises Damaged, BackendFailed.
+
+        size_bytes, header_sha256   what the database says; empty: it does not know the header
+        """
         self.size_bytes = size_bytes
         try:
             self._file = backend.open(object_id)
@@ -32,6 +37,8 @@ class SealedObject:
             key = opening.unwrap(object_id, "sealed", backend.read_key(object_id))
             header = self._file.read_at(0, floe.HEADER_BYTES)
             self._cipher = floe.start_decryption(key, object_aad(object_id), header)
+            if header_sha256 and not signing.same(signing.sha256_hex(header), header_sha256):
+                raise floe.Forged("the file was sealed anew by somebody else")
             self._shape = floe.shape_of(self._file.size_bytes)
             if self._shape.plain_bytes != size_bytes:
                 raise floe.Forged("the file does not have the recorded length")

@@ -9,14 +9,16 @@ import pytest
 from aiohttp import ClientPayloadError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from evidence_store.backend import write_whole
 from evidence_store.backend_folder import FolderBackend
 from evidence_store.errors import RangeRefused
 from evidence_store.ranges import parse_range
-from evidence_store.sealing import signing
+from evidence_store.sealing import floe, signing
 from evidence_store.sealing.incoming import Incoming, object_aad
 from evidence_store.sealing.reading import SealedObject
+from evidence_store.storage import OBJECTS
 from evidence_store.tokens import Scope
 from evidence_store.verify import verify
 from evidence_store.views_api import disposition
@@ -117,6 +119,38 @@ async def test_files_swapped_between_two_objects_are_refused(wire: Wire):
             (second / name).rename(first / name)
             (first / "aside").rename(second / name)
     assert await status_of(wire, one) == 200
+
+
+@both_databases
+@pytest.mark.parametrize("source", ["upload", "put"])
+async def test_other_bytes_sealed_to_the_public_key_in_an_objects_place_are_refused(wire: Wire, source: str):
+    """Whoever can write the files and knows the public key can make ones that open; they are not those received."""
+    object_id = signing.new_id()
+    if source == "put":
+        await wire.put(object_id, jpeg(5000))
+    else:
+        object_id = await wire.upload(jpeg(5000))
+    folder, key = folder_of(wire, object_id), signing.new_key()
+    cipher, header = floe.start_encryption(key, object_aad(object_id))
+    received = {name: (folder / name).read_bytes() for name in ("data.floe", "key.json")}
+    (folder / "data.floe").write_bytes(header + cipher.encrypt_segment(jpeg(5000, 2), position=0, final=True))
+    (folder / "key.json").write_bytes(wire.store.keys.sealing.wrap(object_id, "sealed", key))
+    assert await status_of(wire, object_id) == 500
+    assert await status_of(wire, object_id, Range="bytes=0-9") == 500
+    [fault] = (await verify(wire.store)).faults
+    assert f"object {object_id}: the file was sealed anew by somebody else" in fault.lower()
+    for name, data in received.items():
+        (folder / name).write_bytes(data)
+    assert await status_of(wire, object_id) == 200
+    assert (await verify(wire.store)).holds
+
+
+async def test_an_object_sealed_by_an_earlier_version_is_read_and_a_header_that_was_forgotten_is_reported(wire: Wire):
+    object_id = await wire.upload(jpeg(5000))
+    async with wire.store.database.begin() as db:
+        await db.execute(update(OBJECTS).where(OBJECTS.c.id == object_id).values(header_sha256=""))
+    assert await status_of(wire, object_id) == 200
+    assert not (await verify(wire.store)).holds  # the ledger knows it
 
 
 async def test_a_lost_object_and_one_nobody_knows_are_reported(wire: Wire):
