@@ -43,6 +43,13 @@ class Bare:
         assert not done.stderr, done.stderr
         return Said(done.returncode, done.stdout)
 
+    def verify_inside(self, folder: Path, *arguments: str) -> Said:
+        """Run the copy in an unpacked package as its README says: there, and with Python's usual search for modules."""
+        command = [str(self.python), "verify.py", *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env={"PYTHONUTF8": "1"})
+        assert not done.stderr, done.stderr
+        return Said(done.returncode, done.stdout)
+
 
 def make_bare(folder: Path) -> Bare:
     """Make a bare Python; its libraries are links to those here."""

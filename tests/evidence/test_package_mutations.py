@@ -3,7 +3,9 @@
 import json
 import random
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +161,45 @@ async def test_a_zip_file_with_a_name_twice_is_reported(made: Made, patient: Pat
     said = patient.verify(made.spoilt, *made.trust)
     assert said.code == 1
     assert "'audit.pdf' is in the zip file more than once." in said.text
+
+
+def other_names(member: zipfile.ZipInfo) -> None:
+    """Name files differently for the programs that know the extra field 0x7075 (APPNOTE 4.6.9)."""
+    name = member.filename.encode()
+    other = name.replace(b"s/00", b"s/not-00")
+    member.extra = struct.pack("<HHBI", 0x7075, 5 + len(other), 1, zlib.crc32(name)) + other
+
+
+def compress(member: zipfile.ZipInfo) -> None:
+    member.compress_type = zipfile.ZIP_DEFLATED
+
+
+def remark(member: zipfile.ZipInfo) -> None:
+    member.comment = b"exhibit 2 is a copy"
+
+
+def link(member: zipfile.ZipInfo) -> None:
+    member.external_attr = 0o120777 << 16
+
+
+@pytest.mark.parametrize("trick", [other_names, compress, remark, link, None])
+async def test_a_zip_file_out_of_which_others_might_take_something_else_is_reported(
+    made: Made, patient: Patient, trick
+):
+    with zipfile.ZipFile(made.zipped) as good, zipfile.ZipFile(made.spoilt, "w") as file:
+        for member in good.infolist():
+            again = zipfile.ZipInfo(member.filename, member.date_time)
+            again.external_attr, again.create_version, again.extract_version = member.external_attr, 45, 20
+            if trick is not None:
+                trick(again)
+            file.writestr(again, good.read(member))
+        if trick is None:
+            file.writestr("exhibits/READ_ME_FIRST/", b"")
+    said = patient.verify(made.spoilt, *made.trust)
+    assert said.code == 1
+    assert "The zip file is not written as the store writes one" in said.text
+    if trick is compress:  # nothing was changed, so what it unpacks to holds
+        assert patient.verify(unpack(made.spoilt.read_bytes(), made.folder.with_name("again")), *made.trust).code == 0
 
 
 # --- what is signed anew: by a forger with another key, or by a store that lies

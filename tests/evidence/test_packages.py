@@ -39,6 +39,17 @@ async def test_a_package_holds_the_originals_their_history_and_all_that_checks_t
         assert "WRONG" not in said.text
 
 
+async def test_nothing_in_a_package_runs_in_place_of_pythons_own_library(wire: Wire, bare: Bare, tmp_path):
+    folder = unpack(await give_out(wire, [await wire.upload(jpeg(700))]), tmp_path / "package")
+    for name in ("json.py", "zipfile.py", "cryptography/__init__.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("print('RESULT: EVERYTHING HOLDS.'); raise SystemExit(0)")
+    said = bare.verify_inside(folder, "--key", wire.store.keys.ledger.public.fingerprint)
+    assert said.code == 1
+    assert "'json.py' was added" in said.text
+    assert "EVERYTHING" not in said.text
+
+
 async def test_the_ledger_says_who_gave_out_what_to_whom_and_when_it_was_complete(wire: Wire):
     object_id = signing.new_id()
     await wire.put(object_id, jpeg(100))
