@@ -133,10 +133,13 @@ async def read_small(request: web.Request, most: int = _MAX_JSON_BYTES) -> bytes
 async def read_json(request: web.Request, model: type[M], *, most: int = _MAX_JSON_BYTES) -> M:
     """Return a JSON body of at most so many bytes as its model. Raises BadRequest or TooLarge."""
     try:
-        return model.model_validate_json(await read_small(request, most))
+        found = model.model_validate_json(await read_small(request, most))
     except ValidationError as problem:
         where = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in problem.errors())
         raise BadRequest(where) from None
+    if "\\u0000" in found.model_dump_json():  # PostgreSQL keeps none
+        raise BadRequest("No text may hold the character U+0000.")
+    return found
 
 
 def _stands(request: web.Request, upload: Upload) -> dict[str, str]:

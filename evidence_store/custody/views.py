@@ -118,6 +118,8 @@ def read_query(request: web.Request, model: type[M]) -> M:
     given = request.query
     if len(set(given)) != len(given):
         raise BadRequest("Each name may stand in the query once.")
+    if any("\0" in value for value in given.values()):
+        raise BadRequest("No text may hold the character U+0000.")
     try:
         return model.model_validate(dict(given))
     except ValidationError as problem:

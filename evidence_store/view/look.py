@@ -74,7 +74,7 @@ async def search(request: web.Request) -> web.Response:
 
 
 def _typed(request: web.Request) -> dict[str, str]:
-    typed = {name: request.query.get(name, "") for name in SearchForm.model_fields}
+    typed = {name: request.query.get(name, "").replace("\0", "") for name in SearchForm.model_fields}
     typed["mark"] = typed["mark"].upper().replace(" ", "")
     typed["sha256"] = "".join(typed["sha256"].lower().split())
     return typed

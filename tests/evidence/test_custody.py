@@ -67,6 +67,19 @@ async def test_cursors_are_opaque_and_good_for_their_own_search_only(wire: Wire)
 
 
 @both_databases
+async def test_a_character_that_no_database_keeps_is_refused_in_words(wire: Wire):
+    object_id = signing.new_id()
+    await wire.put(object_id, jpeg(100))
+    for method, path, body in (
+        ("POST", f"/objects/{object_id}/notes", {"text": "a\0b"}),
+        ("PUT", f"/objects/{object_id}/label", LABEL | {"maker": "a\0b"}),
+        ("POST", "/holds", {"incident": INCIDENT, "reason": "a\0bcdefghijkl"}),
+        ("GET", "/objects?officer=%00", None),
+    ):
+        assert "U+0000" in (await wire.ask(method, path, body, status=400))["detail"]
+
+
+@both_databases
 async def test_looking_stands_in_the_ledger_before_it_is_answered(wire: Wire):
     object_id = await wire.upload(jpeg(700))
     for _ in range(3):
