@@ -153,7 +153,7 @@ class Zip:
         A zip file tells each name, length and place twice or more. Programs differ in which they believe; here each is
         told one way only, so all take out the same.
         """
-        members, at, directory = self.file.infolist(), 0, b""
+        members, at, directory = self.file.infolist(), 0, bytearray()
         with self.path.open("rb") as raw:
             raw.seek(10)
             stamp = raw.read(4)
@@ -164,8 +164,9 @@ class Zip:
                 raw.seek(at)
                 if raw.read(len(head)) != head:
                     return False
-                at, directory = at + len(head) + member.file_size, directory + entry
-            end = directory + _zip_end(len(members), len(directory), at)
+                at += len(head) + member.file_size
+                directory += entry
+            end = bytes(directory) + _zip_end(len(members), len(directory), at)
             raw.seek(at)
             return raw.read(len(end) + 1) == end
 
