@@ -49,8 +49,8 @@ TARGETS = (
 
 
 PYTHON = "_python"
-"""Ends the name of a figure of the forwarder in Python, the default; without it a figure is of the compiled one, which is
-there for the sake of these figures."""
+"""Ends the name of a figure of the forwarder in Python, the default; without it a figure is of the compiled one, which
+is there for the sake of these figures."""
 
 OF_A_FORWARDER = (
     "janus_cpu_ratio", "janus_cpu_ratio_five", "janus_calls_ratio", "janus_latency_p99_ratio", "calls_per_core",
