@@ -658,6 +658,7 @@ async def test_the_summary_tells_how_the_connection_was_and_why_each_gap_came(
         "Fair",
         "was sent no picture for 30 s",
         "Over 30 s: lost 4.0 % of what was sent, 4.0 % at the worst.",
+        "Sent 0.90 Mbit/s, was sent 0.80; jitter 5 ms.",
         "There and back 97 ms.",
         "The picture stood still 2 times.",
         "1.0 % of the sound was made up.",

@@ -249,6 +249,12 @@ def test_the_link_is_shown_in_words_and_kept_with_the_appointment(product, call)
     expect(call.booth.locator(".app-wait__signal")).to_contain_text("Connection")
     call.booth.locator("#graph-part summary").click()
     expect(call.booth.get_by_role("img", name=re.compile(r"Sends [\d.]+ Mbit"))).to_be_visible()
+    for figures in (
+        r"You.*Gets\s*\w.*Sends\s*[\d.]+ Mbit/s, [\d.]+ % lost, jitter \d+ ms",
+        r"Jo Bloggs.*There and back\s*\d+ ms.*Their picture here\s*\d+ × \d+, freezes: \d+",
+        r"Jo Bloggs.*Their sound here\s*[\d.]+ % made up",
+    ):
+        expect(call.booth.locator("#figures")).to_have_text(re.compile(figures, re.DOTALL))
     for event in ("mute", "unmute"):
         call.phone.evaluate("name => window.faults.track('audio').dispatchEvent(new Event(name))", event)
         expect(call.booth.locator(".app-wait__gap")).to_contain_text("has the microphone")

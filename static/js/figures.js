@@ -21,7 +21,10 @@
  * @property {number} height
  * @property {number | null} roundTripMs there and back now
  * @property {number} upLoss what the other end says it lost of ours, 0 to 1
+ * @property {SlotCounts[]} slots the same for each slot alone
  */
+
+/** @typedef {{freezes: number, samples: number, concealed: number, width: number, height: number}} SlotCounts */
 
 /**
  * @param {Iterable<any>} report values of an RTCStatsReport
@@ -38,8 +41,9 @@ export function read(report, mids) {
     remote: Array(slots).fill(0),
     sounds: Array(slots).fill(0),
     frames: Array(slots).fill(0),
-    counts: { freezes: 0, samples: 0, concealed: 0, lost: 0, received: 0, width: 0, height: 0, roundTripMs: null, upLoss: 0 },
+    counts: { freezes: 0, samples: 0, concealed: 0, lost: 0, received: 0, width: 0, height: 0, roundTripMs: null, upLoss: 0, slots: [] },
   };
+  look.counts.slots = Array.from({ length: slots }, () => ({ freezes: 0, samples: 0, concealed: 0, width: 0, height: 0 }));
   const { counts } = look;
   for (const one of report) {
     if (one.type === "transport") look.packets += one.packetsReceived ?? one.bytesReceived ?? 0;
@@ -59,19 +63,23 @@ export function read(report, mids) {
  */
 function readInbound(one, slot, look) {
   const { counts } = look;
+  const own = counts.slots[slot] ?? { freezes: 0, samples: 0, concealed: 0, width: 0, height: 0 };
   counts.lost += Math.max(0, one.packetsLost ?? 0);
   counts.received += one.packetsReceived ?? 0;
   if (one.kind === "audio") {
     look.remote[slot] = one.audioLevel ?? 0;
     look.sounds[slot] = one.packetsReceived ?? 0;
-    counts.samples += one.totalSamplesReceived ?? 0;
-    counts.concealed += Math.max(0, (one.concealedSamples ?? 0) - (one.silentConcealedSamples ?? 0)); // silence made up is DTX
+    own.samples = one.totalSamplesReceived ?? 0;
+    own.concealed = Math.max(0, (one.concealedSamples ?? 0) - (one.silentConcealedSamples ?? 0)); // silence made up is DTX
+    counts.samples += own.samples;
+    counts.concealed += own.concealed;
     return;
   }
   look.frames[slot] = one.framesDecoded ?? 0;
-  counts.freezes += one.freezeCount ?? 0;
-  const [width, height] = [one.frameWidth ?? 0, one.frameHeight ?? 0];
-  if (width * height > counts.width * counts.height && (one.framesPerSecond ?? 1) > 0) [counts.width, counts.height] = [width, height];
+  own.freezes = one.freezeCount ?? 0;
+  counts.freezes += own.freezes;
+  if ((one.framesPerSecond ?? 1) > 0) [own.width, own.height] = [one.frameWidth ?? 0, one.frameHeight ?? 0];
+  if (own.width * own.height > counts.width * counts.height) [counts.width, counts.height] = [own.width, own.height];
 }
 
 /**
@@ -102,6 +110,27 @@ export function sample(before, now) {
     round_trip_ms: now.roundTripMs,
     loss: Math.max(received + lost > 0 ? clamp(lost / (received + lost)) : 0, clamp(now.upLoss)),
   };
+}
+
+/** @typedef {{freezes: number, concealed: number, width: number | null, height: number | null}} SlotSample */
+
+/**
+ * Return the same for each slot alone.
+ * @param {Counts} before
+ * @param {Counts} now
+ * @returns {SlotSample[]}
+ */
+export function sampleSlots(before, now) {
+  return now.slots.map((one, n) => {
+    const was = before.slots[n] ?? one;
+    const played = one.samples - was.samples;
+    return {
+      freezes: Math.max(0, one.freezes - was.freezes),
+      concealed: played > 0 ? clamp((one.concealed - was.concealed) / played) : 0,
+      width: one.width || null,
+      height: one.height || null,
+    };
+  });
 }
 
 /** @param {number} value */

@@ -6,10 +6,10 @@
 // connection (ICE restart), then a fresh connection, until it flows again. What the break was is told to the server.
 //
 // Events: "connected", "flowing" {video}, "broken" {since}, "recovered", "level" {local, remote, sounds}, "slots",
-// "quality" (the last five seconds, see figures.js), "failed" {code}
+// "quality" (the last five seconds, see figures.js; `slots`: of each slot alone), "failed" {code}
 
 import { Breaks } from "./breaks.js";
-import { read, sample } from "./figures.js";
+import { read, sample, sampleSlots } from "./figures.js";
 import { preferRedundancy, withQuietRooms } from "./opus.js";
 
 const LOOK_MS = 250;
@@ -297,7 +297,7 @@ export class Call extends EventTarget {
     if (this.counts && now - this.countedAt < FIGURES_MS) return;
     if (this.counts) {
       const figures = sample(this.counts, counts);
-      this.tell("quality", figures);
+      this.tell("quality", { ...figures, slots: sampleSlots(this.counts, counts) });
       const { loss: _, ...said } = figures; // the relay knows the loss of both ways better
       if (!this.isEcho) this.socket.send({ type: "quality", ...said });
     }

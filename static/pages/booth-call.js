@@ -11,6 +11,7 @@ import { startNotes } from "./booth-notes.js";
 import { Words, ask, get, read, show, write } from "./booth-page.js";
 import { People } from "./booth-people.js";
 import { RoomDrawing } from "./booth-room.js";
+import { Figures } from "./call-figures.js";
 import { Graph } from "./call-graph.js";
 import { Tiles } from "./call-tiles.js";
 import { LinkState, canFloat, drawSignal, float, plainPicture } from "./call-tools.js";
@@ -29,6 +30,7 @@ const remotes = new Tiles(get("remotes", HTMLElement), { say: words.say.bind(wor
 /** @type {Map<string, LinkState>} by participant */
 const links = new Map();
 const graph = new Graph(get("graph", HTMLElement), words.say.bind(words));
+const figures = new Figures(get("figures", HTMLElement), { say: words.say.bind(words), linkOf: (participant) => links.get(participant) });
 const drawing = new RoomDrawing({
   words,
   name: config.name,
@@ -129,9 +131,9 @@ socket.addEventListener("quality", (event) => {
   linkOf(said.of).hearQuality(said);
   hearRung(said); // also what was missed while the line was down
   drawing.redraw();
-  if (said.of !== room?.admitted) return;
-  graph.add(said);
+  figures.draw(room?.people ?? [], words.say("figures.self"));
   get("graph-part", HTMLElement).hidden = false;
+  if (said.of === room?.admitted) graph.add(said);
 });
 socket.addEventListener("relay", (event) => setTrouble("relay", detail(event) === "lost" ? words.say("relayLost") : ""));
 socket.addEventListener("closed", (event) => {
@@ -208,7 +210,10 @@ async function goOnCamera() {
     remotes.draw(started.slots, detail(event));
     drawStage();
   });
-  started.addEventListener("quality", (event) => room?.me && linkOf(room.me).hearOwn(detail(event)));
+  started.addEventListener("quality", (event) => {
+    if (room?.me) linkOf(room.me).hearOwn(detail(event));
+    figures.add(detail(event).slots, started.people);
+  });
   started.addEventListener("flowing", () => setFlows(true));
   started.addEventListener("recovered", () => setTrouble("media", ""));
   started.addEventListener("broken", () => {

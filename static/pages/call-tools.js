@@ -14,12 +14,16 @@ export class LinkState {
     /** @type {Link} */
     this.link = {};
     this.at = 0;
+    /** @type {any} the relay's figures as they came */
+    this.said = null;
+    this.saidAt = 0;
   }
 
   /** @param {any} said the relay's figures */
   hearQuality(said) {
     this.link = { ...this.link, ...linkOf(said) };
-    this.at = Date.now();
+    this.said = said;
+    this.at = this.saidAt = Date.now();
   }
 
   /** @param {string} rung */
@@ -32,6 +36,11 @@ export class LinkState {
   hearOwn({ loss, concealed, round_trip_ms }) {
     this.link = { ...this.link, concealed, loss: Math.max(loss, this.link.loss ?? 0), round_trip_ms: round_trip_ms ?? this.link.round_trip_ms };
     this.at = Date.now();
+  }
+
+  /** @returns {import("./call-figures.js").Said | null} null while nothing is known */
+  get freshFigures() {
+    return Date.now() - this.saidAt < FRESH_MS ? this.said : null;
   }
 
   /** @returns {ReturnType<typeof signalOf> | null} null while nothing is known */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { read, sample } from "../../static/js/figures.js";
+import { read, sample, sampleSlots } from "../../static/js/figures.js";
 
 const REPORT = [
   { type: "transport", packetsReceived: 900 },
@@ -39,4 +39,17 @@ test("a sample is what happened since the last look", () => {
 test("nothing received is no loss and no picture", () => {
   const nothing = { freezes: 0, samples: 0, concealed: 0, lost: 0, received: 0, width: 0, height: 0, roundTripMs: null, upLoss: 0 };
   assert.deepEqual(sample(nothing, nothing), { freezes: 0, concealed: 0, width: null, height: null, round_trip_ms: null, loss: 0 });
+});
+
+test("each slot has figures of its own", () => {
+  const { counts } = read(REPORT, ["3", "4", "5", "6"]);
+  assert.deepEqual(counts.slots, [
+    { freezes: 0, samples: 0, concealed: 0, width: 320, height: 180 },
+    { freezes: 3, samples: 48000, concealed: 480, width: 1280, height: 720 },
+  ]);
+  const later = { ...counts, slots: [counts.slots[0], { freezes: 5, samples: 96000, concealed: 960, width: 640, height: 360 }] };
+  assert.deepEqual(sampleSlots(counts, later), [
+    { freezes: 0, concealed: 0, width: 320, height: 180 },
+    { freezes: 2, concealed: 0.01, width: 640, height: 360 },
+  ]);
 });

@@ -32,8 +32,8 @@ REASONS: Mapping[str, str] = {
 
 
 def tell_quality(summaries: Sequence[Summary], people: Sequence[Participant], *, victim: str) -> list[dict[str, Any]]:
-    """Return one line a participant: who, grade, lasted, loss, worst_loss (per cent), trip (ms), freezes, concealed
-    (per cent), picture, rungs (words).
+    """Return one line a participant: who, grade, lasted, sent, got (Mbit/s), loss, worst_loss (per cent), jitter, trip
+    (ms), freezes, concealed (per cent), picture, rungs (words).
 
     victim   what the person is called; devices of one link that were in the call stand apart by their device
     """
@@ -43,6 +43,9 @@ def tell_quality(summaries: Sequence[Summary], people: Sequence[Participant], *,
             "who": who(known.get(one.participant_id), victim=victim),
             "grade": gettext(GRADES[one.grade]),
             "lasted": say_span(one.lasted),
+            "sent": f"{one.up_bits_per_second / 1e6:.2f}",
+            "got": f"{one.down_bits_per_second / 1e6:.2f}",
+            "jitter": round(one.jitter_ms),
             "loss": f"{one.loss * 100:.1f}",
             "worst_loss": f"{one.worst_loss * 100:.1f}",
             "trip": None if one.round_trip_ms is None else round(one.round_trip_ms),
