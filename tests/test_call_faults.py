@@ -227,6 +227,18 @@ def test_relay_and_web_killed_together_bring_back_the_same_room_without_a_press(
         headline(call.booth, "Connected with Jo Bloggs")
 
 
+def test_an_officer_sees_before_a_call_what_the_others_will_see(call):
+    call.booth.get_by_role("button", name="Leave the call").click()
+    call.booth.locator("#check summary").click()
+    call.booth.get_by_role("button", name="Test the way to the server and back").click()
+    sees(call.booth, "#echo", BLUE)
+    expect(call.booth.locator("#echo-said")).to_contain_text("This is what the others will see.")
+    until(lambda: nothing_arrives(call.phone), "nothing of it on the phone")
+    call.booth.get_by_role("button", name="Go on camera").click()
+    expect(call.booth.locator("#echo")).to_be_hidden()
+    both_see_and_hear(call.booth, call.phone)
+
+
 def test_a_locked_screen_is_a_gap_with_its_reason_in_the_record(call, browsers):
     with frozen(browsers[1]):
         headline(call.booth, "Jo Bloggs lost the connection")

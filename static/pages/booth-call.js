@@ -6,6 +6,7 @@ import { OneTab } from "../js/one_tab.js";
 import { post } from "../js/post.js";
 import { RoomSocket } from "../js/signalling.js";
 import { Devices } from "./booth-devices.js";
+import { Echo } from "./booth-echo.js";
 import { startEnd } from "./booth-end.js";
 import { startNotes } from "./booth-notes.js";
 import { Words, ask, get, read, show, write } from "./booth-page.js";
@@ -26,6 +27,7 @@ const onCameraKey = `on-camera ${config.here}`;
 const tab = new OneTab(`call ${config.here}`);
 const socket = new RoomSocket(config.socket);
 const devices = new Devices(words);
+const echo = new Echo({ words, makeCall: (stream) => new Call({ socket, stream, iceServers: config.iceServers, slots: 1 }), getStream: () => devices.stream });
 const remotes = new Tiles(get("remotes", HTMLElement), { say: words.say.bind(words), stranger: words.say("colleague") });
 /** @type {Map<string, LinkState>} by participant */
 const links = new Map();
@@ -151,7 +153,12 @@ setInterval(() => {
 
 devices.addEventListener("changed", (event) => {
   const { stream } = detail(event);
-  if (call) void call.replaceStream(stream);
+  void (call ?? echo.call)?.replaceStream(stream);
+  taken.audio = stream.getAudioTracks().some((/** @type {MediaStreamTrack} */ track) => track.muted);
+  taken.video = stream.getVideoTracks().some((/** @type {MediaStreamTrack} */ track) => track.muted);
+  setTrouble("device", "");
+  tellSending();
+  drawButtons();
 });
 devices.addEventListener("speaker", (event) => void remotes.setSpeaker(detail(event).device));
 devices.addEventListener("headset", (event) => {
@@ -204,6 +211,7 @@ async function goOnCamera() {
   const stream = config.listens ? new MediaStream() : (devices.stream ?? (await devices.open())); // who listens sends nothing
   button.go.disabled = false;
   if (!stream || call || isOver) return;
+  echo.stop();
   const started = new Call({ socket, stream, iceServers: config.iceServers, slots: config.slots });
   call = started;
   started.addEventListener("slots", (event) => {
@@ -430,6 +438,7 @@ function drawButtons() {
   button.leave.hidden = call === null;
   button.share.hidden = call === null || config.listens || !canShareScreen();
   button.float.hidden = call === null || !canFloat();
+  echo.offer(call === null && !isOver && isHere && devices.stream !== null);
   get("go-to-end", HTMLElement).hidden = isOver;
   get("end-call", HTMLElement).hidden = isOver;
   drawing.onCamera = call !== null;
