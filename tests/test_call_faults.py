@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.fake_media import BLUE, RED
@@ -126,6 +127,27 @@ def call(product: Product, browsers: tuple[Browser, Browser]) -> Iterator[Call]:
     assert booth.errors + phone.errors == []
 
 
+def loudness(page: Page, meter: str) -> float:
+    return page.locator(meter).evaluate("meter => meter.value")
+
+
+def press_more(phone: Page, name: str) -> None:
+    """Press one of the buttons behind "More"."""
+    phone.get_by_role("button", name="More").click()
+    phone.get_by_role("button", name=name).click()
+
+
+def shows(page: Page, selector: str, colour: tuple[int, int, int]) -> None:
+    """Wait until a video shows this colour to its very edge, moving or not."""
+    video = page.locator(selector)
+
+    def has_it() -> bool:
+        seen = video.evaluate("video => window.witness.picture(video)") if video.count() else None
+        return bool(seen) and all(abs(one - wanted) < 60 for one, wanted in zip(seen["corner"], colour, strict=True))
+
+    until(has_it, f"the colour {colour} in {selector}")
+
+
 def notice(phone: Page, words: str) -> None:
     expect(phone.locator("[data-call-notice]")).to_contain_text(words)
 
@@ -149,6 +171,48 @@ def test_a_telephone_call_that_takes_the_microphone_is_told_on_both_sides_and_en
     call.phone.evaluate("window.faults.track('audio').dispatchEvent(new Event('unmute'))")
     headline(call.booth, "Connected with Jo Bloggs")
     expect(call.phone.locator("[data-call-notice]")).not_to_contain_text("A phone call")
+
+
+def test_a_camera_that_another_app_takes_is_told_on_both_sides_and_comes_back_by_itself(call):
+    has_the_camera_off = re.compile("has the camera off")
+    for page, own, words, other, tiles in (
+        (call.phone, "[data-call-notice]", "Another app is using your camera.", call.booth, "#remotes"),
+        (call.booth, "#own-notice", "Another program has taken your camera", call.phone, "[data-tiles]"),
+    ):
+        page.evaluate("window.faults.track('video').dispatchEvent(new Event('mute'))")
+        expect(page.locator(own)).to_contain_text(words)
+        expect(other.locator(tiles)).to_contain_text(has_the_camera_off)
+        page.evaluate("window.faults.track('video').dispatchEvent(new Event('unmute'))")
+        expect(page.locator(own)).not_to_contain_text(words)
+        expect(other.locator(tiles)).not_to_contain_text(has_the_camera_off)
+
+
+def test_the_back_camera_is_sent_and_shown_as_it_is_and_the_front_one_as_in_a_mirror(call):
+    call.phone.evaluate("window.faults.twoCameras = true")
+    own = call.phone.locator("[data-own]")
+    for side, mirrored in (("back", False), ("front", True)):
+        before = call.phone.evaluate("window.faults.track('video').id")
+        press_more(call.phone, f"Use the {side} camera")
+        until(lambda before=before: call.phone.evaluate("window.faults.track('video').id") != before, "another camera")
+        expect(own).to_have_class(re.compile("app-mirrored$" if mirrored else r"^(?!.*app-mirrored)"))
+        assert call.phone.evaluate("window.faults.wish.video.facingMode") == ("user" if mirrored else "environment")
+        both_see_and_hear(call.booth, call.phone)
+    expect(call.booth.locator("#own")).to_have_css("transform", re.compile(r"^matrix\(-1"))
+    call.phone.evaluate("window.faults.twoCameras = false")
+
+
+def test_the_loudspeaker_is_chosen_and_the_picture_stands_in_a_small_window(call):
+    call.phone.get_by_role("button", name="More").click()
+    speakers = call.phone.get_by_label("Sound comes from")
+    chosen = speakers.locator("option").last.get_attribute("value")
+    speakers.select_option(chosen)
+    until(lambda: call.phone.locator("[data-remote]").evaluate("video => video.sinkId") == chosen, "that loudspeaker")
+    hears(call.phone, "[data-remote]")
+    call.phone.get_by_role("button", name="Picture in a small window").click()
+    floating = "document.pictureInPictureElement?.matches('.app-tile--large video') ?? false"
+    until(lambda: call.phone.evaluate(floating), "the small window")
+    press_more(call.phone, "Picture in a small window")
+    until(lambda: not call.phone.evaluate(floating), "its end")
 
 
 @pytest.mark.parametrize("kind", ["video", "audio"])
@@ -214,10 +278,40 @@ def test_a_screen_is_shown_large_beside_the_face_and_goes_when_it_ends(call):
     sees(call.phone, ".app-tile--screen video", GREEN)
     expect(call.phone.locator(".app-tile--screen")).to_have_class(re.compile("app-tile--large"))
     sees(call.phone, ".app-tile:not(.app-tile--large) video", BLUE)
+    press_more(call.phone, "Show photos")
+    notice(call.phone, "Somebody else is showing something.")
     call.booth.get_by_role("button", name="Stop showing the screen").click()
     expect(call.phone.locator(".app-tile--screen")).to_have_count(0)
     sees(call.phone, ".app-tile--large video", BLUE)
     assert call.booth.evaluate("window.faults.offers") == 0, "nothing was negotiated anew"
+
+
+def test_photos_of_the_phone_are_shown_one_at_a_time_upright_and_go_when_they_end(call, tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # held upright: the camera notes that the picture lies on its side
+    Image.new("RGB", (400, 300), (200, 120, 0)).save(tmp_path / "1.png")
+    Image.new("RGB", (300, 400), (0, 140, 140)).save(tmp_path / "2.jpg", exif=turned)
+    (tmp_path / "3.jpg").write_bytes(b"no picture")
+    with call.phone.expect_file_chooser() as chosen:
+        press_more(call.phone, "Show photos")
+    chosen.value.set_files([tmp_path / name for name in ("1.png", "2.jpg", "3.jpg")])
+    album = call.phone.get_by_role("group", name="Photos that you show")
+    shows(call.booth, ".app-tile--screen video", (200, 120, 0))
+    expect(call.booth.locator(".app-tile--screen")).to_have_class(re.compile("app-tile--large"))
+    expect(album).to_contain_text("Photo 1 of 3. It is shown now, and not kept.")
+    notice(call.phone, "PC Smith sees what you show.")
+    album.get_by_role("button", name="Next").click()
+    shows(call.booth, ".app-tile--screen video", (0, 140, 140))
+    album.get_by_role("button", name="Next").click()
+    notice(call.phone, "This photo cannot be shown.")
+    shows(call.booth, ".app-tile--screen video", (11, 12, 12))
+    album.get_by_role("button", name="Previous").click()
+    shows(call.booth, ".app-tile--screen video", (0, 140, 140))
+    album.get_by_role("button", name="Stop showing").click()
+    expect(album).to_be_hidden()
+    expect(call.booth.locator(".app-tile--screen")).to_have_count(0)
+    both_see_and_hear(call.booth, call.phone)
+    assert call.phone.evaluate("window.faults.offers") == 0, "nothing was negotiated anew"
 
 
 def test_relay_and_web_killed_together_bring_back_the_same_room_without_a_press(product, call):

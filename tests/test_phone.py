@@ -835,6 +835,12 @@ NOTICES = [
         pytest.param({"cameraTaken": True, "isMuted": True}, "you_are_muted camera_taken", id="two things at once"),
         pytest.param({"soundOnly": True, "rung": "sound_only"}, "you_have_sound_only", id="sound only by wish"),
         pytest.param({"isSharing": True}, "you_share", id="showing photos"),
+        pytest.param(
+            {"isSharing": True, "soundOnly": True}, "you_have_sound_only", id="nothing is shown by sound alone"
+        ),
+        pytest.param(
+            {"isSharing": True, "rung": "sound_only"}, "rung_sound_only", id="nor over a link that is too weak"
+        ),
         pytest.param({"news": "came", "newsAt": 98_000, "isMuted": True}, "came", id="a headset came"),
         pytest.param({"news": "came", "newsAt": 80_000}, "", id="a headset came long ago"),
     ],

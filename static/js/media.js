@@ -232,6 +232,11 @@ export class Call extends EventTarget {
     this.tell("slots", people);
   }
 
+  /** Whether somebody shares a screen already; our own sits in no slot of ours. */
+  get isSharedByOthers() {
+    return this.people.some((one) => one.screen);
+  }
+
   /** @param {RTCPeerConnection} connection */
   hearConnection(connection) {
     if (this.connection !== connection) return;

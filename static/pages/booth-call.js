@@ -378,6 +378,10 @@ async function toggleShare() {
     await stopSharing();
     return;
   }
+  if (call?.isSharedByOthers) {
+    tell(words.say("shareTaken"));
+    return;
+  }
   try {
     screen = await openScreen();
     screen.onended = () => void stopSharing(); // by the browser's own bar

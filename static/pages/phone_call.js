@@ -488,6 +488,7 @@ const deeds = {
   swap: swapCamera,
   sound_only: () => more.toggleSoundOnly(),
   share: () => more.toggleShare(),
+  window: () => more.shareWindow(),
   float: () => more.float(),
   restart,
   ask_leave: () => askToLeave(true),

@@ -1,8 +1,9 @@
 // @ts-check
-// What stands behind "More" in the call: the other camera, sound only, showing photos, a small window, the loudspeaker.
+// What stands behind "More" in the call: the other camera, sound only, showing photos or a window, a small window, the loudspeaker.
 
 import { canShareScreen, listDevices, openScreen } from "../js/devices.js";
 import { canFloat, fillSpeakers, float } from "./call-tools.js";
+import { Photos } from "./phone_photos.js";
 
 /**
  * @typedef {object} Deeds what the page does for us
@@ -29,6 +30,10 @@ export class More {
     this.mayShare = true;
     /** @type {MediaStreamTrack | null} */
     this.screen = null;
+    this.photos = new Photos(section, words.photo_n);
+    this.photos.addEventListener("begun", (event) => void this.#share(/** @type {CustomEvent} */ (event).detail.track));
+    this.photos.addEventListener("stop", () => void this.stopSharing());
+    this.photos.addEventListener("problem", () => deeds.tell(words.photo_problem));
     this.speaker.addEventListener("change", () => deeds.setSpeaker(this.speaker.value));
     this.section.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.panel.hidden) return;
@@ -42,7 +47,8 @@ export class More {
   }
 
   async open() {
-    this.#control("share").hidden = !this.mayShare || !canShareScreen();
+    this.#control("share").hidden = !this.mayShare;
+    this.#control("window").hidden = !this.mayShare || !canShareScreen() || this.screen !== null;
     this.#control("float").hidden = !canFloat();
     this.name();
     this.panel.hidden = false;
@@ -82,24 +88,41 @@ export class More {
   }
 
   async toggleShare() {
+    if (this.screen) await this.stopSharing();
+    else if (this.#isFree()) this.photos.choose();
     this.close();
-    if (this.screen) {
-      await this.stopSharing();
-      return;
-    }
+  }
+
+  /** Show a window or the screen, where the browser can. */
+  async shareWindow() {
+    this.close();
+    if (!this.#isFree()) return;
     try {
       const track = await openScreen();
-      this.screen = track;
       track.onended = () => void this.stopSharing(); // by the browser's own bar
-      await this.deeds.call()?.shareScreen(track);
+      await this.#share(track);
     } catch {
       this.deeds.tell(this.words.share_problem);
     }
+  }
+
+  /** Whether nobody else shows anything: everybody has room for one shared picture. */
+  #isFree() {
+    const isFree = !this.deeds.call()?.isSharedByOthers;
+    if (!isFree) this.deeds.tell(this.words.share_taken);
+    return isFree;
+  }
+
+  /** @param {MediaStreamTrack} track */
+  async #share(track) {
+    this.screen = track;
+    await this.deeds.call()?.shareScreen(track);
     this.name();
     this.deeds.changed();
   }
 
   async stopSharing() {
+    this.photos.end();
     this.screen?.stop();
     this.screen = null;
     await this.deeds.call()?.shareScreen(null);
@@ -121,6 +144,7 @@ export class More {
 
   end() {
     this.close();
+    this.photos.end();
     this.screen?.stop();
     this.screen = null;
     this.soundOnly = false;

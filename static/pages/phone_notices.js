@@ -62,7 +62,8 @@ function standing(trouble, now, words) {
   const weak = { no_picture: words.rung_no_picture, sound_only: words.rung_sound_only }[trouble.rung];
   const climbed = trouble.climbedAt > 0 && now - trouble.climbedAt < BACK_MS ? words.rung_up : "";
   const picture = trouble.soundOnly ? words.you_have_sound_only : (weak ?? climbed);
-  const lines = [trouble.isMuted ? words.you_are_muted : "", picture, trouble.cameraTaken ? words.camera_taken : "", trouble.isSharing ? words.you_share : ""];
+  const shows = trouble.isSharing && !trouble.soundOnly && trouble.rung !== "sound_only"; // without pictures nothing is shown
+  const lines = [trouble.isMuted ? words.you_are_muted : "", picture, trouble.cameraTaken ? words.camera_taken : "", shows ? words.you_share : ""];
   return lines.filter(Boolean).join(" ");
 }
 
