@@ -45,7 +45,7 @@ FAULTS = """
   const media = navigator.mediaDevices;
   const [open, list] = [media.getUserMedia.bind(media), media.enumerateDevices.bind(media)];
   const faults = (window.faults = {
-    tracks: [], asked: 0, refuses: false, headset: false,
+    tracks: [], asked: 0, wish: null, refuses: false, headset: false, twoCameras: false,
     offers: 0,  // that were neither the first of a connection nor a new path for one
     get connection() { return made.at(-1); },
     ufrag(one = made.at(-1)) { return /a=ice-ufrag:(\\S+)/.exec(one.localDescription.sdp)[1]; },
@@ -58,6 +58,7 @@ FAULTS = """
   });
   media.getUserMedia = async (wish) => {
     faults.asked += 1;
+    faults.wish = wish;
     if (faults.refuses) throw new DOMException("", "NotReadableError");
     const stream = await open(wish);
     faults.tracks.push(...stream.getTracks());
@@ -65,7 +66,8 @@ FAULTS = """
   };
   media.enumerateDevices = async () => {
     const plugged = { kind: "audioinput", deviceId: "h1", groupId: "h", label: "Car headset" };
-    return [...(await list()), ...(faults.headset ? [plugged] : [])];
+    const behind = { kind: "videoinput", deviceId: "c2", groupId: "c", label: "Back camera" };
+    return [...(await list()), ...(faults.headset ? [plugged] : []), ...(faults.twoCameras ? [behind] : [])];
   };
   // the browser's picker of screens cannot be pressed here: what it would hand out is a green canvas
   media.getDisplayMedia = async () => {
@@ -246,9 +248,12 @@ def test_a_headset_that_comes_and_goes_is_said_and_the_sound_goes_on(call):
 
 
 def test_each_side_is_told_what_the_other_sends(call):
+    until(lambda: loudness(call.phone, "[data-own-level]") > 0.05, "the person's loudness")
+    until(lambda: loudness(call.booth, "#own-level") > 0.05, "the officer's loudness")
     call.phone.get_by_role("button", name="Mute").click()
     expect(call.booth.locator("#remotes")).to_contain_text("Jo Bloggs is muted.")
     notice(call.phone, "You are muted.")
+    until(lambda: loudness(call.phone, "[data-own-level]") == 0, "silence in the person's own bar")
     call.phone.get_by_role("button", name="Unmute").click()
     expect(call.booth.locator("#remotes")).not_to_contain_text("muted")
 

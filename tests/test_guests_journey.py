@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811 (fixtures)
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from tests.test_journeys import (  # noqa: F401 (fixtures)
     book_as_call_handler,
     booth,
     browsers,
+    frozen,
     handler,
     launch,
     meet,
@@ -116,6 +118,16 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
     for page in (phone, interpreter):
         expect(page.locator("[data-others-held]")).to_be_hidden()
         decodes(page, going_on=True)
+
+    line = booth.locator(".app-people__one", has_text="Sam Jones").locator(".app-people__state")
+    with frozen(interpreter.context.browser):
+        expect(line).to_contain_text(re.compile("Since .*: connection lost"))
+        tile = phone.locator(".app-tile", has_text="Sam Jones")
+        expect(tile).to_contain_text("Connection lost")
+        expect(tile.locator("video")).to_be_hidden()
+    expect(line).to_have_text("In the call")
+    expect(tile.locator("video")).to_be_visible()
+    expect(booth.locator("#people-panel")).not_to_contain_text("connection lost")
 
     booth.get_by_role("button", name="Remove: Sam Jones, Interpreter").click()
     booth.get_by_role("dialog").get_by_role("button", name="Remove").click()

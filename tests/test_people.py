@@ -47,6 +47,21 @@ async def test_everybody_in_the_call_is_named_and_who_waits_learns_nothing(
     assert shown_to(view, view.of_session(session_id), clock)["people"] == []
 
 
+async def test_everybody_is_told_of_whom_nothing_is_heard(database, clock, sit, admitted, look):
+    jones, person = await sit("jones", name="PC Jones"), await admitted()
+
+    async def lost():
+        told = roles.list_people(await look(), person, victim="You", now=clock())
+        return {one["name_to_show"]: one["lost"] for one in told}
+
+    async with database.begin() as db:
+        await service.note_silence(db, jones.id, why="silent", now=clock())
+    assert await lost() == {"You": False, "PC Jones": True}
+    async with database.begin() as db:
+        await service.note_sound(db, jones.id, now=clock())
+    assert await lost() == {"You": False, "PC Jones": False}
+
+
 async def test_who_lost_the_connection_counts_for_a_minute_and_who_closed_the_page_not(
     database, clock, sit, admitted, look
 ):

@@ -64,7 +64,8 @@ let screen = null;
 let plain = null;
 /** Something to say for a moment beside the picture. */
 let news = { text: "", at: 0 };
-let taken = false;
+/** What another program has taken of our devices. */
+const taken = { audio: false, video: false };
 let ownRung = "full";
 /** @type {any} */
 let room = null;
@@ -166,14 +167,16 @@ devices.addEventListener("headset", (event) => {
   tell(gone.length ? words.say("headsetGone", { device: gone[0].label }) : words.say("headsetCame", { device: came[0].label }));
 });
 devices.addEventListener("taken", (event) => {
-  const { kind, taken: isTaken } = detail(event);
-  if (kind !== "audio" || isTaken === taken) return;
-  taken = isTaken;
+  const { kind, taken: isTaken } = /** @type {{kind: "audio"|"video", taken: boolean}} */ (detail(event));
+  if (isTaken === taken[kind]) return;
+  taken[kind] = isTaken;
   tellSending();
   drawOwnNotice();
 });
-devices.addEventListener("lost", () => setTrouble("device", words.say("ownDeviceLost")));
-devices.addEventListener("changed", () => setTrouble("device", ""));
+devices.addEventListener("lost", () => {
+  setTrouble("device", words.say("ownDeviceLost"));
+  tellSending();
+});
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
   call?.wake();
@@ -315,7 +318,7 @@ function setMuted() {
 
 /** Something of ours is not sent, or not shown to us. */
 function isPartly() {
-  return muted.audio || muted.video || soundOnly || ["no_picture", "sound_only", "ring"].includes(ownRung);
+  return muted.audio || muted.video || taken.audio || taken.video || soundOnly || ["no_picture", "sound_only", "ring"].includes(ownRung);
 }
 
 function nameButtons() {
@@ -329,9 +332,9 @@ function nameButtons() {
 function drawOwnNotice() {
   const weak = { no_picture: "rung.own_no_picture", sound_only: "rung.own_sound_only", ring: "rung.own_sound_only" }[ownRung];
   const keys = [
-    taken && "ownInterrupted",
+    taken.audio && "ownInterrupted",
     muted.audio && "youAreMuted",
-    soundOnly ? "youHaveSoundOnly" : muted.video && "yourCameraIsOff",
+    soundOnly ? "youHaveSoundOnly" : muted.video ? "yourCameraIsOff" : taken.video && "ownCameraTaken",
     !soundOnly && weak,
     screen && "youShare",
   ];
@@ -352,9 +355,13 @@ function tell(text) {
 
 /** Tell the room what we send, and what keeps us from it. */
 function tellSending() {
-  if (!call) return;
-  socket.stand("sending", { type: "sending", muted: muted.audio, camera_off: muted.video || !devices.stream?.getVideoTracks().length, audio_only: soundOnly });
-  socket.stand("interrupted", { type: "pause", why: "interrupted", on: taken });
+  if (!call || config.listens) return;
+  const lives = (/** @type {string} */ kind) => devices.stream?.getTracks().some((track) => track.kind === kind && track.readyState === "live") ?? false;
+  const hasSound = lives("audio");
+  const sends = { muted: muted.audio || taken.audio || !hasSound, camera_off: muted.video || taken.video || !lives("video"), audio_only: soundOnly };
+  socket.stand("sending", { type: "sending", ...sends });
+  socket.stand("interrupted", { type: "pause", why: "interrupted", on: taken.audio });
+  socket.stand("device_lost", { type: "pause", why: "device_lost", on: !hasSound });
 }
 
 /** @param {{of: string, rung: string}} said */
@@ -417,6 +424,7 @@ function known(state) {
     id: person.id,
     name: person.name_to_show,
     signs: person.signs === true,
+    lost: person.lost === true,
     rank: person.id === state.admitted ? 0 : 1,
   }));
 }

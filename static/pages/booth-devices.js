@@ -72,9 +72,7 @@ export class Devices extends EventTarget {
 
   /** A device has stopped for good: take what is there now. */
   async #replace() {
-    const stream = await this.open();
-    if (stream) this.#tell("taken", { kind: "audio", taken: false });
-    else this.#tell("lost", {});
+    if (!(await this.open())) this.#tell("lost", {});
   }
 
   /** @param {string} name @param {any} said */

@@ -3,13 +3,14 @@
 import { post } from "../js/post.js";
 import { drawSignal } from "./call-tools.js";
 import { Words, ask, find, get, read, show, write } from "./booth-page.js";
+import { gapWords } from "./booth-room.js";
 
 /**
  * @typedef {{id: string, role: string, role_words: string, name_to_show: string, is_self: boolean}} Seen
  * @typedef {{id: string, role_words: string, name: string}} Guest
  * @typedef {{id: string, guest: string, state: string, connected: boolean}} Session
  * @typedef {{role: string, role_words: string, missing: boolean}} Need
- * @typedef {{needs: Need[], people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, pause_asked_by: string, ended: object|null, sending?: Record<string, import("./call-tiles.js").Sending>}} Room
+ * @typedef {{needs: Need[], people: Seen[], guests: Guest[], guest_sessions: Session[], listeners: string[], held: boolean, pause_asked: boolean, pause_asked_by: string, ended: object|null, gaps: import("./booth-room.js").Room["gaps"], sending?: Record<string, import("./call-tiles.js").Sending>}} Room
  * @typedef {{key: string, name: string, state: string, participant: string, guest: string, waits: boolean, inCall: boolean, isSelf: boolean}} Line `inCall`: their microphone may be asked for
  */
 
@@ -23,7 +24,8 @@ export function lines(room, words) {
     const guest = room.guest_sessions.find((session) => session.id === one.id)?.guest ?? "";
     const name = words.say("named", { name: one.is_self ? words.say("self") : one.name_to_show, role: one.role_words });
     const inCall = !one.is_self && !["officer", "supervisor"].includes(one.role);
-    return { key: one.id, name, state: words.say("admitted"), participant: one.id, guest, waits: false, inCall, isSelf: one.is_self };
+    const gap = one.is_self ? undefined : room.gaps.find((gap) => gap.participant === one.id && gap.ended_at === null);
+    return { key: one.id, name, state: gap ? gapWords(gap, words) : words.say("admitted"), participant: one.id, guest, waits: false, inCall, isSelf: one.is_self };
   });
   for (const guest of room.guests) {
     if (found.some((line) => line.guest === guest.id)) continue;

@@ -3,7 +3,7 @@
 
 import { arrange, follow, nobody, SPEAKS } from "../js/layout.js";
 
-/** @typedef {{id: string, name: string, role?: string, signs?: boolean, rank: number}} Person `rank`: the lowest is large while nobody has spoken */
+/** @typedef {{id: string, name: string, role?: string, signs?: boolean, lost?: boolean, rank: number}} Person `lost`: nothing is heard of them now; `rank`: the lowest is large while nobody has spoken */
 /** @typedef {{muted: boolean, camera_off: boolean, audio_only: boolean}} Sending */
 /** @typedef {{slot: number, participant: string, audio: boolean, video: boolean, screen: boolean}} Seated */
 
@@ -95,7 +95,8 @@ export class Tiles {
     }
     tile.root.dataset.participant = one.participant;
     tile.root.classList.toggle("app-tile--screen", one.screen);
-    tile.root.dataset.picture = one.video ? "on" : "off"; // none comes: the last one must not stand still on a screen
+    const isLost = this.people.get(one.participant)?.lost === true;
+    tile.root.dataset.picture = one.video && !isLost ? "on" : "off"; // none comes: the last one must not stand still on a screen
     tile.hadPicture ||= one.video;
     const name = this.people.get(one.participant)?.name ?? this.stranger;
     tile.video.setAttribute("aria-label", this.say(one.screen ? "screenOf" : "pictureOf", { name }));
@@ -119,6 +120,7 @@ export class Tiles {
   /** @param {Seated} one @param {string} name @param {"" | "Short"} form @param {boolean} hadPicture whether one has come before */
   #stateOf(one, name, form, hadPicture) {
     const sends = this.sending[one.participant];
+    if (this.people.get(one.participant)?.lost) return this.people.size > 1 ? this.say("lost_now", { name }) : ""; // of one alone the page speaks elsewhere
     if (sends?.audio_only) return this.say(`soundOnlyOf${form}`, { name });
     const parts = [];
     if (sends ? sends.camera_off : !one.video) parts.push(this.say(`pictureOff${form}`, { name }));

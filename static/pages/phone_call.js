@@ -178,6 +178,7 @@ function known(state) {
     id: person.id,
     name: person.name_to_show,
     signs: person.signs === true,
+    lost: person.lost === true,
     rank: person.role === "officer" ? 0 : 1,
   }));
 }
@@ -197,9 +198,10 @@ function tellSending() {
   trouble.soundOnly = more.soundOnly;
   trouble.isSharing = more.screen !== null;
   if (!call) return;
-  socket.stand("sending", { type: "sending", muted: trouble.isMuted, camera_off: !isCameraOn(), audio_only: more.soundOnly });
+  socket.stand("sending", { type: "sending", muted: trouble.isMuted, camera_off: !isCameraOn() || trouble.cameraTaken, audio_only: more.soundOnly });
   socket.stand("interrupted", { type: "pause", why: "interrupted", on: trouble.isInterrupted });
-  socket.stand("device_lost", { type: "pause", why: "device_lost", on: trouble.deviceLost });
+  const hasMicrophone = devices?.stream.getAudioTracks().some((track) => track.readyState === "live") ?? false;
+  socket.stand("device_lost", { type: "pause", why: "device_lost", on: trouble.deviceLost && !hasMicrophone });
   nameControls();
 }
 
@@ -330,7 +332,10 @@ function hold(kind, taken) {
     trouble.isInterrupted = taken;
     tellSending();
   }
-  if (kind === "video") trouble.cameraTaken = taken;
+  if (kind === "video" && trouble.cameraTaken !== taken) {
+    trouble.cameraTaken = taken;
+    tellSending();
+  }
   draw();
 }
 
@@ -428,6 +433,8 @@ async function change(open) {
     await call?.replaceStream(stream);
     call?.setMuted("audio", trouble.isMuted);
     trouble.deviceLost = false;
+    trouble.isInterrupted = stream.getAudioTracks().some((track) => track.muted);
+    trouble.cameraTaken = stream.getVideoTracks().some((track) => track.muted);
     control("restart").hidden = true;
     watchTracks();
     tellSending();

@@ -36,7 +36,9 @@ def may_publish(role: Role) -> list[str]:
 
 
 def list_people(view: RoomView, me: Participant | None, *, victim: str, now: datetime) -> list[dict[str, Any]]:
-    """Return everybody in the call as a page is told: id, role, role_words, name_to_show, is_self, publishes, signs.
+    """Return everybody in the call as a page is told.
+
+    Of each: id, role, role_words, name_to_show, is_self, publishes (kinds), signs, lost (nothing is heard of them now).
 
     victim   what this page calls the person whose call it is
     The person comes first, then officers, then guests in the order they were let in, then who listens.
@@ -53,6 +55,7 @@ def list_people(view: RoomView, me: Participant | None, *, victim: str, now: dat
             "is_self": me is not None and person.id == me.id,
             "publishes": may_publish(person.role),
             "signs": person.signs,
+            "lost": person.silent_since is not None,
         }
         for person in here
     ]

@@ -85,6 +85,7 @@ def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[st
         "mutedOf": _("{name} is muted."),
         "soundOnlyOf": _("{name} has sound only."),
         "pictureOffShort": _("Camera off"),
+        "lost_now": _("Connection lost"),
         "mutedOfShort": _("Muted"),
         "soundOnlyOfShort": _("Sound only"),
         "sound_only": _("Sound only"),
