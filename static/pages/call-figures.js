@@ -72,7 +72,7 @@ export class Figures {
 
 /** @param {string} text */
 function heading(text) {
-  const made = document.createElement("h3");
+  const made = document.createElement("h2");
   made.className = "app-figures__who";
   made.textContent = text;
   return made;
