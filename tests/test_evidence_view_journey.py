@@ -297,12 +297,12 @@ def test_everything_is_reached_by_the_keyboard_alone(product, chromium):
     page.keyboard.type(INCIDENT)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=re.compile("exhibits, newest first"))).to_be_focused()
-    rows = page.locator("a[data-row]")
+    rows = page.locator(".ev-table__name a")
     tab_to(page, rows.first.inner_text())
-    page.keyboard.press("ArrowDown")
-    expect(rows.nth(1)).to_be_focused()
-    page.keyboard.press("End")
-    expect(rows.last).to_be_focused()
+    page.keyboard.press("/")  # no key of its own has these pages, so none is pressed by mistake
+    expect(rows.first).to_be_focused()
+    while not rows.last.evaluate("link => link === document.activeElement"):
+        page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     heading(page, re.compile("door.jpg"))
     tab_to(page, "Add a note")
