@@ -24,7 +24,7 @@ AXE = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
 AXE_RUN = """() => axe
   .run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] })
   .then((found) => found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`))"""
-INCIDENT = "AP-7F4K-92QD"
+INCIDENT, OTHER = "AP-7F4K-92QD", "AP-9M2X-41TR"
 LETTER = samples.picture(size=(600, 400), about=samples.exif(place=samples.BIG_BEN))
 PHOTO = b"\xff\xd8\xff\xe0" + random.Random(5).randbytes(4000)
 
@@ -47,6 +47,13 @@ async def fill(product: Product) -> None:
                 new_object_id(), data, incident=INCIDENT, kind="photo", media_type="image/jpeg",
                 filename=name, officer="1234",
             )  # fmt: skip
+        for name, data, media_type in (
+            ("kitchen.mp4", samples.film(seconds=5), "video/mp4"),
+            ("voicemail.wav", samples.film(seconds=5, sight=False, fmt="wav", voice="pcm_s16le"), "audio/wav"),
+        ):
+            await store.put_object(
+                new_object_id(), data, incident=OTHER, kind="video", media_type=media_type, filename=name
+            )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +63,9 @@ def chromium(playwright) -> Iterator[Browser]:  # noqa: F811
     browser.close()
 
 
-def open_page(chromium: Browser, product: Product, username: str) -> Page:
+def open_page(chromium: Browser, product: Product, username: str, **how: bool) -> Page:
     """Sign in at the web server and go into the store by its button."""
-    page = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB").new_page()
+    page = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", **how).new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.errors = []
     page.on("pageerror", lambda problem: page.errors.append(str(problem)))
@@ -278,6 +285,56 @@ def test_a_preview_is_seen_and_an_audit_trail_and_a_court_package_are_saved_and_
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stdout
     assert page.errors == []
+
+
+@pytest.mark.parametrize(
+    ("name", "button", "tag"),
+    [
+        pytest.param("kitchen.mp4", "Prepare it to be played", "video", id="film"),
+        pytest.param("voicemail.wav", "Prepare it to be heard", "audio", id="sound"),
+    ],
+)
+def test_films_and_sounds_are_played_by_the_keyboard_and_never_by_themselves(product, chromium, name, button, tag):
+    page = open_page(chromium, product, "owen")
+    press(page, "Evidence")
+    page.get_by_label("Incident").fill(OTHER)
+    press(page, "Search")
+    follow(page, name)
+    heading(page, re.compile(name))
+    look(page)
+    shoot(page, f"{tag}-offered")
+    tab_to(page, button)
+    page.keyboard.press("Enter")
+    player = page.locator(f"{tag}[controls]")
+    expect(player).to_be_visible()
+    expect(page.get_by_text("It is not the evidence; the original is untouched.")).to_be_visible()
+    expect(page.locator("[data-still]")).to_have_count(0)
+    look(page)
+    shoot(page, f"{tag}-ready")
+    assert player.evaluate("one => [one.autoplay, one.paused, one.readyState]") == [False, True, 0]
+    player.focus()
+    page.keyboard.press("Space")
+    page.wait_for_function(f"document.querySelector('{tag}').currentTime > 0.5")
+    assert player.evaluate("one => one.duration") == pytest.approx(5, abs=0.3)
+    assert player.evaluate("one => one.error") is None
+    page.keyboard.press("Space")
+    page.wait_for_function(f"document.querySelector('{tag}').paused")
+    page.reload()
+    expect(page.get_by_text("Preview played")).to_have_count(1)
+    assert page.errors == []
+
+
+def test_the_player_comes_without_scripts_too(product, chromium):
+    page = open_page(chromium, product, "owen", java_script_enabled=False)
+    press(page, "Evidence")
+    page.get_by_label("Incident").fill(OTHER)
+    press(page, "Search")
+    follow(page, "kitchen.mp4")
+    prepare, again = page.get_by_role("button", name="Prepare it"), page.get_by_role("link", name="See how far it is")
+    if prepare.count():
+        prepare.click()
+    player = page.locator("video[controls]")
+    until(lambda: player.or_(again).count() and (player.count() or again.click()), "the player")
 
 
 def shoot(page: Page, name: str) -> None:

@@ -97,6 +97,8 @@ def _viewed(said: Details) -> str:
         asked = ", ".join(f"{name} {value}" for name, value in said["search"].items()) or "everything"
         return f"It was among {len(said['objects'])} objects that a search for {asked} showed."
     what = said.get("what", "")
+    if what == "playable":
+        return "A preview of its first seconds was played."
     return f"The {what} was shown." if what else "What is kept about it was shown, not its contents."
 
 

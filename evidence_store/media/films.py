@@ -5,7 +5,7 @@ The still and the seconds are decoded and encoded again, so nothing of the file'
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -117,8 +117,11 @@ def _turn_of(frame: Any) -> int:
     return -90 if turn in {-90, 270} else 180 if abs(turn) == 180 else turn
 
 
-def play(source: Any, *, sound_only: bool) -> bytes:
-    """Return the first 30 seconds as H.264 and AAC in MP4. Raises NoPreview."""
+def play(source: Any, *, sound_only: bool, told: Callable[[float], None]) -> bytes:
+    """Return the first 30 seconds as H.264 and AAC in MP4. Raises NoPreview.
+
+    told    hears again and again how much of it is done, from 0 to 1
+    """
     out = io.BytesIO()
     with av.open(source, "r", metadata_errors="ignore") as given, av.open(out, "w", format="mp4") as made:
         seen = None if sound_only else next(iter(given.streams.video), None)
@@ -129,13 +132,14 @@ def play(source: Any, *, sound_only: bool) -> bytes:
             _check_size(seen)
         works: list[Any] = [_Picture(made, seen)] if seen is not None else []
         works += [_Sound(made, heard)] if heard is not None else []
-        _convert(given, made, {work.stream.index: work for work in works}, out)
+        whole = min(SECONDS, max(0.1, (given.duration or SECONDS * av.time_base) / av.time_base))
+        _convert(given, made, {work.stream.index: work for work in works}, out, lambda seconds: told(seconds / whole))
         if not any(work.count for work in works):
             raise NoPreview(Problem.BROKEN)
     return out.getvalue()
 
 
-def _convert(given: Any, made: Any, works: dict[int, Any], out: io.BytesIO) -> None:
+def _convert(given: Any, made: Any, works: dict[int, Any], out: io.BytesIO, told: Callable[[float], None]) -> None:
     open_ones = set(works)
     held: list[Any] = []  # the container's header is written with the first packet, and says how large the picture is
     packets = given.demux([work.stream for work in works.values()])
@@ -150,6 +154,7 @@ def _convert(given: Any, made: Any, works: dict[int, Any], out: io.BytesIO) -> N
                     open_ones.discard(index)
                     break
                 held += works[index].take(frame)
+                told(max(frame.time or 0.0, 0.0))
                 if all(work.is_ready for work in works.values()):
                     made.mux(held)
                     held = []

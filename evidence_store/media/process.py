@@ -24,7 +24,7 @@ LOOK_SECONDS = 45.0
 PLAY_SECONDS = 120.0
 _MOST_READ_BYTES = 2 << 30
 _MOST_ASKED_BYTES = 1 << 20
-_MOST_SAID_BYTES = {b"F": 8_000, b"P": 4_000_000, b"V": 16_000_000, b"E": 20, b"X": 200}
+_MOST_SAID_BYTES = {b"F": 8_000, b"P": 4_000_000, b"V": 16_000_000, b"E": 20, b"X": 200, b"D": 2}
 _COMMAND = ("-I", "-B", "-m", "evidence_store.media.worker")
 
 
@@ -39,15 +39,20 @@ class Outcome:
     facts: Facts | None = None
     preview: Preview | None = None
     problem: Problem | None = None
+    percent: int = 0
+    """How much is done while it is being made."""
 
 
-async def examine(task: Task, media_type: str, size_bytes: int, read: Read) -> Outcome:
-    """Have one file opened in a process of its own. Raises NotConfined, and whatever `read` raises."""
+async def examine(task: Task, media_type: str, size_bytes: int, read: Read, outcome: Outcome | None = None) -> Outcome:
+    """Have one file opened in a process of its own. Raises NotConfined, and whatever `read` raises.
+
+    outcome     is filled while the process works, for whoever looks on
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable, *_COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL, env={}, cwd="/", start_new_session=True,
     )  # fmt: skip
-    outcome = Outcome()
+    outcome = outcome or Outcome()
     try:
         async with asyncio.timeout(LOOK_SECONDS if task is Task.LOOK else PLAY_SECONDS):
             asked = {"task": task.value, "media_type": media_type, "size_bytes": size_bytes}
@@ -109,6 +114,10 @@ class _Talk:
         try:
             if what == b"F":
                 outcome.facts = Facts.model_validate_json(content)
+            elif what == b"D":
+                if not outcome.percent < (percent := int(content)):
+                    raise _Strange
+                outcome.percent = percent
             elif what == b"E":
                 outcome.problem = Problem(content.decode())
             else:

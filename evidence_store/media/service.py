@@ -48,6 +48,8 @@ class Media:
         self._store = store
         self._slots = asyncio.Semaphore(max(1, store.settings.preview_workers))
         self._running: dict[Key, asyncio.Task[Preview]] = {}
+        self._outcomes: dict[Key, Outcome] = {}
+        self._refused: dict[Key, Refusal] = {}
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self.why_off = "" if store.settings.preview_workers else "EVIDENCE_PREVIEW_WORKERS is 0"
         self.made: dict[str, int] = {}
@@ -123,44 +125,76 @@ class Media:
         """Return the first seconds of a film or sound. Raises NoPreviewHere, Unavailable, DamagedHere."""
         return await self._preview(stored, Task.PLAY)
 
+    def is_ready(self, stored: StoredObject) -> bool:
+        """Say whether something to play is there, so that nobody has to wait for it."""
+        return (stored.id, Task.PLAY) in self._kept
+
+    async def percent_playable(self, stored: StoredObject) -> int:
+        """Have something to play made, without waiting for it; return how much is done, 100 once it can be played.
+
+        Raises NoPreviewHere, Unavailable, DamagedHere
+        """
+        key = stored.id, Task.PLAY
+        if key in self._refused:  # told once; whoever asks again has it tried again
+            raise self._refused.pop(key)
+        if await self._find(stored, Task.PLAY) is not None:
+            return 100
+        self._begin(key, stored)
+        return self._outcomes[key].percent if key in self._outcomes else 0
+
     async def _preview(self, stored: StoredObject, task: Task) -> Preview:
+        try:
+            return await self._find(stored, task) or await self._once((stored.id, task), stored)
+        except NoPreview as found:
+            raise NoPreviewHere(PROBLEM_SAYS[found.problem]) from None
+
+    async def _find(self, stored: StoredObject, task: Task) -> Preview | None:
+        """Return a preview that was made before, None where it is to be made. Raises NoPreviewHere, Unavailable."""
         if self.why_off:
             raise Unavailable(f"No previews are made here: {self.why_off}.")
         async with self._store.database.read() as db:
             looked = await storage.find(db, stored.id)
         fits = can_be_looked_at(stored.media_type) if task is Task.LOOK else can_be_played(stored.media_type)
-        try:
-            if looked is None or not fits:
-                raise NoPreview(Problem.KIND)
-            known = looked.problem if task is Task.LOOK else looked.play_problem
-            if known:
-                raise NoPreview(Problem(known))
-            kept = self._kept.get((stored.id, task))
-            if kept is not None:
-                kept.used_at = clock.monotonic()
-                return kept.preview
-            return await self._once((stored.id, task), stored)
-        except NoPreview as found:
-            raise NoPreviewHere(PROBLEM_SAYS[found.problem]) from None
+        if looked is None or not fits:
+            raise NoPreviewHere(PROBLEM_SAYS[Problem.KIND])
+        known = looked.problem if task is Task.LOOK else looked.play_problem
+        if known:
+            raise NoPreviewHere(PROBLEM_SAYS[Problem(known)])
+        kept = self._kept.get((stored.id, task))
+        if kept is None:
+            return None
+        kept.used_at = clock.monotonic()
+        return kept.preview
 
     async def _once(self, key: Key, stored: StoredObject) -> Preview:
         """Make a preview; whoever else asks for the same meanwhile gets this one. Raises NoPreview, Unavailable."""
+        return await asyncio.shield(self._begin(key, stored))
+
+    def _begin(self, key: Key, stored: StoredObject) -> asyncio.Task[Preview]:
+        """Return the work on a preview, begun by whoever asks first. Raises Unavailable."""
         running = self._running.get(key)
         if running is None:
             if len(self._running) >= _MOST_WAITING:
                 raise Unavailable("Many previews are being made at this moment. Try again in a minute.")
             running = self._running[key] = asyncio.create_task(self._make(key, stored))
             running.add_done_callback(lambda done: self._ended(key, done))
-        return await asyncio.shield(running)
+        return running
 
     def _ended(self, key: Key, done: asyncio.Task[Preview]) -> None:
         self._running.pop(key, None)
-        if not done.cancelled() and not isinstance(done.exception(), NoPreview | Refusal | None):
-            log.error("preview_failed", object=key[0], problem=type(done.exception()).__name__)
+        self._outcomes.pop(key, None)
+        problem = None if done.cancelled() else done.exception()
+        if problem is None or isinstance(problem, NoPreview):
+            return
+        if not isinstance(problem, Refusal):
+            log.error("preview_failed", object=key[0], problem=type(problem).__name__)
+        if key[1] is Task.PLAY:
+            self._refused[key] = problem if isinstance(problem, Refusal) else Unavailable()
 
     async def _make(self, key: Key, stored: StoredObject) -> Preview:
         async with self._slots:
-            outcome = await self._examine(stored, key[1])
+            outcome = self._outcomes[key] = Outcome()
+            await self._examine(stored, key[1], outcome)
         await self._write_down(key, outcome)
         name = "picture" if key[1] is Task.LOOK else "playable"
         ended = name if outcome.preview else (outcome.problem or Problem.KIND).value
@@ -169,7 +203,7 @@ class Media:
         self._keep(key, preview)
         return preview
 
-    async def _examine(self, stored: StoredObject, task: Task) -> Outcome:
+    async def _examine(self, stored: StoredObject, task: Task, outcome: Outcome) -> None:
         store = self._store
         try:
             async with objects.opened(store, stored, actor=_ACTOR) as sealed:
@@ -181,12 +215,12 @@ class Media:
                         start += len(parts[-1])
                     return b"".join(parts)
 
-                return await examine(task, stored.media_type, stored.size_bytes, read)
+                await examine(task, stored.media_type, stored.size_bytes, read, outcome)
         except Damaged as problem:
             await objects.record_damage(store, stored, actor=_ACTOR, what=str(problem))
-            return Outcome(problem=Problem.BROKEN)
+            outcome.problem = Problem.BROKEN
         except DamagedHere:
-            return Outcome(problem=Problem.BROKEN)
+            outcome.problem = Problem.BROKEN
         except NotConfined as problem:
             raise Unavailable(f"No previews are made here: {problem}.") from None
 

@@ -30,19 +30,28 @@ async def picture(request: web.Request) -> web.Response:
 
 async def show_picture(request: web.Request) -> web.Response:
     """Return the picture of the object in the address, for a system or a person that may see it."""
-    stored = await _get_shown(request)
-    return await _answer(request, stored, await request.app[app_keys.MEDIA].picture(stored))
+    stored = await get_shown(request)
+    return await _answer(request, stored, await request.app[app_keys.MEDIA].picture(stored), what="preview")
 
 
 @routes.get("/evidence/v1/objects/{id}/preview/playable", name="objects.playable", allow_head=False)
 @access.token(Scope.READ, Scope.READ_OWN)
 async def playable(request: web.Request) -> web.Response:
     """Give the first seconds of a film or sound, whole or one range. The first answer takes as long as making it."""
-    stored = await _get_shown(request)
-    return await _answer(request, stored, await request.app[app_keys.MEDIA].playable(stored))
+    return await show_playable(request)
 
 
-async def _get_shown(request: web.Request) -> StoredObject:
+async def show_playable(request: web.Request) -> web.Response:
+    """Return what can be played of the object in the address, for a system or a person that may see it."""
+    stored = await get_shown(request)
+    return await _answer(request, stored, await request.app[app_keys.MEDIA].playable(stored), what="playable")
+
+
+async def get_shown(request: web.Request) -> StoredObject:
+    """Return the object in the address, of which previews may be seen.
+
+    Raises NotFound, Disposed, NotScreened, Quarantined
+    """
     stored = await access.get_sealed(request)
     if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
         raise Disposed
@@ -53,7 +62,7 @@ async def _get_shown(request: web.Request) -> StoredObject:
     return stored
 
 
-async def _answer(request: web.Request, stored: StoredObject, preview: Preview) -> web.Response:
+async def _answer(request: web.Request, stored: StoredObject, preview: Preview, *, what: str) -> web.Response:
     etag = f'"{signing.sha256_hex(preview.data)[:32]}"'
     if request.headers.get("If-None-Match") == etag:
         return web.Response(status=304, headers={"ETag": etag})
@@ -61,7 +70,7 @@ async def _answer(request: web.Request, stored: StoredObject, preview: Preview) 
     span = parse_range(ranged, len(preview.data))
     await request.app[app_keys.READS].record(
         stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request),
-        what="preview",
+        what=what,
     )  # fmt: skip
     start, stop = span or (0, len(preview.data))
     headers = _HEADERS | {"ETag": etag, "Evidence-Derived-From": stored.sha256}

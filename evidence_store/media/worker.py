@@ -11,6 +11,7 @@ untrusted as the file.
     out   "R" offset (8 bytes) length (4): asks for that many bytes   "F" length (4) JSON: facts
           "P" length (4) bytes: a picture      "V" length (4) bytes: something to play
           "E" length (4) words: the code of a `Problem`               "X" likewise: it could not be confined
+          "D" length (4) digits: how many percent are done, each time more than before
 """
 
 import gc
@@ -69,7 +70,7 @@ def _do(task: Task, media_type: str, source: "Source", says: BinaryIO) -> None:
     if task is Task.PLAY:
         if media_type not in FILMS | SOUNDS:
             raise NoPreview(Problem.KIND)
-        _say(says, b"V", films.play(source, sound_only=media_type in SOUNDS))
+        _say(says, b"V", films.play(source, sound_only=media_type in SOUNDS, told=_Progress(says)))
         return
     if media_type in PICTURES:
         with pictures.opened(source) as picture:
@@ -85,6 +86,19 @@ def _do(task: Task, media_type: str, source: "Source", says: BinaryIO) -> None:
         _say(says, b"P", papers.first_page(source))
     else:
         raise NoPreview(Problem.KIND)
+
+
+class _Progress:
+    """Says how far it is, once for each percent; the last of them is the preview itself."""
+
+    def __init__(self, says: BinaryIO) -> None:
+        self._says, self._percent = says, 0
+
+    def __call__(self, share: float) -> None:
+        percent = min(99, int(share * 100))
+        if percent > self._percent:
+            self._percent = percent
+            _say(self._says, b"D", str(percent).encode())
 
 
 def _json(facts: dict[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from evidence_store.keeping.retention import keep_until
 from evidence_store.model import ObjectState
 from evidence_store.screening.storage import find as find_screening
 from evidence_store.tokens import Scope
-from evidence_store.view import forms, guards, pages, seen, timeline, words
+from evidence_store.view import forms, guards, pages, player, seen, timeline, words
 from evidence_store.view.i18n import N_
 
 routes = web.RouteTableDef()
@@ -124,6 +124,7 @@ async def show(request: web.Request) -> web.Response:
         now=store.clock(), more_lines=len(lines) > MOST_LINES, reviews_said=words.REVIEWS, is_kept=is_kept,
         may_open=is_kept and (stored.state is ObjectState.RECEIVED or Scope.QUARANTINE in token.scopes),
         no_picture=seen.why_no_picture(stored.state, described, why_off=media.why_off),
+        player=await player.player_of(request, stored, asked="play" in request.query), picture=described.picture,
         facts=seen.say_facts(described.facts), place_says=described.place_says, screening=screening,
         done=pages.done(request),
     )  # fmt: skip

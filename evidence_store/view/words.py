@@ -178,7 +178,11 @@ def _screened(details: Mapping[str, Any]) -> str:
 
 
 def _viewed(details: Mapping[str, Any]) -> str:
-    parts = {"audit trail": N_("Audit trail read"), "preview": N_("Preview looked at")}
+    parts = {
+        "audit trail": N_("Audit trail read"),
+        "preview": N_("Preview looked at"),
+        "playable": N_("Preview played"),
+    }
     return gettext(parts.get(str(details.get("what")), N_("Looked at")))
 
 

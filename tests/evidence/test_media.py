@@ -19,6 +19,7 @@ from evidence_store import app_keys
 from evidence_store.config import Settings
 from evidence_store.media import exif, process, storage
 from evidence_store.media.model import Place, Problem, Task
+from evidence_store.media.process import Outcome
 from evidence_store.sealing import signing
 from evidence_store.sealing.wrapping import PrivateKey
 from evidence_store.tokens import Scope
@@ -163,6 +164,19 @@ async def test_a_film_longer_than_the_preview_is_cut(looking: Wire):
         assert shown.duration / av.time_base == pytest.approx(30, abs=1)
 
 
+async def test_how_much_of_it_is_made_is_told_on_the_way():
+    film, outcome, told = samples.film(seconds=6), Outcome(), []
+
+    async def read(start: int, stop: int) -> bytes:
+        told.append(outcome.percent)
+        return film[start:stop]
+
+    await process.examine(Task.PLAY, "video/mp4", len(film), read, outcome)
+    assert outcome.preview
+    assert told[0] == 0
+    assert 90 <= outcome.percent <= 99
+
+
 @pytest.mark.parametrize(
     ("fmt", "voice", "media_type"),
     [("ogg", "libopus", "audio/ogg"), ("mp3", "mp3", "audio/mpeg"), ("wav", "pcm_s16le", "audio/wav")],
@@ -285,8 +299,20 @@ async def test_a_process_that_takes_too_long_is_ended(monkeypatch: pytest.Monkey
         b"?\x00\x00\x00\x01x",
         b"E\x00\x00\x00\x05maybe",
         b"P\x00\x00\x10\x00cut",
+        b"D\x00\x00\x00\x0250D\x00\x00\x00\x0250",
+        b"D\x00\x00\x00\x03100",
     ],
-    ids=["a huge picture", "other facts", "beyond the end", "too much at once", "no word", "no problem", "cut short"],
+    ids=[
+        "a huge picture",
+        "other facts",
+        "beyond the end",
+        "too much at once",
+        "no word",
+        "no problem",
+        "cut short",
+        "no progress",
+        "more than all",
+    ],
 )
 async def test_a_process_taken_over_is_not_believed(monkeypatch: pytest.MonkeyPatch, says: bytes):
     code = f"import sys; sys.stdin.buffer.readline(); sys.stdout.buffer.write({says!r})"

@@ -6,7 +6,9 @@ import re
 import pytest
 from PIL import Image
 
+from evidence_store import app_keys
 from evidence_store.config import Settings
+from evidence_store.keeping.storage import move_object
 from evidence_store.media.model import Place
 from evidence_store.media.schemas import Facts, MediaAnswer, Where
 from evidence_store.model import ObjectState
@@ -59,6 +61,77 @@ async def test_the_picture_is_shown_and_when_where_and_with_what_it_was_taken(wi
     assert (line["action"], line["actor"][:10]) == ("viewed", "staff:ann:")
     async with person(wire, "bob", role="officer", incident="AP-0000-0001") as bob:
         await bob.get(f"{here}/preview", status=404)
+
+
+async def test_a_film_is_made_ready_when_it_is_asked_for_and_played_by_ranges_on_the_record(wire: Wire):
+    async with person(wire) as ann:
+        here, page = await looked_into(wire, ann, samples.film(), "video/mp4")
+        assert "Prepare it to be played" in page
+        assert "<video" not in page, "nothing is made before it is asked for"
+
+        async def playing() -> str:
+            page = await ann.get(f"{here}?play=yes")
+            assert "per cent done" in words_of(page) or "<video" in page
+            return page if "<video" in page else ""
+
+        page = await become(playing, "the player")
+        [tag] = re.findall(r"<video[^>]+>", page)
+        assert f'src="{here}/playable"' in tag
+        assert f'poster="{here}/preview"' in tag
+        assert " controls " in tag
+        assert 'preload="none"' in tag
+        assert "autoplay" not in page
+        assert "without the file's own data (metadata)" in words_of(page)
+        assert "<video" in await ann.get(here), "it is there: nobody has to ask again"
+        assert "Preview played" not in words_of(await ann.get(here)), "that it could be played is no look"
+        async with ann.http.get(f"{here}/playable", headers={"Range": "bytes=0-99"}) as answer:
+            assert (answer.status, answer.content_length) == (206, 100)
+            assert answer.headers["Accept-Ranges"] == "bytes"
+            assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+        assert "Preview played ann" in words_of(await ann.get(here))
+        alone = await ann.get(f"{here}/player")
+        assert 'data-player="ready"' in alone
+        assert "<html" not in alone
+    async with person(wire, "bob", role="officer", incident="AP-0000-0001") as bob:
+        for end in ("playable", "player"):
+            await bob.get(f"{here}/{end}", status=404)
+
+
+async def test_a_sound_is_played_and_no_picture_of_it_is_missed(wire: Wire):
+    sound = samples.film(sight=False, fmt="wav", voice="pcm_s16le")
+    async with person(wire) as ann:
+        here, page = await looked_into(wire, ann, sound, "audio/wav")
+        assert "Prepare it to be heard" in page
+        assert "No preview is made of this kind" not in page
+
+        async def playing() -> bool:
+            return "<audio controls" in await ann.get(f"{here}?play=yes")
+
+        await become(playing, "the player")
+
+
+async def test_a_film_that_cannot_be_played_says_so_once_and_what_to_do_instead(wire: Wire):
+    async with person(wire) as ann:
+        here, _ = await looked_into(wire, ann, samples.film()[:400], "video/mp4")
+
+        async def refused() -> str:
+            page = words_of(await ann.get(f"{here}?play=yes"))
+            return page if "save the original and open it" in page else ""
+
+        page = await become(refused, "an end")
+        assert page.count("the file is damaged, cut short") == 1
+
+
+async def test_what_is_in_quarantine_is_not_prepared_to_be_played(wire: Wire):
+    async with person(wire) as ann:
+        here, _ = await looked_into(wire, ann, samples.film(sound=False), "video/mp4")
+        async with wire.store.database.begin() as db:
+            before, after = [ObjectState.RECEIVED], ObjectState.QUARANTINED
+            assert await move_object(db, here.rpartition("/")[2], before=before, after=after)
+        page = await ann.get(f"{here}?play=yes")
+        assert "data-player=" not in page
+        assert "what is in quarantine is not opened" in page
+        assert wire.app[app_keys.MEDIA].made == {"picture": 1}
 
 
 async def test_that_the_phone_took_the_place_out_is_told(wire: Wire):

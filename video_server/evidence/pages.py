@@ -22,7 +22,7 @@ from video_server.web import app_keys, forms, pages
 routes = web.RouteTableDef()
 REFERENCE = "Evidence-Reference"
 _FORM = "application/x-www-form-urlencoded"
-_PASSED = ("Accept", "Accept-Language", "Content-Length", "Content-Type", "Range", "Sec-Fetch-Site")
+_PASSED = ("Accept", "Accept-Language", "Content-Length", "Content-Type", "If-Range", "Range", "Sec-Fetch-Site")
 evidence_staff = access.staff(Role.EVIDENCE, Role.OFFICER)
 
 
