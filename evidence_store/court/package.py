@@ -91,7 +91,7 @@ async def prepare_package(store: Store, order: Order, wanted: Choice, checkpoint
     """
     if store.keys.opening is None:
         raise NoOpeningKey
-    kept = {_open_kept(store, note): note for note in checkpoints}
+    kept = {open_kept(store, note): note for note in checkpoints}
     async with acting(store) as db:  # nothing is disposed of between the look and the line
         chosen = await _choose(db, wanted)
         head = await _record(store, db, order, chosen, kept)
@@ -118,7 +118,8 @@ async def _choose(db: Connection, wanted: Choice) -> list[StoredObject]:
     return chosen
 
 
-def _open_kept(store: Store, note: str) -> int:
+def open_kept(store: Store, note: str) -> int:
+    """Return the size that a checkpoint of this ledger, kept elsewhere, is of. Raises BadRequest when it is none."""
     try:
         return store.keys.ledger.public.open(note).size
     except signing.NotGenuine:

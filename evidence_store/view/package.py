@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from aiohttp import web
 from pydantic import Field
 
-from evidence_store import app_keys
+from evidence_store import app_keys, ledger
+from evidence_store.court.package import open_kept
 from evidence_store.court.schemas import PackageRequest
 from evidence_store.court.views import give_package, print_trail
 from evidence_store.custody.storage import find_label
+from evidence_store.errors import BadRequest
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
@@ -33,10 +35,17 @@ class PackageForm(forms.Form):
     recipient: str = Field(min_length=1, max_length=200, pattern=_ONE_LINE)
     reason: str = Field(min_length=3, max_length=500, pattern=_ONE_LINE)
     quarantined: bool = False
+    checkpoint: str = Field("", max_length=2000)
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """Return the checkpoint as it was signed, if one was named: a note ends with a line's end."""
+        return [f"{self.checkpoint}\n"] if self.checkpoint else []
 
 
 _WORDS = {
     "recipient": N_("Enter whom the package is for, in one line of at most 200 characters"),
+    "checkpoint": N_("A checkpoint has at most 2,000 characters. Copy all of the file, and nothing else"),
     "reason": N_("Say why it is given out, in one line of 3 to 500 characters. It stands in the history: no names"),
 }
 _NOT_NOW = {
@@ -60,6 +69,8 @@ async def make(request: web.Request) -> web.StreamResponse:
     chosen, typed = await _chosen(request), await guards.read_form(request)
     filled = forms.fill(PackageForm, typed, _WORDS)
     filled.problems |= _problems(chosen, typed)
+    if filled.values is not None:
+        filled.problems |= await _misfit(request, filled.values.checkpoints)
     if filled.values is None or filled.problems or "change" in typed:
         return await _page(request, chosen, filled)
     if typed.get("confirm") != "yes" or not signing.same(typed.get("shown", ""), _digest(chosen)):
@@ -67,7 +78,7 @@ async def make(request: web.Request) -> web.StreamResponse:
     form = filled.values
     asked = PackageRequest(
         objects=[stored.id for stored in chosen], recipient=form.recipient, reason=form.reason,
-        quarantined=form.quarantined, checkpoints=[],
+        quarantined=form.quarantined, checkpoints=form.checkpoints,
     )  # fmt: skip
     return await give_package(request, asked)
 
@@ -86,6 +97,24 @@ def _problems(chosen: Sequence[StoredObject], typed: dict[str, str]) -> dict[str
     if _quarantined(chosen) and typed.get("quarantined") != "yes":
         found["quarantined"] = gettext("Say that quarantined exhibits are wanted too, or put them back")
     return found
+
+
+async def _misfit(request: web.Request, checkpoints: Sequence[str]) -> dict[str, str]:
+    """Say what is wrong with a checkpoint that the recipient is said to hold."""
+    store = request.app[app_keys.STORE]
+    async with store.database.read() as db:
+        head = await ledger.read_head(db)
+    try:
+        beyond = any(open_kept(store, note) > head.size for note in checkpoints)
+    except BadRequest:
+        said = N_("This is no checkpoint of this ledger, or it was changed. Copy all of the file, and nothing else")
+        return {"checkpoint": gettext(said)}
+    if beyond:
+        said = N_(
+            "This checkpoint knows of more lines than the ledger has. Tell whoever runs the evidence store at once"
+        )
+        return {"checkpoint": gettext(said)}
+    return {}
 
 
 def _quarantined(chosen: Sequence[StoredObject]) -> int:

@@ -11,6 +11,7 @@ from aiohttp import ClientPayloadError
 from evidence_store.keeping.storage import move_object
 from evidence_store.model import ObjectState
 from evidence_store.sealing import signing
+from evidence_store.tokens import Scope
 from evidence_store.view import timeline
 from evidence_store.view.session import COOKIE
 from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
@@ -288,6 +289,28 @@ async def test_what_is_chosen_lasts_a_visit_and_can_be_put_back(wire: Wire):
         assert "Nothing is chosen yet" in await ann.get("/evidence/view/chosen")
 
 
+async def test_a_package_is_proved_against_a_checkpoint_that_its_recipient_holds(wire: Wire, bare: Bare, tmp_path):
+    object_id = await sealed(wire)
+    async with wire.http.get("/evidence/v1/ledger/checkpoint", headers=wire.token(Scope.LEDGER)) as answer:
+        held = await answer.text()
+    await sealed(wire, 2)
+    here, asked = "/evidence/view/package", {"recipient": "Crown court", "reason": "Trial"}
+    async with person(wire) as ann:
+        await ann.post("/evidence/view/chosen", object=object_id)
+        for wrong in ("nothing", held[1:], held * 2, "x" * 2001):
+            assert "and nothing else" in await ann.post(here, status=422, **asked, checkpoint=wrong)
+        page = await ann.post(here, status=200, **asked, checkpoint=held.replace("\n", "\r\n"))
+        assert "Proved against the one that the recipient holds" in page
+        async with ann.http.post(here, data=form_of(page) | {"confirm": "yes"}) as answer:
+            assert answer.content_type == "application/zip", await answer.text()
+            (tmp_path / "package.zip").write_bytes(await answer.read())
+    (tmp_path / "held").write_text(held)
+    key = wire.store.keys.ledger.public.fingerprint
+    said = bare.verify(tmp_path / "package.zip", "--key", key, "--checkpoint", str(tmp_path / "held"))
+    assert said.code == 0, said.text
+    assert "It fits the checkpoint in" in said.text
+
+
 async def test_a_court_package_of_what_is_chosen_is_confirmed_and_holds(wire: Wire, bare: Bare, tmp_path):
     first, second, other = await sealed(wire), await sealed(wire, 2), await sealed(wire, 3)
     here, asked = "/evidence/view/package", {"recipient": "Crown court", "reason": "Trial"}
@@ -325,8 +348,8 @@ async def test_a_court_package_of_what_is_chosen_is_confirmed_and_holds(wire: Wi
     said = bare.verify(tmp_path / "package.zip", "--key", fingerprint)
     assert said.code == 0, said.text
     async with person(wire, "bob", role="officer", incident=INCIDENT) as bob:
-        await bob.post("/evidence/view/chosen", object=first)
-        assert here not in await bob.get("/evidence/view/chosen")
+        await bob.post("/evidence/view/chosen", status=403, object=first)
+        assert "Choose for a court package" not in await bob.get("/evidence/?search=yes")
         await bob.post(here, status=403, **asked)
 
 
