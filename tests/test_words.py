@@ -34,6 +34,7 @@ STAFF = {
     "staff.html",
     "_officer.html",
     "_alarms.html",
+    "_all.html",
 }
 """Folders and files that only staff read. Whatever is not named here must be in Welsh."""
 HOLES = re.compile(r"%\(\w+\)[a-z]|\{\w*\}|%%")

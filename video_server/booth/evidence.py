@@ -14,8 +14,10 @@ from video_server.booth import access
 from video_server.booth.views import booth_staff
 from video_server.core.errors import N_, Conflict, NotFound, Refusal
 from video_server.evidence import model, service
+from video_server.evidence import pages as staff_pages
 from video_server.evidence.link import STORE, StoreDown
 from video_server.evidence.model import Item, ItemState
+from video_server.incidents import service as incidents
 from video_server.web import app_keys, middleware
 from video_server.web.bodies import Body, Empty, read_body
 
@@ -70,6 +72,18 @@ async def withdraw(request: web.Request) -> web.Response:
         appointment = await access.access_requested(db, request)
         await service.withdraw(db, appointment.id, request.match_info["request"], by=person.id, now=now)
     return web.json_response({})
+
+
+@routes.post("/booth/appointments/{appointment}/all-evidence", name="booth.all_evidence")
+@booth_staff
+async def enter_store(request: web.Request) -> web.StreamResponse:
+    """Let who may open this appointment into the evidence store, to all evidence of its incident."""
+    async with request.app[app_keys.DATABASE].read() as db:
+        appointment = await access.access_appointment(
+            db, request[staff_access.STAFF], request.match_info["appointment"]
+        )
+        incident = await incidents.get_incident(db, appointment.incident_id)
+    return await staff_pages.let_into(request, incident.reference, home="/booth")
 
 
 @routes.get(r"/booth/evidence/{object:[0-9a-f]{32}}/content", name="booth.evidence_content", allow_head=False)

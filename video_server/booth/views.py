@@ -20,6 +20,7 @@ from video_server.core import keys
 from video_server.core.database import Connection
 from video_server.core.errors import N_, Refusal
 from video_server.core.force import Force
+from video_server.evidence import pages as evidence_pages
 from video_server.evidence import service as evidence
 from video_server.statements import back_page
 from video_server.web import app_keys, i18n, pages
@@ -112,6 +113,7 @@ async def render_call(request: web.Request, *, problem: str | None = None, statu
             {"value": role.value, "text": i18n.gettext(roles.WORDS[calls_model.Role(role.value)])} for role in GuestRole
         ],
         listening=_listening(request, appointment),
+        all_evidence=evidence_pages.store_role(request[staff_access.STAFF]) is not None,
         problem=problem,
         status=status,
     )
@@ -156,6 +158,7 @@ async def render_summary(request: web.Request, *, problem: str | None = None, st
         gaps=connection.tell_gaps(view.gaps, view.participants, victim=values["person"]["name"]),
         quality=connection.tell_quality(quality, view.participants, victim=values["person"]["name"]),
         note=note,
+        all_evidence=evidence_pages.store_role(request[staff_access.STAFF]) is not None,
         **results,
         deeds=deeds.tell(entries, names),
     )

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from video_server.accounts import access
-from video_server.accounts.model import Role
+from video_server.accounts.model import Role, Staff
 from video_server.accounts.views import home_of
 from video_server.audit import service as audit
 from video_server.core import keys
-from video_server.core.errors import Forbidden, NotFound
+from video_server.core.errors import N_, Forbidden, NotFound
 from video_server.evidence import forwarder
 from video_server.evidence.link import STORE
 from video_server.web import app_keys, forms, pages
@@ -23,15 +23,46 @@ routes = web.RouteTableDef()
 REFERENCE = "Evidence-Reference"
 _FORM = "application/x-www-form-urlencoded"
 _PASSED = ("Accept", "Accept-Language", "Content-Length", "Content-Type", "If-Range", "Range", "Sec-Fetch-Site")
-evidence_staff = access.staff(Role.EVIDENCE, Role.OFFICER)
+STORE_ROLES = {Role.EVIDENCE: "evidence", Role.OFFICER: "officer"}
+"""What each role is to the store; of several that a person holds, the first here counts. No other role gets in."""
+ONE_INCIDENT = frozenset({"officer"})
+"""What sees one incident there, whose appointment it comes from."""
+evidence_staff = access.staff(*STORE_ROLES)
+
+
+class FromItsAppointment(Forbidden):
+    code = "evidence_from_its_appointment"
+    public = N_(
+        "You see the evidence of one incident at a time. Open the appointment in your diary, and select “All evidence "
+        "of this incident” there."
+    )
+
+
+def store_role(person: Staff) -> str | None:
+    """Return what a person is to the store; None for who may not go there."""
+    return next((theirs for role, theirs in STORE_ROLES.items() if person.holds(role)), None)
 
 
 @routes.post("/evidence/view/enter", name="evidence.enter")
-@access.staff(Role.EVIDENCE)
+@evidence_staff
 async def enter(request: web.Request) -> web.StreamResponse:
     """Let a member of the evidence staff into the store's pages; 303 to where they were going."""
+    if store_role(request[access.STAFF]) in ONE_INCIDENT:
+        raise FromItsAppointment
     where = (await forms.read_values(request)).get("next", "")
     return await let_in(request, role="evidence", incident=None, where=where, home=home_of(request[access.STAFF]))
+
+
+async def let_into(request: web.Request, incident: str, *, home: str) -> web.StreamResponse:
+    """Let whoever is signed in, and may see this incident here, in to its evidence; 303 to all of it.
+
+    Raises Forbidden where they have no role there, StoreDown
+    """
+    role = store_role(request[access.STAFF])
+    if role is None:
+        raise Forbidden
+    where = "/evidence/?" + urlencode({"search": "yes", "incident": incident})
+    return await let_in(request, role=role, incident=incident if role in ONE_INCIDENT else None, where=where, home=home)
 
 
 async def let_in(request: web.Request, *, role: str, incident: str | None, where: str, home: str) -> web.StreamResponse:
@@ -77,8 +108,8 @@ async def show(request: web.Request) -> web.StreamResponse:
         raise NotFound
     cookie = forwarder.store_cookie(request)
     if not cookie and request.method == "GET":
-        if not request[access.STAFF].holds(Role.EVIDENCE):
-            raise Forbidden
+        if store_role(request[access.STAFF]) in ONE_INCIDENT:
+            raise FromItsAppointment
         return pages.render(request, "evidence/staff.html", next_path=request.rel_url.raw_path_qs)
     headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
     return await forwarder.pass_on(request, headers | cookie | {REFERENCE: _reference(request)})
