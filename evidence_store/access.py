@@ -71,19 +71,23 @@ def open_grant(request: web.Request) -> Grant:
     return found
 
 
-async def get_visible(request: web.Request) -> StoredObject:
-    """Return the object in the address, if the token's holder may know of it. Raises NotFound."""
+async def get_visible(request: web.Request, *, reads: bool = False) -> StoredObject:
+    """Return the object in the address, if the token's holder may know of it. Raises NotFound.
+
+    reads   it is only read, though the request is no GET: a broken glass reaches that far
+    """
     held, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
     async with store.database.read() as db:
         stored = await storage.find_object(db, parse_id(request.match_info["id"]))
         if stored is None:
             raise NotFound
         if not _may_know(held, stored):
-            may_look = Scope.BREAK_GLASS in held.scopes and request.method == "GET"
-            glass = await find_open(db, stored.id, held.id, now=store.clock()) if may_look else None
+            if Scope.BREAK_GLASS not in held.scopes or not (reads or request.method == "GET"):
+                raise OtherIncident
+            glass = await find_open(db, held.id, incident=stored.incident, object_id=stored.id, now=store.clock())
             if glass is None:
                 raise OtherIncident
-            request[app_keys.GLASS] = glass.id
+            request[app_keys.GLASS] = glass
     return stored
 
 
@@ -94,9 +98,9 @@ def _may_know(held: Token, stored: StoredObject) -> bool:
     return held.sees(stored.incident) and (is_own or not is_narrow)
 
 
-async def get_sealed(request: web.Request) -> StoredObject:
+async def get_sealed(request: web.Request, *, reads: bool = False) -> StoredObject:
     """Return the object in the address once it is in its place. Raises NotFound."""
-    stored = await get_visible(request)
+    stored = await get_visible(request, reads=reads)
     if stored.state is ObjectState.SEALING:
         raise NotFound("The object is being sealed. Try again in a moment.")
     return stored
@@ -104,8 +108,12 @@ async def get_sealed(request: web.Request) -> StoredObject:
 
 def purpose_of(request: web.Request) -> str:
     """Return why the caller asks, as it stands in the ledger; may be empty. By which broken glass, stands before it."""
-    said = request.headers.get("Evidence-Purpose", "")[:_MAX_PURPOSE_CHARS]
-    return f"break-glass {request[app_keys.GLASS]} {said}".strip() if app_keys.GLASS in request else said
+    return under_glass(request, request.headers.get("Evidence-Purpose", "")[:_MAX_PURPOSE_CHARS])
+
+
+def under_glass(request: web.Request, said: str) -> str:
+    """Return a purpose with the broken glass before it, where there is one."""
+    return f"break-glass {request[app_keys.GLASS].id} {said}".strip() if app_keys.GLASS in request else said
 
 
 def marked(handler: Handler, name: str) -> Handler:

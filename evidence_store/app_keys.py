@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from evidence_store.admission.limits import Limits
+from evidence_store.breakglass.model import Glass
 from evidence_store.media.service import Media
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
@@ -19,6 +20,6 @@ SCREENER = web.AppKey("screener", Screener)
 READS = web.AppKey("reads", ReadLog)
 LIMITS = web.AppKey("limits", Limits)
 TOKEN = web.RequestKey("token", Token)
-GLASS = web.RequestKey("glass", str)
-"""Id of the broken glass by which the object is seen, where it is not the holder's own."""
+GLASS = web.RequestKey("glass", Glass)
+"""The broken glass by which something is seen that is not the holder's own."""
 BODY = web.RequestKey("body", bytes)

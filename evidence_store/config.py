@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evidence_store.errors import CannotStart
+from evidence_store.view.tickets import BOUND
 
 PREFIX = "EVIDENCE_"
 
@@ -33,7 +34,10 @@ class Settings(BaseSettings):
     webhooks: Path | None = Field(None, description="TOML file that lists who else is told what happens; default: none")
     webhook_days: float = Field(3, gt=0, description="After how long a webhook that nobody takes is given up")
     break_glass_minutes: float = Field(
-        15, gt=0, le=480, description="How long an object stays open that was opened by breaking the glass"
+        15, gt=0, le=480, description="How long something stays open that was opened by breaking the glass"
+    )
+    break_glass_roles: str = Field(
+        "", description="Roles that may break the glass on the pages, separated by commas: officer; empty: nobody"
     )
     max_bytes: int = Field(20_000_000_000, ge=1, description="Largest object")
     max_open_uploads: int = Field(2000, ge=1, description="Uploads open at one time, all incidents together")
@@ -74,6 +78,11 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """Return the database URL, the embedded default when none is set."""
         return self.database or f"sqlite+aiosqlite:///{(self.data / 'evidence.sqlite').absolute()}"
+
+    @property
+    def break_glass(self) -> frozenset[str]:
+        """Return the roles of the pages that may break the glass."""
+        return frozenset(role.strip() for role in self.break_glass_roles.split(",") if role.strip())
 
     @property
     def mirror_places(self) -> list[str]:
@@ -121,6 +130,11 @@ def _check(settings: Settings) -> None:
         raise CannotStart("EVIDENCE_NOTIFY_URL must be https (http only to this machine).")
     if settings.pkcs11 is not None and (not settings.pkcs11_token or settings.pkcs11_pin_file is None):
         raise CannotStart("EVIDENCE_PKCS11 needs EVIDENCE_PKCS11_TOKEN and EVIDENCE_PKCS11_PIN_FILE beside it.")
+    if unfit := settings.break_glass - BOUND:
+        raise CannotStart(
+            f"EVIDENCE_BREAK_GLASS_ROLES: {', '.join(sorted(unfit))} is no role that sees one incident only. "
+            f"These are: {', '.join(sorted(BOUND))}."
+        )
     if settings.clamd and not settings.clamd.startswith("/"):
         host, _, port = settings.clamd.rpartition(":")
         if not port.isdigit() or not _is_loopback(host):  # evidence would cross the network in the clear

@@ -73,6 +73,7 @@ class StoreProcess:
             "EVIDENCE_LISTEN": self.settings.evidence_where,
             "EVIDENCE_NOTIFY_URL": f"http://127.0.0.1:{self.web_port}/evidence-events",
             "EVIDENCE_DIGEST_MINUTES": "60",
+            "EVIDENCE_BREAK_GLASS_ROLES": "officer",
         }
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "evidence_store.cli", "serve", "--parent-pipe"),

@@ -1,5 +1,6 @@
 """Staff's way to the store's own pages: who is let in, with what, what never passes, and when it ends."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
@@ -8,14 +9,16 @@ import pytest
 from aiohttp.test_utils import TestClient
 from yarl import URL
 
+from evidence_store.client import new_object_id
 from tests.conftest import PASSWORD, AddStaff, HeldClock
-from tests.evidence_support import Call, calling
+from tests.evidence_support import Call, calling, jpeg, until
 from tests.test_evidence_forwarder import Telling, telling  # noqa: F401 (a fixture)
 from video_server.accounts import service as accounts
 from video_server.accounts.model import Role
 from video_server.audit import service as audit
 from video_server.core.database import Database
 from video_server.evidence.forwarder import COOKIE
+from video_server.evidence.link import STORE
 from video_server.web import sessions
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -100,6 +103,77 @@ async def test_nobody_without_the_role_gets_in(call: Call, add_staff: AddStaff):
     assert (await call.phone.post("/evidence/view/enter", allow_redirects=False)).status == 401
     answer = await call.phone.get("/evidence/", allow_redirects=False)
     assert answer.headers["Location"].startswith("/sign-in")
+
+
+async def test_an_officer_comes_in_from_an_appointment_of_theirs_to_its_incident_alone(
+    call: Call, add_staff: AddStaff, database: Database
+):
+    here = f"/booth/appointments/{call.appointment.id}"
+    request = await call.ask()
+    item_id, reference = await call.send(request, jpeg(4000)), (await call.request(request)).incident
+    page = await call.officer.get(here, allow_redirects=False)
+    assert f'action="{here}/all-evidence" target="_blank"' in await page.text()
+    answer = await call.officer.post(f"{here}/all-evidence", allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (303, f"/evidence/?search=yes&incident={reference}")
+    found = await (await call.officer.get(answer.headers["Location"])).text()
+    assert item_id in found
+    assert f"You see incident {reference} only" in found
+    assert "To do" not in found
+    other = await signed_in(call, add_staff, "jones", Role.OFFICER)
+    boss = await signed_in(call, add_staff, "boss", Role.SUPERVISOR)
+    both = await signed_in(call, add_staff, "both", Role.SUPERVISOR, Role.EVIDENCE)
+    for client in (other, boss):
+        assert (await client.post(f"{here}/all-evidence", allow_redirects=False)).status == 403
+    assert "all-evidence" not in await (await boss.get(f"{here}/summary")).text()
+    refused = await (await other.get("/evidence/")).text()
+    assert "Open the appointment in your diary" in refused
+    desk = f"/desk/incidents/{call.appointment.incident_id}"
+    assert "All evidence of this incident" not in await (await boss.get(desk)).text()
+    for page in (desk, f"/desk/appointments/{call.appointment.id}"):
+        assert f'value="/evidence/?search=yes&amp;incident={reference}"' in await (await both.get(page)).text()
+    assert (await both.post(f"{here}/all-evidence", allow_redirects=False)).status == 303
+    async with database.read() as db:
+        smith = await accounts.find_by_username(db, "smith")
+        assert smith is not None
+        [entry] = [
+            one for one in await audit.list_for(db, f"staff:{smith.id}") if one.action == "evidence.entered_store"
+        ]
+    assert entry.details == {"role": "officer", "incident": reference}
+
+
+async def test_an_officer_who_opens_another_incident_in_an_emergency_is_shown_to_supervisors(
+    call: Call, add_staff: AddStaff
+):
+    other = "AP-0000-0000"
+    await call.server.app[STORE].client.put_object(
+        new_object_id(), jpeg(4000), incident=other, kind="photo", media_type="image/jpeg", filename="door.jpg"
+    )
+    boss = await signed_in(call, add_staff, "boss", Role.SUPERVISOR)
+    here = f"/booth/appointments/{call.appointment.id}/all-evidence"
+    assert (await call.officer.post(here, allow_redirects=False)).status == 303
+    search = f"/evidence/?search=yes&incident={other}"
+    refused = await call.officer.get(search)
+    assert refused.status == 404
+    form = await (await call.officer.get(f"/evidence/view/glass?incident={other}")).text()
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form.rpartition("<form")[2]))
+    why = {"purpose": "life", "reason": "They wrote <that> he is at the door"}
+    answer = await call.officer.post("/evidence/view/glass", data=hidden | why, allow_redirects=False)
+    assert answer.headers["Location"] == f"{search}&done=glass"
+    assert "door.jpg" in await (await call.officer.get(search)).text()
+
+    async def alarmed() -> str:
+        page = await (await boss.get("/booth/diary-fragment")).text()
+        return page if "data-alarm" in page else ""
+
+    page = await until("the alarm on the supervisor's diary", alarmed)
+    for words in (
+        "smith had no access to this incident and opened all its files",
+        "life or safety is in danger: They wrote &lt;that&gt; he is at the door",
+        other,
+        "have their account disabled",
+    ):
+        assert words in page, words
+    assert "data-alarm" in await (await boss.get("/desk")).text()
 
 
 async def test_whoever_has_only_the_evidence_role_starts_there(browser, add_staff: AddStaff, clock: HeldClock):

@@ -337,10 +337,48 @@ def test_the_player_comes_without_scripts_too(product, chromium):
     until(lambda: player.or_(again).count() and (player.count() or again.click()), "the player")
 
 
+def test_an_officer_comes_from_an_appointment_and_opens_another_incident_in_an_emergency(product, chromium):
+    booth = open_page(chromium, product, "smith")
+    booth.locator(".app-diary__do a").first.click()
+    with booth.expect_popup() as opened:
+        press(booth, "All evidence of this incident (opens in a new tab)")
+    page = opened.value
+    page.set_default_timeout(PATIENCE_MS)
+    expect(page.get_by_role("heading", name="Nothing was found")).to_be_visible()
+    expect(page.get_by_role("link", name="To do")).to_have_count(0)
+    page.get_by_label("Incident").fill(OTHER)
+    press(page, "Search")
+    heading(page, "There is a problem")
+    expect(page.get_by_text("belongs to another incident than the one you came in for")).to_be_visible()
+    look(page)
+    shoot(page, "refused")
+    follow(page, "Open it in an emergency")
+    heading(page, "Open evidence in an emergency")
+    look(page)
+    shoot(page, "glass")
+    press(page, "Open it and tell the supervisors")
+    expect(page.locator(".govuk-error-summary")).to_be_focused()
+    look(page)
+    page.get_by_label("A child may be at risk").check()
+    page.get_by_label("Why can it not wait?").fill("The child is in the flat with the suspect")
+    press(page, "Open it and tell the supervisors")
+    expect(page.get_by_text("Supervisors were told.", exact=False).first).to_be_visible()
+    look(page)
+    shoot(page, "opened")
+    follow(page, "kitchen.mp4")
+    expect(page.get_by_text("This is not your incident.")).to_be_visible()
+    look(page)
+    boss = open_page(chromium, product, "supervisor")
+    alarm = boss.get_by_text("smith had no access to this incident and opened all its files")
+    until(lambda: boss.goto(f"{product.url}/desk") and alarm.count(), "the alarm")
+    expect(boss.get_by_text("The child is in the flat with the suspect")).to_be_visible()
+    shoot(boss, "alarm")
+
+
 def shoot(page: Page, name: str) -> None:
     """Take pictures to look at, on a phone and on a desktop, where a folder for them is given."""
     folder = os.environ.get("SCREENSHOTS")
-    for width in (375, 1280) if folder else ():
+    for width in (320, 375, 1280) if folder else ():
         page.set_viewport_size({"width": width, "height": 800})
         page.screenshot(path=f"{folder}/{name}-{width}.png", full_page=True)
 

@@ -149,6 +149,8 @@ def make_store(settings: Settings) -> Child:
         "EVIDENCE_TIMEZONE": settings.timezone,
         **notify(settings),
     }
+    if settings.demo:
+        own["EVIDENCE_BREAK_GLASS_ROLES"] = "officer"  # a force decides this; the demo shows it
     environment = own | os.environ | {"EVIDENCE_LISTEN": settings.evidence_where}
     return Child(
         "evidence",

@@ -1,1 +1,1 @@
-"""Opening one object that is not one's own: with a written reason, for minutes, told to supervisors at once."""
+"""Opening evidence that is not one's own: with a written reason, for minutes, told to supervisors at once."""

@@ -6,10 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Glass:
-    """That a token may look at and read one object for a while, though it is of another incident."""
+    """That a token may look at and read what is of another incident for a while: one object, or, without one, all."""
 
     id: str
-    object: str
+    object: str | None
     incident: str
     token: str
     actor: str

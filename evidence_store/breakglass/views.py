@@ -25,7 +25,6 @@ async def break_glass(request: web.Request) -> web.Response:
         stored = await find_object(db, parse_id(request.match_info["id"]))
     if stored is None or stored.state is ObjectState.SEALING:
         raise NotFound
-    glass = await service.break_glass(
-        store, stored, act_of(request), request[app_keys.TOKEN], reason=asked.reason
-    )  # fmt: skip
+    wanted = service.Wanted(stored.incident, stored.id, stored.sha256)
+    glass = await service.break_glass(store, wanted, act_of(request), request[app_keys.TOKEN], reason=asked.reason)
     return answer(GlassAnswer.of(glass), status=201)

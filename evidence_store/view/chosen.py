@@ -15,7 +15,7 @@ MOST = 200
 
 
 @routes.get("/evidence/view/chosen", name="view.chosen", allow_head=False)
-@guards.person(Scope.READ)
+@guards.person(Scope.EXPORT)
 async def show(request: web.Request) -> web.Response:
     """List what is chosen."""
     async with request.app[app_keys.STORE].database.read() as db:
@@ -28,7 +28,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @routes.post("/evidence/view/chosen", name="view.choose")
-@guards.person(Scope.READ)
+@guards.person(Scope.EXPORT)
 async def choose(request: web.Request) -> web.Response:
     """Choose exhibits; 303 to what is chosen."""
     store, session_id = request.app[app_keys.STORE], request[guards.PERSON].id
@@ -47,7 +47,7 @@ async def choose(request: web.Request) -> web.Response:
 
 
 @routes.post("/evidence/view/chosen/{id}/back", name="view.put_back")
-@guards.person(Scope.READ)
+@guards.person(Scope.EXPORT)
 async def put_back(request: web.Request) -> web.Response:
     """Put one exhibit back; 303 to what is left."""
     stored = await access.get_sealed(request)

@@ -26,9 +26,10 @@ def person(scope: Scope | None = None) -> Callable[[Handler], Handler]:
         @wraps(handler)
         async def guarded(request: web.Request) -> web.StreamResponse:
             found = await session.find(request)
-            request[PERSON], request[app_keys.TOKEN] = found, found.token
+            token = found.token(request.app[app_keys.STORE].settings.break_glass)
+            request[PERSON], request[app_keys.TOKEN] = found, token
             if scope is not None:
-                found.token.require(scope)
+                token.require(scope)
             async with request.app[app_keys.STORE].database.read() as db:
                 request[CHOSEN] = await storage.count_chosen(db, found.id)
             if request.method not in {"GET", "HEAD"}:

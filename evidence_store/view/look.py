@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import Field
 
 from evidence_store import access, app_keys, ledger
+from evidence_store.breakglass.storage import list_on_incident
 from evidence_store.custody import looking
 from evidence_store.custody.model import MARK
 from evidence_store.custody.search import Search, State
@@ -16,7 +17,7 @@ from evidence_store.keeping.retention import keep_until
 from evidence_store.model import ObjectState
 from evidence_store.screening.storage import find as find_screening
 from evidence_store.tokens import Scope
-from evidence_store.view import forms, guards, pages, player, seen, timeline, words
+from evidence_store.view import forms, glass, guards, pages, player, seen, timeline, words
 from evidence_store.view.i18n import N_
 
 routes = web.RouteTableDef()
@@ -58,9 +59,12 @@ async def search(request: web.Request) -> web.Response:
     asked = "search" in request.query
     page = None
     if asked and filled.values is not None:
+        searched, token = _search_of(request, filled.values), request[app_keys.TOKEN]
+        if searched.incident is not None:
+            token = await glass.reaching(request, searched.incident)
         page = await looking.find(
-            request.app[app_keys.STORE], request.app[app_keys.READS], _search_of(request, filled.values),
-            request[app_keys.TOKEN], purpose="",
+            request.app[app_keys.STORE], request.app[app_keys.READS], searched, token,
+            purpose=access.under_glass(request, ""),
         )  # fmt: skip
     following = None
     if page is not None and page.following:
@@ -102,17 +106,17 @@ async def show(request: web.Request) -> web.Response:
     """Show one exhibit. Looking is in the ledger before it is shown."""
     store, token, stored = request.app[app_keys.STORE], request[app_keys.TOKEN], await access.get_sealed(request)
     media = request.app[app_keys.MEDIA]
-    known = await looking.look(store, request.app[app_keys.READS], stored, token, purpose="")
+    known = await looking.look(store, request.app[app_keys.READS], stored, token, purpose=access.purpose_of(request))
     async with store.database.read() as db:
         holds = await keeping.list_holds_on(db, stored)
         assigned, reviews = await keeping.list_assigned(db, stored.id), await keeping.list_reviews_on(db, stored.id)
         classes = {row.code: row for row in await keeping.list_classes(db)}
-        screening = await find_screening(db, stored.id)
+        screening, glasses = await find_screening(db, stored.id), await list_on_incident(db, stored.incident)
         lines = []
         if Scope.TRAIL in token.scopes:
             lines = await ledger.list_entries(db, after=0, limit=MOST_LINES + 1, object_id=stored.id)
     described = await media.describe(stored)
-    events = timeline.events_of(lines[:MOST_LINES], holds, zone=_zone(request))
+    events = timeline.events_of(lines[:MOST_LINES], holds, glasses, zone=_zone(request))
     is_kept = stored.state in {ObjectState.SCREENING, ObjectState.RECEIVED, ObjectState.QUARANTINED}
     return pages.render(
         request, "object.html", known=known, stored=stored, label=known.label, notes=known.notes,

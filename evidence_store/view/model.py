@@ -1,9 +1,10 @@
 """Values of the pages."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from evidence_store.tokens import Token
+from evidence_store.tokens import Scope, Token
 from evidence_store.view.tickets import ROLES
 
 LASTS = timedelta(hours=4)
@@ -31,7 +32,12 @@ class Session:
         """Say whether the person is still in."""
         return self.ended_at is None and now < self.ends_at and now - self.seen_at < IDLE
 
-    @property
-    def token(self) -> Token:
-        """What they may do, as the API knows it: the same rules hold, and the ledger names the person."""
-        return Token(self.id[:12], self.person, ROLES.get(self.role, frozenset()), self.incident, kind="staff")
+    def token(self, break_glass: Collection[str]) -> Token:
+        """Return what they may do, as the API knows it: the same rules hold, and the ledger names the person.
+
+        break_glass     roles that may also break the glass
+        """
+        scopes = ROLES.get(self.role, frozenset())
+        if self.role in break_glass:
+            scopes |= {Scope.BREAK_GLASS}
+        return Token(self.id[:12], self.person, scopes, self.incident, kind="staff")

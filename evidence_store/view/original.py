@@ -3,7 +3,7 @@
 from aiohttp import web
 from pydantic import Field
 
-from evidence_store import access
+from evidence_store import access, app_keys
 from evidence_store.errors import Disposed, Quarantined
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.tokens import Scope
@@ -35,11 +35,11 @@ async def show(request: web.Request) -> web.Response:
 @guards.person(Scope.READ)
 async def send(request: web.Request) -> web.StreamResponse:
     """Send the original to be saved, never shown: its bytes are whatever their sender made them."""
-    stored = await access.get_sealed(request)
+    stored = await access.get_sealed(request, reads=True)
     filled = forms.fill(PurposeForm, await guards.read_form(request), _WORDS)
     if filled.values is None:
         return _page(request, stored, filled)
-    return await give_out(request, stored, purpose=filled.values.purpose)
+    return await give_out(request, stored, purpose=access.under_glass(request, filled.values.purpose))
 
 
 def _page(request: web.Request, stored: StoredObject, filled: forms.Filled[PurposeForm]) -> web.Response:
@@ -56,4 +56,4 @@ def _page(request: web.Request, stored: StoredObject, filled: forms.Filled[Purpo
 
 
 def _may_open_quarantined(request: web.Request) -> bool:
-    return Scope.QUARANTINE in request[guards.PERSON].token.scopes
+    return Scope.QUARANTINE in request[app_keys.TOKEN].scopes

@@ -70,9 +70,12 @@ def render(request: web.Request, template: str, *, status: int = 200, **values: 
     """Render a page with plain values; who is in, and their form key, come with every page."""
     person = request.get(guards.PERSON)
     scopes = request[app_keys.TOKEN].scopes if person else frozenset()
+    if app_keys.GLASS in request:  # who sees it by a broken glass looks, and does nothing else
+        scopes &= {Scope.READ}
     page = request.app[ENVIRONMENT].get_template(template).render(
         person=person_of(request), may={scope.name.lower(): scope in scopes for scope in Scope},
-        chosen_count=request.get(guards.CHOSEN, 0), form_key=session.form_key(request), path=request.path,
+        glass=request.get(app_keys.GLASS), chosen_count=request.get(guards.CHOSEN, 0),
+        form_key=session.form_key(request), path=request.path,
         url=lambda route, query=None, **parts: url(request, route, query, **parts), **values,
     )  # fmt: skip
     return web.Response(text=page, status=status, content_type="text/html", charset="utf-8", headers=HEADERS)
@@ -104,6 +107,12 @@ def see(request: web.Request, route: str, *, done: str = "", **parts: str) -> we
     return web.Response(status=303, headers={"Location": where, "Cache-Control": "no-store"})
 
 
+def see_search(request: web.Request, *, incident: str, done: str) -> web.Response:
+    """Return the redirect after a POST to all that there is of one incident."""
+    where = url(request, "view.search", {"search": "yes", "incident": incident, "done": done})
+    return web.Response(status=303, headers={"Location": where, "Cache-Control": "no-store"})
+
+
 def done(request: web.Request) -> str:
     """Return the sentence about what was just done, if anything."""
     return words.DONE.get(request.query.get("done", ""), "")
@@ -119,8 +128,22 @@ def tell(request: web.Request, status: int, code: str, title: str, detail: str) 
     if code == EntryNeeded.code:
         back = request.path_qs if request.method == "GET" else HOME
         return render(request, "closed.html", status=status, back=back, lost=request.method != "GET")
-    said = words.REFUSALS.get(code) or title
-    return render(request, "problem.html", status=status, code=code, said=said, detail=detail)
+    said, glass = words.REFUSALS.get(code) or title, None
+    if code == NotFound.code and (person := request.get(guards.PERSON)) and person.incident:
+        said, glass = words.NOT_YOURS, _way_in(request)
+    return render(request, "problem.html", status=status, code=code, said=said, detail=detail, way_in=glass)
+
+
+def _way_in(request: web.Request) -> str:
+    """Return where somebody of another incident may break the glass over what they asked for; empty where they may not.
+
+    That says nothing of what there is: it is the same for what never existed.
+    """
+    asked = {"object": request.match_info.get("id", ""), "incident": request.query.get("incident", "")}
+    if Scope.BREAK_GLASS not in request[app_keys.TOKEN].scopes or request.method != "GET":
+        return ""
+    given = next(((name, value) for name, value in asked.items() if value), None)
+    return url(request, "view.glass", dict([given])) if given else ""
 
 
 @routes.get("/evidence/view/files/{build:[0-9a-f]{12}}/{name}", name="view.file", allow_head=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from evidence_store.breakglass.model import Glass
 from evidence_store.keeping.model import Hold
 from evidence_store.model import Action, Entry
 from evidence_store.view.i18n import N_, gettext
@@ -19,7 +20,7 @@ SHAPES = {
     "triangle": N_("given out"),
     "diamond": N_("labelled, noted, linked"),
     "bar": N_("held, kept, reviewed"),
-    "cross": N_("refused, damaged, disposed of"),
+    "cross": N_("refused, damaged, disposed of, emergency access"),
 }
 """Each kind of event has a shape of its own: colour alone tells nobody anything."""
 
@@ -68,15 +69,21 @@ class Lane:
     points: list[Point]
 
 
-def events_of(entries: Sequence[Entry], holds: Sequence[Hold], *, zone: ZoneInfo) -> list[Event]:
+def events_of(
+    entries: Sequence[Entry], holds: Sequence[Hold], glasses: Sequence[Glass], *, zone: ZoneInfo
+) -> list[Event]:
     """Return what happened to one object, oldest first.
 
     holds   on the object; those on its whole incident have no line under the object's own id, so they are told of here
+    glasses broken over its whole incident, likewise
     """
     found = [
         Event(one.at, say_actor(one.actor), say_entry(one, zone), one.purpose, _shape_of(one.action), one.sequence)
         for one in entries
     ]
+    for glass in glasses:
+        said = gettext("Emergency access to the whole incident")
+        found.append(Event(glass.opened_at, say_actor(glass.actor), said, glass.reason, "cross", None))
     for hold in holds:
         if hold.object:
             continue

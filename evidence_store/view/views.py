@@ -3,11 +3,25 @@
 from aiohttp import web
 
 from evidence_store.config import Settings
-from evidence_store.view import chosen, deeds, dispose, entry, keep, look, original, package, pages, player, seen, work
+from evidence_store.view import (
+    chosen,
+    deeds,
+    dispose,
+    entry,
+    glass,
+    keep,
+    look,
+    original,
+    package,
+    pages,
+    player,
+    seen,
+    work,
+)
 
 
 def add_pages(app: web.Application, settings: Settings) -> None:
     """Add the pages to an application."""
     app[pages.ENVIRONMENT] = pages.make_environment(settings)
-    for views in (pages, entry, look, deeds, keep, dispose, original, work, chosen, package, player, seen):
+    for views in (pages, entry, look, deeds, keep, dispose, original, work, chosen, package, player, seen, glass):
         app.add_routes(views.routes)

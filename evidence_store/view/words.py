@@ -42,8 +42,15 @@ DONE = {
     "link": N_("The original is linked."),
     "chosen": N_("What you selected is chosen for a court package."),
     "back": N_("It is put back."),
+    "glass": N_("It is open to you for some minutes. Supervisors were told."),
     "none": N_("Select at least one exhibit, then choose."),
 }
+
+NOT_YOURS = N_(
+    "There is nothing under this address, or it belongs to another incident than the one you came in for. If it is "
+    "another incident, open its evidence from its own appointment, or ask evidence staff."
+)
+"""What somebody is told who sees one incident only."""
 
 REFUSALS = {
     "forbidden": N_("Your role does not allow this. If you think it should, ask whoever runs the evidence store."),

@@ -144,9 +144,10 @@ async def test_a_cookie_opens_no_api_and_a_token_no_page(wire: Wire):
 
 
 PAGES = [
-    "/evidence/", "/evidence/view/work", "/evidence/view/chosen", "/evidence/view/keyboard",
+    "/evidence/", "/evidence/view/work", "/evidence/view/chosen", "/evidence/view/keyboard", "/evidence/view/glass",
     *(f"/evidence/view/objects/{{id}}{end}" for end in (
-        "", "/label", "/notes", "/original-of", "/hold", "/retention", "/review", "/original")),
+        "", "/label", "/notes", "/original-of", "/hold", "/retention", "/review", "/original",
+        "/playable", "/player")),
     "/evidence/view/holds/{id}/release", "/evidence/view/reviews/{id}", "/evidence/view/reviews/{id}/certificate",
 ]  # fmt: skip
 
@@ -187,11 +188,11 @@ async def test_an_officer_labels_and_notes_in_one_incident_and_can_do_nothing_el
         await officer.post(f"{here}/hold", status=403, what="object", reason="Appeal", confirm="yes")
         await officer.get(f"/evidence/view/objects/{other}", status=404)
         await officer.post(f"/evidence/view/objects/{other}/notes", status=404, text="x")
-        await officer.post("/evidence/view/chosen", status=404, object=other)
+        await officer.post("/evidence/view/chosen", status=403, object=mine)
         found = words_of(await officer.get("/evidence/?search=yes"))
         assert "JS/1" in found
         assert "secret.jpg" not in found
-        await officer.get("/evidence/?search=yes&incident=AP-0000-0000", status=403)
+        await officer.get("/evidence/?search=yes&incident=AP-0000-0000", status=404)
     assert tickets.ROLES["officer"] == {Scope.READ, Scope.ANNOTATE}
 
 

@@ -47,12 +47,15 @@ class Person:
             assert answer.status == status, text
             return text
 
+    def form_key(self) -> str:
+        """Return what every form of this session carries."""
+        secret = self.http.headers["Cookie"].partition("=")[2]
+        return signing.sha256_hex(f"form\n{secret}".encode())[:32]
+
     async def post(self, path: str, *, status: int = 303, key: str | None = None, **form: str) -> str:
         """Send a form as a page of this session would; return where it leads, or the page."""
-        if key is None:
-            secret = self.http.headers["Cookie"].partition("=")[2]
-            key = signing.sha256_hex(f"form\n{secret}".encode())[:32]
-        async with self.http.post(path, data=form | {"form_key": key}, allow_redirects=False) as answer:
+        data = form | {"form_key": self.form_key() if key is None else key}
+        async with self.http.post(path, data=data, allow_redirects=False) as answer:
             text = await answer.text()
             assert answer.status == status, text
             return answer.headers["Location"] if status == 303 else text

@@ -98,9 +98,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Alarm:
-    """That somebody opened an object of the evidence store that is not theirs ("broke the glass"); `id` is the event's.
+    """That somebody opened evidence in the store that is not theirs ("broke the glass"); `id` is the event's.
 
-    actor   as the store names who: "token:<name>:<id>"
+    object  what was opened; empty for all of the incident
+    actor   as the store names who: "token:<name>:<id>", or "staff:<username>:<visit>"
     reason  what they wrote
     until   to when the object stays open to them
     """
@@ -119,6 +120,11 @@ class Alarm:
     def who(self) -> str:
         """Return the name that the token was given, which is the person's or system's."""
         return self.actor.split(":")[1] if self.actor.count(":") == 2 else self.actor
+
+    @property
+    def is_staff(self) -> bool:
+        """Say whether it was somebody with an account here, on the store's pages."""
+        return self.actor.startswith("staff:")
 
 
 def clean_note(text: str) -> str:

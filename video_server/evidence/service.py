@@ -270,7 +270,7 @@ async def record_alarm(db: Connection, event: Event, *, now: datetime) -> bool:
         db,
         actor="system:evidence-store",
         action="evidence.break_glass",
-        subject=f"evidence:{alarm.object}",
+        subject=f"evidence:{alarm.object or alarm.incident}",
         now=now,
         details={"alarm": alarm.id, "actor": alarm.actor},
     )

@@ -7,6 +7,17 @@ const LOOK_EVERY_MS = 1000;
 const waiting = document.querySelector("[data-player=making]");
 if (waiting) setTimeout(() => look(waiting), LOOK_EVERY_MS);
 
+document.addEventListener("error", (event) => failed(event.target), true); // of a player it does not bubble
+
+/**
+ * Say that something could not be played; its own controls only stop.
+ * @param {EventTarget | null} player
+ */
+function failed(player) {
+  if (!(player instanceof HTMLMediaElement)) return;
+  for (const words of document.querySelectorAll("[data-player-failed]")) words.removeAttribute("hidden");
+}
+
 /**
  * Put what the store says of the player in the place of what it said before, again and again while it is being made.
  * @param {Element} shown
