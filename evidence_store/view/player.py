@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from evidence_store import access, app_keys
-from evidence_store.errors import DamagedHere, NoPreviewHere, Unavailable
+from evidence_store.errors import BackendFailed, NoPreviewHere, Refusal, Unavailable
 from evidence_store.media.model import SOUNDS, can_be_played, plain_type
 from evidence_store.media.views import show_playable
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.tokens import Scope
 from evidence_store.view import guards, pages, words
-from evidence_store.view.i18n import gettext
+from evidence_store.view.i18n import N_, gettext
 
 routes = web.RouteTableDef()
 _HERE = "/evidence/view/objects/{id}"
+_INSTEAD = N_("To see or hear it all the same, save the original and open it in a player that knows this kind.")
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,8 @@ async def player_of(request: web.Request, stored: StoredObject, *, asked: bool) 
     try:
         percent = await media.percent_playable(stored)
     except NoPreviewHere as refusal:
-        return Player("refused", is_sound, says=refusal.detail)
-    except DamagedHere as refusal:
-        return Player("refused", is_sound, says=gettext(words.REFUSALS[refusal.code]))
-    except Unavailable as refusal:
-        return Player("refused", is_sound, says=refusal.detail or refusal.title, again=True)
+        return Player("refused", is_sound, says=f"{refusal.detail} {gettext(_INSTEAD)}")
+    except Refusal as refusal:
+        says = gettext(words.REFUSALS.get(refusal.code, "")) or refusal.detail or refusal.title
+        return Player("refused", is_sound, says=says, again=isinstance(refusal, Unavailable | BackendFailed))
     return Player("ready" if percent == 100 else "making", is_sound, percent)
