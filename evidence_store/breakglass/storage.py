@@ -40,9 +40,7 @@ async def find_open(
     db: Connection, token_id: str, *, incident: str, object_id: str | None = None, now: datetime
 ) -> Glass | None:
     """Return the glass by which this token may read now what an incident has, or one object of it; or None."""
-    reaches = _GLASSES.c.object.is_(None)
-    if object_id is not None:
-        reaches |= _GLASSES.c.object == object_id
+    reaches = _GLASSES.c.object.is_(None) | (_GLASSES.c.object == object_id)
     mine = (_GLASSES.c.token == token_id) & (_GLASSES.c.incident == incident) & (_GLASSES.c.ends_at > now) & reaches
     row = (await db.execute(select(_GLASSES).where(mine).order_by(_GLASSES.c.ends_at.desc()).limit(1))).first()
     return Glass(**row._asdict()) if row else None

@@ -82,8 +82,8 @@ async def _find(db: Connection, form: GlassForm) -> Wanted | None:
         stored = await find_object(db, form.object)
         is_there = stored is not None and stored.state is not ObjectState.SEALING
         return Wanted(stored.incident, stored.id, stored.sha256) if stored and is_there else None
-    asked = Search(incident=form.incident, limit=1)
-    return Wanted(form.incident) if form.incident and await search(db, asked, after=None, limit=1) else None
+    asked = Search.model_validate({"incident": form.incident, "limit": 1})
+    return Wanted(form.incident) if form.incident and await search(db, asked, after=0, limit=1) else None
 
 
 def _page(request: web.Request, filled: forms.Filled[GlassForm]) -> web.Response:
