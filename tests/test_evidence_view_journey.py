@@ -245,7 +245,7 @@ def test_a_preview_is_seen_and_an_audit_trail_and_a_court_package_are_saved_and_
     heading(page, re.compile("letter.jpg"))
     picture = page.get_by_role("img", name="Preview of letter.jpg")
     until(lambda: page.goto(page.url) and picture.count(), "the preview")
-    page.wait_for_function("document.querySelector('.ev-picture img').naturalWidth === 600")
+    until(lambda: picture.evaluate("one => one.naturalWidth") == 600, "the picture")
     expect(page.get_by_text("Fruit Phone 12")).to_be_visible()
     expect(page.get_by_text("The file says where it was taken.")).to_be_visible()
     look(page)
@@ -314,11 +314,11 @@ def test_films_and_sounds_are_played_by_the_keyboard_and_never_by_themselves(pro
     assert player.evaluate("one => [one.autoplay, one.paused, one.readyState]") == [False, True, 0]
     player.focus()
     page.keyboard.press("Space")
-    page.wait_for_function(f"document.querySelector('{tag}').currentTime > 0.5")
+    until(lambda: player.evaluate("one => one.currentTime > 0.5"), "a part that was played")
     assert player.evaluate("one => one.duration") == pytest.approx(5, abs=0.3)
     assert player.evaluate("one => one.error") is None
     page.keyboard.press("Space")
-    page.wait_for_function(f"document.querySelector('{tag}').paused")
+    until(lambda: player.evaluate("one => one.paused"), "the pause")
     page.reload()
     expect(page.get_by_text("Preview played")).to_have_count(1)
     assert page.errors == []
