@@ -320,7 +320,7 @@ def test_films_and_sounds_are_played_by_the_keyboard_and_never_by_themselves(pro
     page.keyboard.press("Space")
     until(lambda: player.evaluate("one => one.paused"), "the pause")
     page.reload()
-    expect(page.get_by_text("Preview played")).to_have_count(1)
+    expect(page.locator(".ev-history__what", has_text="Preview played")).to_have_count(1)
     assert page.errors == []
 
 
