@@ -497,6 +497,37 @@ async def test_each_codec_passes_as_it_is_and_a_camera_may_change_it(relay):
     assert (types[0], types[-1]) == (VP8, h264)
 
 
+async def test_streams_begun_without_end_and_reports_without_end_use_up_what_their_sender_may_ask(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"frame")
+    camera = parse_offer(await RawPeer(relay.monkeypatch).offer()).lines[1]
+    (h264,) = [each.payload_type for each in camera.formats if each.codec == "h264"]
+    relay.ticking.cancel()  # nothing is refilled
+    received = relay.engine.counters.received
+    for number in range(50):
+        await a.send("video", b"again", payload_type=h264 if number % 2 else VP8)
+    await until(lambda: relay.engine.counters.received >= received + 50, "the relay has them")
+    assert relay.dropped("too_much") >= 20
+    b_peer, dropped = relay.engine._peers[("r", "b")], relay.dropped("too_much")
+    for _ in range(200):
+        await b.send_rtcp(struct.pack("!BBHLL", 0x81, 205, 252, 1, 7) + bytes(1000))
+    await until(lambda: relay.dropped("too_much") > dropped, "the reports use up b's own credit")
+    assert b_peer.credit < 0
+
+
+async def test_a_flood_of_sender_reports_is_not_passed_on(relay):
+    a, b = await relay.join("a"), await relay.join("b")
+    await a.send_until("video", b, 0, b"frame")
+    passed, feedback = [], relay.engine.feedback
+    relay.monkeypatch.setattr(feedback, "_send", lambda peer, data: passed.append(peer))
+    report = rtcp.build_sender_report(rtcp.SenderReport(a.ssrcs["video"], 5, 6, 7, 8))
+    now = monotonic()
+    for _ in range(3):
+        feedback.receive(relay.engine._peers[("r", "a")], report * 40, now=now)
+        now += 1.0
+    assert len(passed) == 3
+
+
 async def test_what_belongs_to_another_room_passes_nowhere_whoever_repeats_it(relay):
     a, b = await relay.join("a"), await relay.join("b")
     c, d = await relay.join("c", room="other"), await relay.join("d", room="other")
@@ -666,6 +697,17 @@ async def test_nobody_takes_over_an_address_that_is_in_use(relay):
     relay.engine.port.receive(bytes(request), b_address, relay.engine.port.sockets[0])
     assert relay.dropped("stun_address_refused") == 1
     await a.send_until("audio", b, 0, b"still")
+
+
+async def test_checks_for_nobody_use_up_nothing_of_what_those_behind_the_same_address_may_send(relay):
+    """Else whoever shares a victim's network could keep them out of the call."""
+    name = b"nobody00:xxxxxxxx" + bytes(3)
+    check = struct.pack("!HHL12xHH", 1, len(name) + 4, 0x2112A442, 6, 17) + name
+    for _ in range(1000):
+        relay.engine.port.receive(check, ("127.0.0.1", 9), relay.engine.port.sockets[0])
+        relay.engine.port.receive(b"\x01\x01" + check[2:], ("127.0.0.1", 9), relay.engine.port.sockets[0])
+    assert relay.dropped("stun_unknown") == 2000
+    assert relay.dropped("stun_flood") == 0
 
 
 async def test_an_ice_restart_must_keep_lines_and_certificate(relay):

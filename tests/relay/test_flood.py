@@ -6,6 +6,7 @@ each behind its length (two bytes). Written by `python -m tests.relay.test_flood
 
 import asyncio
 import random
+import re
 import socket
 import struct
 from pathlib import Path
@@ -125,7 +126,8 @@ async def test_the_port_survives_the_corpus_without_a_trace_or_growth_and_the_ca
 async def test_a_flood_of_checks_from_one_address_is_cut_off_and_others_still_get_in(call, monkeypatch):
     _, client, (a, _) = call
     address = ("127.0.0.1", a.relay_address[1])
-    attribute = struct.pack("!HH", 6, 9) + b"abcd:efgh" + bytes(3)
+    name = re.search(r"a=ice-ufrag:(\S+)", a.answer)[1].encode()  # somebody who is here
+    attribute = struct.pack("!HH", 6, len(name) + 5) + name + b":efgh" + bytes(-(len(name) + 5) % 4)
     check = struct.pack("!HH", 1, len(attribute)) + COOKIE + bytes(12) + attribute
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as loud:
         loud.bind(("127.0.0.99", 0))

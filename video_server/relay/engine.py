@@ -12,7 +12,7 @@ from video_server.relay.compiled import FORWARDERS
 from video_server.relay.counters import Counters
 from video_server.relay.feedback import Feedback
 from video_server.relay.ladder import Ladder
-from video_server.relay.limits import PACKET_COST
+from video_server.relay.limits import LEARN_COST, RTCP_BYTE_COST, RTCP_COST
 from video_server.relay.liveness import PROBE_AFTER_SECONDS, Change, Liveness
 from video_server.relay.peers import Peer, assign_sending
 from video_server.relay.port import Port
@@ -253,6 +253,7 @@ class Engine:
         if isinstance(source, str):
             self.counters.dropped[source] += 1
             return None
+        peer.credit -= LEARN_COST
         room = self.rooms.rooms[peer.room]
         if source is known:
             for output in source.outputs:  # another codec: attach anew
@@ -291,7 +292,7 @@ class Engine:
             return
         now = monotonic()
         peer.link.heard_at = now
-        peer.credit -= len(clear) + PACKET_COST
+        peer.credit -= RTCP_COST + RTCP_BYTE_COST * len(clear)
         if peer.credit < 0:
             self.counters.dropped["too_much"] += 1
             return

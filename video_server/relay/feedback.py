@@ -6,7 +6,7 @@ from itertools import islice
 
 from video_server.relay.counters import Counters
 from video_server.relay.ladder import ALL_BITS
-from video_server.relay.limits import refill
+from video_server.relay.limits import REPORT_SECONDS, refill
 from video_server.relay.peers import RESENDS_PER_TICK, Peer
 from video_server.relay.reports import note_sender_report, report_reception, shift_sender_report
 from video_server.relay.rtcp import (
@@ -92,15 +92,17 @@ class Feedback:
         output = peer.outputs_by_ssrc.get(nack.media_ssrc)
         if output is None:
             return
-        for sequence in nack.sequences:
-            self._counters.nacks_received += 1
-            if peer.resend_budget <= 0:
-                self._counters.dropped["resend_limited"] += 1
-                continue
-            peer.resend_budget -= 1
+        self._counters.nacks_received += len(nack.sequences)
+        allowed = nack.sequences[: max(0, peer.resend_budget)]
+        if len(allowed) < len(nack.sequences):
+            self._counters.dropped["resend_limited"] += len(nack.sequences) - len(allowed)
+        peer.resend_budget -= len(allowed)
+        for sequence in allowed:
             self._resend(output, sequence)
 
     def _pass_report(self, source: Source, report: SenderReport, *, now: float) -> None:
+        if source.last_report_at and now - source.last_report_at < REPORT_SECONDS:
+            return
         note_sender_report(source, report, now=now)
         for output in source.outputs:
             if output.first is not None:

@@ -15,6 +15,17 @@ CREDIT_PER_SECOND = 2_000_000
 MAX_CREDIT = 1_000_000
 """What may come at once: half a second's worth, a few key frames, or what waited while the loop was held up."""
 
+LEARN_COST = 50_000
+"""Bytes by which the first packet of a stream counts for more: the whole room is wired anew for it. Some 60 a second,
+where a browser begins a handful in a call."""
+
+RTCP_COST, RTCP_BYTE_COST = 2_000, 10
+"""The same for a packet of reports and requests, and for each byte of it: it is taken apart in Python, word by word.
+Hundreds a second still pass, ten times what a browser sends that loses packets from four others."""
+
+REPORT_SECONDS = 0.1
+"""A publisher's sender reports are passed on no more often: browsers send one every second or five."""
+
 STUN_PER_SECOND = 400
 """From one address: a browser that connects sends 20 to 40 checks a second, and a whole station may share one."""
 

@@ -165,6 +165,8 @@ class Peer:
     def _forget(self, source: Source) -> None:
         self.sources.pop(source.ssrc, None)
         self.rtx_sources = {rtx: each for rtx, each in self.rtx_sources.items() if each is not source}
+        self.asked_at.pop(source.ssrc, None)
+        self.asks_pending.discard(source.ssrc)
 
     def _add_source(self, ssrc: int, line: Line, chosen: Format) -> Source:
         screen = line.mid == self._screen_mid

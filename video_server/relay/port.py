@@ -85,12 +85,7 @@ class Port:
         first = data[0]
         link = self.links.get(address)
         if first < 4:
-            # A participant is counted by itself, so that nobody else behind its address can use up what it may send.
-            source = address[0] if link is None else address
-            if self._gate.passes(source, STUN_PER_SECOND, now=monotonic()):
-                self._receive_stun(data, address, by)
-            else:
-                self.counters.dropped["stun_flood"] += 1
+            self._receive_stun(data, address, by)
         elif 20 <= first <= 63 and link is not None:
             if self._gate.passes(("dtls", address), DTLS_PER_SECOND, now=monotonic()):
                 link.receive(data, address)
@@ -100,19 +95,23 @@ class Port:
             self.counters.dropped["unknown_sender" if 20 <= first <= 63 or 128 <= first <= 191 else "unknown_kind"] += 1
 
     def _receive_stun(self, data: bytes, address: Address, by: socket.socket) -> None:
-        dropped = self.counters.dropped
-        if data[:2] == _REQUEST and peek_ufrag(data) not in self._by_ufrag:  # before the costly parsing of a stranger's
+        dropped, owner = self.counters.dropped, self.links.get(address)
+        asks = data[:2] == _REQUEST
+        link = self._by_ufrag.get(peek_ufrag(data) or "") if asks else owner
+        if link is None:
             dropped["stun_unknown"] += 1
+            return
+        # Counted is only what is for somebody here: else any neighbour behind the same address could use up what those
+        # may send who come. A participant is counted by itself, so that nobody else can use up its own.
+        if not self._gate.passes(address[0] if owner is None else address, STUN_PER_SECOND, now=monotonic()):
+            dropped["stun_flood"] += 1
             return
         try:
             message = aioice.stun.parse_message(data)
         except (ValueError, struct.error, IndexError, KeyError):
             dropped["stun_malformed"] += 1
             return
-        asks = message.message_class == aioice.stun.Class.REQUEST
-        ufrag = peek_ufrag(data) if asks else None
-        link = self._by_ufrag.get(ufrag) if ufrag is not None else None if asks else self.links.get(address)
-        if link is None:
+        if asks is not (message.message_class == aioice.stun.Class.REQUEST):
             dropped["stun_unknown"] += 1
             return
         key = link.password if asks else link.remote_password
