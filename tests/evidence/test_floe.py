@@ -68,6 +68,15 @@ def test_no_changed_byte_opens(plaintext, where, flip):
         unseal(bytes(data))
 
 
+def test_no_single_bit_of_header_or_segments_can_be_flipped_and_no_byte_cut_off():
+    data = seal(bytes(range(70)))  # header, two full segments and a short one
+    assert unseal(data) == bytes(range(70))
+    changed = [data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :] for at in range(len(data)) for bit in range(8)]
+    for one in [*changed, *(data[:at] for at in range(len(data))), *(data[at:] for at in range(1, len(data)))]:
+        with pytest.raises(floe.Forged):
+            unseal(one)
+
+
 @given(st.binary(min_size=33, max_size=200), st.integers(1))
 def test_nothing_cut_or_lengthened_opens(plaintext, by):
     data = seal(plaintext)

@@ -73,6 +73,19 @@ def test_every_change_of_a_line_is_told(data):
     assert bool(faults(lines, list(NODES), NOTES)) == (lines != LINES)
 
 
+def test_no_single_character_of_a_line_or_checkpoint_can_be_changed():
+    for at in (0, SIZE - 1):
+        leaf = LINES[at].leaf
+        for place, letter in enumerate(leaf):
+            lines = list(LINES)
+            lines[at] = replace(lines[at], leaf=f"{leaf[:place]}{chr(ord(letter) ^ 1)}{leaf[place + 1 :]}")
+            assert faults(lines, list(NODES), []), (at, place)
+    note = NOTES[0].note
+    for place, letter in enumerate(note):
+        changed = f"{note[:place]}{chr(ord(letter) ^ 1)}{note[place + 1 :]}"
+        assert faults(LINES, list(NODES), [Witness("on paper", changed)]), place
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_line_rewritten_with_its_whole_tree_is_told_by_any_checkpoint_behind_it(data):

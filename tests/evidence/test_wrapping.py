@@ -23,6 +23,16 @@ def wrapped_of(file: bytes) -> bytes:
     return base64.b64decode(json.loads(file)["wrapped_key"])
 
 
+def file_with(wrapped: bytes) -> bytes:
+    """Return the key file as the store writes it, with this wrapped key in it and nothing else changed."""
+    return FILE.replace(base64.b64encode(wrapped_of(FILE)), base64.b64encode(wrapped))
+
+
+def test_the_store_reads_the_file_that_changes_are_made_to():
+    assert file_with(wrapped_of(FILE)) == FILE
+    assert PAIR.unwrap(ID, "sealed", FILE) == KEY
+
+
 def test_the_second_implementation_has_the_same_public_key():
     public, _ = second_hpke.mlkem_keys(PAIR.raw[:64])
     curve = second_hpke.x25519(PAIR.raw[64:], (9).to_bytes(32, "little"))
@@ -64,9 +74,16 @@ def test_no_changed_wrapped_key_opens(where, kind, by):
     }[kind]
     if changed == wrapped:
         return
-    document = json.loads(FILE) | {"wrapped_key": base64.b64encode(changed).decode()}
     with pytest.raises(Forged):
-        PAIR.unwrap(ID, "sealed", json.dumps(document).encode())
+        PAIR.unwrap(ID, "sealed", file_with(changed))
+
+
+def test_no_single_byte_of_a_wrapped_key_can_be_changed():
+    wrapped = wrapped_of(FILE)
+    for at in range(len(wrapped)):
+        changed = wrapped[:at] + bytes([wrapped[at] ^ 1 << at % 8]) + wrapped[at + 1 :]
+        with pytest.raises(Forged):
+            PAIR.unwrap(ID, "sealed", file_with(changed))
 
 
 @pytest.fixture(scope="module")
