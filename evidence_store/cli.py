@@ -1,4 +1,4 @@
-"""The command `evidence-store`."""
+"""Receive files as evidence, seal them, give them back unchanged, and prove it. Settings: EVIDENCE_…, or a file."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ from evidence_store.rotate import forget_old_keys, rotate
 from evidence_store.scrub import Pace, scrub
 from evidence_store.sealing.keys import load_keys, make_keys
 from evidence_store.store import Store
-from evidence_store.verify import Report, verify
+from evidence_store.verify import Report, note_verified, verify
 from evidence_store.verify_ledger import Witness
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -112,7 +112,7 @@ def verify_command(
         typer.Option(help="File with a checkpoint that was kept elsewhere; may be given several times"),
     ] = None,
 ) -> None:
-    """Read ledger and objects again and say what holds; exit code 1 when something does not."""
+    """Read ledger, what people set, and every object again; say what holds. Exit code 1 when something does not."""
     given = load(settings, data=data, keys=keys)
     witnesses = [_read_witness(path) for path in checkpoint or []]
     report = _with_store(given, lambda store: _verify(store, contents, witnesses))
@@ -143,6 +143,7 @@ async def _verify(store: Store, contents: bool, witnesses: Sequence[Witness]) ->
     mirrored, unasked = await ask_mirrors(store.settings.mirror_places)
     found = await verify(store, read_contents=contents, witnesses=[*witnesses, *mirrored], progress=Progress())
     found.faults += unasked
+    await note_verified(store, found, read_contents=contents)
     return found
 
 

@@ -36,6 +36,11 @@ async def find_glass(db: Connection, glass_id: str) -> Glass | None:
     return Glass(**row._asdict()) if row else None
 
 
+async def list_all(db: Connection) -> list[Glass]:
+    """Return every glass that was ever broken, for who checks them against the ledger."""
+    return [Glass(**row._asdict()) for row in await db.execute(select(_GLASSES))]
+
+
 async def find_open(
     db: Connection, token_id: str, *, incident: str, object_id: str | None = None, now: datetime
 ) -> Glass | None:

@@ -149,6 +149,13 @@ async def list_copies(db: Connection, original_id: str) -> list[Link]:
     return [Link(**row._asdict()) for row in await db.execute(chosen)]
 
 
+async def list_all(db: Connection) -> tuple[list[Label], list[Note], list[Link]]:
+    """Return everything that people set here, for who checks it against the ledger."""
+    labels = [Label(**row._asdict()) for row in await db.execute(select(_LABELS))]
+    notes = [Note(**row._asdict()) for row in await db.execute(select(_NOTES))]
+    return labels, notes, [Link(**row._asdict()) for row in await db.execute(select(_LINKS))]
+
+
 async def _done(db: Connection, change: Any) -> bool:
     """Make one change of one row; False when a constraint refuses it or no row fits."""
     try:

@@ -1,4 +1,7 @@
-"""The retention table that a new store begins with; a force replaces rows by API. Data, with the rule each follows."""
+"""The retention table that a new store begins with; a force replaces rows by API. Data, with the rule each follows.
+
+A row that changes here needs a code of its own: `verify` holds a store's table, which began with these, against them.
+"""
 
 from datetime import timedelta
 

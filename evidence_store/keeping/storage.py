@@ -263,6 +263,15 @@ def _review(row: Row[Any]) -> Review:
     return Review(**values | {"state": ReviewState(values["state"])})
 
 
+async def list_all(db: Connection) -> tuple[list[Hold], dict[str, list[Assigned]], list[Review]]:
+    """Return all holds, the classes of every object that has some, and all reviews, to be checked by the ledger."""
+    holds = [Hold(**row._asdict()) for row in await db.execute(select(_HOLDS))]
+    assigned: dict[str, list[Assigned]] = {}
+    for row in await db.execute(select(_ASSIGNED)):
+        assigned.setdefault(row.object, []).append(Assigned(row.code, None, row.starts_at))
+    return holds, assigned, [_review(row) for row in await db.execute(select(_REVIEWS))]
+
+
 # --- objects that go
 
 

@@ -21,6 +21,7 @@ from evidence_store.model import RunKind, UploadState
 from evidence_store.scrub import Pace, scrub
 from evidence_store.sealing.keys import load_keys
 from evidence_store.store import Store
+from evidence_store.tokens import Scope
 from evidence_store.verify import unseen, verify
 from tests.evidence.conftest import SEGMENT, Process, Wire, both_databases, jpeg
 from tests.evidence.test_ledger import change
@@ -281,6 +282,9 @@ def test_the_commands_work_beside_a_running_store(process: Process, tmp_path: Pa
     assert run("rotate", "--forget-old")[1].startswith("Destroyed 1 old opening keys: ")
     assert "The last backup was on" in run("doctor")[1]
     assert run("verify")[0] == 0
+    told = requests.get(f"{process.url}/evidence/v1/ledger", headers=process.token(Scope.LEDGER), timeout=30).json()
+    last = told["entries"][-1]
+    assert (last["action"], last["actor"], last["details"]["objects"]) == ("verified", "system:verify", 1)
     given = ["--data", str(tmp_path / "new"), "--keys", process.settings["keys"]]
     result = CliRunner().invoke(cli, ["restore", str(tmp_path / "backup"), *given])
     assert result.exit_code == 1  # wrapped to the key that was destroyed: said, and nothing hidden
