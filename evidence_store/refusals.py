@@ -9,17 +9,25 @@ from aiohttp import web
 
 from evidence_store import app_keys, storage
 from evidence_store.errors import (
+    Arrived,
     BadRequest,
     BearerExpired,
     Conflict,
     DigestMismatch,
+    Disposed,
     Forbidden,
     GrantRefused,
     Held,
+    KeyReused,
+    LabelSigned,
+    MarkTaken,
+    NotScreened,
     OtherIncident,
     Quarantined,
     Refusal,
     RetentionRuns,
+    ReviewClosed,
+    ReviewOpen,
     SamePerson,
     Unauthorized,
     WrongKind,
@@ -27,25 +35,28 @@ from evidence_store.errors import (
 from evidence_store.model import parse_id
 
 _NOTED = (
-    BearerExpired, Forbidden, GrantRefused, Held, OtherIncident, Quarantined, RetentionRuns, SamePerson, Unauthorized
+    Arrived, BearerExpired, Conflict, Disposed, Forbidden, GrantRefused, Held, LabelSigned, MarkTaken, NotScreened,
+    OtherIncident, Quarantined, RetentionRuns, ReviewClosed, ReviewOpen, SamePerson, Unauthorized,
 )  # fmt: skip
-_NOTED_OF_PUT = (*_NOTED, Conflict, DigestMismatch, WrongKind)
+_SEALS = {"objects.put", "objects.post"}
+NOTED_OF_SEALING = (*_NOTED, DigestMismatch, KeyReused, WrongKind)
+"""What stands in the ledger when an object is being sealed; in every other case _NOTED alone."""
 _UNKNOWN = "unknown"
 _PER_MINUTE, _PER_MINUTE_UNKNOWN = 60, 6
 
 
 async def note(request: web.Request, refusal: Refusal) -> None:
     """Write a refusal into the ledger where it is to be; durable when this returns."""
-    is_put = request.match_info.route.name == "objects.put"
+    seals = request.match_info.route.name in _SEALS
     object_id = _about(request, refusal)
-    if object_id is None or not isinstance(refusal, _NOTED_OF_PUT if is_put else _NOTED):
+    if object_id is None or not isinstance(refusal, NOTED_OF_SEALING if seals else _NOTED):
         return
     token = request.get(app_keys.TOKEN)
     actor = token.actor if token is not None else refusal.actor or _UNKNOWN
     async with request.app[app_keys.STORE].database.read() as db:
         stored = await storage.find_object(db, object_id)
         is_known = stored is not None or await storage.find_upload(db, object_id) is not None
-    if not is_known and (actor == _UNKNOWN or not is_put):
+    if not is_known and (actor == _UNKNOWN or not seals):
         return
     per_minute = _PER_MINUTE_UNKNOWN if actor == _UNKNOWN else _PER_MINUTE
     if request.app[app_keys.LIMITS].take("refusals", actor, per_minute):

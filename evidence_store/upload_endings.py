@@ -25,7 +25,7 @@ class Endings:
         try:
             upload = await self._sessions.get(upload_id)
             if upload.state is UploadState.SEALED or upload.offset == upload.length:
-                raise Arrived
+                raise Arrived(actor=f"upload:{upload.reference}")
             if not await self._end(
                 upload, UploadState.TERMINATED, Action.UPLOAD_TERMINATED, f"upload:{upload.reference}"
             ):

@@ -37,6 +37,7 @@ from evidence_store.errors import (
     NoOpeningKey,
     NotFound,
     NotScreened,
+    OtherIncident,
     Quarantined,
 )
 from evidence_store.model import Action, ObjectState, StoredObject
@@ -106,14 +107,20 @@ async def _choose(db: Connection, wanted: Choice) -> list[StoredObject]:
     chosen = []
     for object_id in wanted.ids:
         stored = await storage.find_object(db, object_id)
-        if stored is None or not wanted.sees(stored.incident) or stored.state is ObjectState.SEALING:
+        if stored is None or stored.state is ObjectState.SEALING:
             raise NotFound(f"There is no sealed object {object_id}.")
+        if not wanted.sees(stored.incident):
+            raise OtherIncident(f"There is no sealed object {object_id}.", about=object_id)
         if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
-            raise Disposed(f"Object {object_id} was disposed of.")
+            raise Disposed(f"Object {object_id} was disposed of.", about=object_id)
         if stored.state is ObjectState.SCREENING and not wanted.quarantined:
-            raise NotScreened(f"Object {object_id} is being screened for malware. Try again in a moment.")
+            raise NotScreened(
+                f"Object {object_id} is being screened for malware. Try again in a moment.", about=object_id
+            )
         if stored.state is ObjectState.QUARANTINED and not wanted.quarantined:
-            raise Quarantined(f"Object {object_id} is in quarantine: say that it is wanted all the same.")
+            raise Quarantined(
+                f"Object {object_id} is in quarantine: say that it is wanted all the same.", about=object_id
+            )
         chosen.append(stored)
     return chosen
 

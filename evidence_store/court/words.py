@@ -114,6 +114,66 @@ def _kept(said: Details) -> str:
     return f"It is kept until {say_day(datetime.fromisoformat(until))}." if until else "No end was set."
 
 
+_ASKED = {
+    "objects.show": "to see what is kept about it",
+    "objects.keeping": "how long it is kept",
+    "objects.content": "for its contents",
+    "objects.content_head": "how large it is",
+    "objects.preview": "for a preview of it",
+    "objects.playable": "for a preview of it",
+    "objects.put": "that it be stored",
+    "objects.post": "that it be stored",
+    "objects.label": "that it be labelled",
+    "objects.annotate": "that a note be added",
+    "objects.link": "that it be linked to an original",
+    "objects.retention": "that it be kept for another time",
+    "objects.review": "that a review of it be recorded",
+    "objects.trail": "for its audit trail",
+    "objects.trail_pdf": "for its audit trail",
+    "objects.break_glass": "that it be opened in an emergency",
+    "reviews.approve": "that its disposal be carried out",
+    "reviews.reject": "that its disposal be rejected",
+    "packages.make": "that it be given out in a court package",
+    "file.stand": "how much of it had arrived",
+    "file.append": "that more of it be taken",
+    "file.overridden": "that more of it be taken, or that it be given up",
+    "file.terminate": "that it be given up",
+    "file.bearer": "that its sending may go on",
+    "file.digest": "that it be sealed",
+}
+_WHY = {
+    "arrived": "all of it had arrived, and from then on it is evidence",
+    "bearer_expired": "the permission to send it had ended",
+    "conflict": "something else had been said of it before",
+    "digest_mismatch": "what arrived had another digest than was announced",
+    "disposed": "it had been disposed of",
+    "forbidden": "the token that was shown does not allow that",
+    "grant_refused": "the grant that was shown does not allow that",
+    "held": "a hold forbids it",
+    "key_reused": "something else had been sent under the same key",
+    "label_signed": "its label was signed, and never changes",
+    "mark_taken": "another exhibit of the incident has that mark",
+    "not_found": "it belongs to an incident that whoever asked has no access to",
+    "not_screened": "it had not been screened for malware yet",
+    "quarantined": "it is in quarantine",
+    "retention_runs": "it must still be kept",
+    "review_closed": "the review had been decided before",
+    "review_open": "a review of it waits for a second person already",
+    "same_person": "whoever reviewed it may not decide about it as well",
+    "token_expired": "the token that was shown had ended",
+    "token_revoked": "the token that was shown had been revoked",
+    "unauthorized": "no genuine permission was shown",
+    "wrong_kind": "files of its kind are not accepted",
+}
+
+
+def _refused(said: Details) -> str:
+    if "asked" not in said:
+        return f"It was not taken: {_WHY[said['why']]}."
+    asked = said["asked"]
+    return f"Somebody asked {_ASKED.get(asked, f'for it ({asked})')} and was refused: {_WHY[said['why']]}."
+
+
 _OUTCOMES = {
     "kept": "A review found that it is to be kept.",
     "proposed": "A review proposed to dispose of it; a second person must agree.",
@@ -127,7 +187,7 @@ _WORDS: Mapping[str, tuple[str, Callable[[Details], str]]] = {
     Action.RECEIVED: ("Received and sealed", _received),
     Action.QUARANTINED: ("Received, into quarantine", _received),
     Action.SCREENED: ("Screened for malware", _screened),
-    Action.REFUSED: ("Refused", _name_by_name),
+    Action.REFUSED: ("Refused", _refused),
     Action.DAMAGED: ("Found damaged", lambda said: f"The store said: {said['what']}"),
     Action.VIEWED: ("Looked at", _viewed),
     Action.DOWNLOADED: ("Contents given out", _nothing),

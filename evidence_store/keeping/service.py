@@ -20,6 +20,7 @@ from evidence_store.errors import (
     Held,
     KeyReused,
     NotFound,
+    Refusal,
     ReviewClosed,
     ReviewOpen,
 )
@@ -76,9 +77,10 @@ async def release_hold(store: Store, hold_id: str, token: Token, *, reason: str)
             return hold
         hold = replace(hold, released_by=token.actor, released_at=store.clock(), release_reason=reason)
         await storage.release_hold(db, hold)
+        stored = await find_object(db, hold.object) if hold.object else None
         sequence = await store.record(
-            db, actor=token.actor, action=Action.RELEASED, object_id=hold.object, purpose=reason, hold=hold.id,
-            incident=hold.incident,
+            db, actor=token.actor, action=Action.RELEASED, object_id=hold.object,
+            digest=stored.sha256 if stored else "", purpose=reason, hold=hold.id, incident=hold.incident,
         )  # fmt: skip
         await announce(
             store, db, Action.RELEASED, sequence=sequence, object_id=hold.object, incident=hold.incident, hold=hold.id
@@ -176,7 +178,7 @@ async def decide(store: Store, review_id: str, token: Token, *, approve: bool, r
         if found.state is not ReviewState.PROPOSED:
             same = (found.decided_by, found.decision_reason) == (token.actor, reason)
             if not same or approve is (found.state is ReviewState.REJECTED):
-                raise ReviewClosed
+                raise ReviewClosed(about=stored.id)
         else:
             now = store.clock()
             found = replace(
@@ -187,7 +189,7 @@ async def decide(store: Store, review_id: str, token: Token, *, approve: bool, r
                 await _check_may_dispose(store, db, stored)
             await storage.update_review(db, found, before=ReviewState.PROPOSED)
             if approve and not await storage.move_object(db, stored.id, before=_KEPT, after=ObjectState.DISPOSING):
-                raise Held
+                raise Held(about=stored.id)
             await _record_review(store, db, stored, found, actor=token.actor, reason=reason)
     if found.state is ReviewState.APPROVED:
         await finish_disposal(store, replace(stored, state=ObjectState.DISPOSING), found)
@@ -240,7 +242,11 @@ async def _check_may_dispose(store: Store, db: Connection, stored: StoredObject)
     current = await find_object(db, stored.id)
     holds = [hold for hold in await storage.list_holds_on(db, stored) if hold.released_at is None]
     until = keep_until(await storage.list_assigned(db, stored.id))
-    check_may_dispose((current or stored).state, holds, until, now=store.clock())
+    try:
+        check_may_dispose((current or stored).state, holds, until, now=store.clock())
+    except Refusal as refusal:
+        refusal.about = stored.id
+        raise
 
 
 async def _check_there(db: Connection, stored: StoredObject) -> None:

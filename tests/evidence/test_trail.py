@@ -8,6 +8,7 @@ import pypdf
 
 from evidence_store.court.words import say_action
 from evidence_store.model import Action
+from evidence_store.refusals import NOTED_OF_SEALING
 from evidence_store.sealing import signing
 from evidence_store.sealing.notes import VerifierKey
 from evidence_store.tokens import Scope
@@ -173,6 +174,23 @@ async def test_a_trail_too_long_to_print_says_what_it_leaves_out(wire: Wire, mon
     assert "look 1" in said
     assert "look 2" not in said
     assert "3 more lines are not printed here." in said
+
+
+async def test_every_refusal_that_the_ledger_holds_is_said_in_plain_words(wire: Wire):
+    codes = {kind.code for noted in NOTED_OF_SEALING for kind in (noted, *noted.__subclasses__())}
+    routes = {route.name for route in wire.app.router.routes() if "{id}" in route.resource.canonical and route.name}
+    asked = {name for name in routes if name.startswith(("objects.", "file.", "reviews.a", "reviews.r"))}
+    assert len(codes) > 20
+    assert len(asked - {"file.options"}) > 18
+    for code in codes:
+        for name in asked - {"file.options"}:
+            heading, said = say_action("refused", {"why": code, "asked": name})
+            assert heading == "Refused"
+            assert said.startswith("Somebody asked ")
+            assert "why: " not in said, (code, said)
+            assert name not in said, said
+    _, said = say_action("refused", {"why": "wrong_kind", "incident": "AP-1", "declared": "image/jpeg"})
+    assert said == "It was not taken: files of its kind are not accepted."
 
 
 def test_every_action_of_the_ledger_can_be_said_whatever_its_details_are():
