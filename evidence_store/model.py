@@ -11,7 +11,6 @@ from evidence_store.errors import BadRequest
 _ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class UploadState(StrEnum):
@@ -91,7 +90,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Upload:
-    """One upload: it becomes the object of the same id. `sha256` is known once every byte is there."""
+    """One upload: it becomes the object of the same id. `sha256` is known once every byte is there.
+
+    `metadata` is what its sender said of it, word for word; None once it is closed, and where it was not kept yet.
+    """
 
     id: str
     incident: str
@@ -107,6 +109,7 @@ class Upload:
     created_at: datetime
     touched_at: datetime
     completed_at: datetime | None
+    metadata: str | None = None
 
 
 @dataclass(frozen=True)
@@ -210,11 +213,6 @@ def parse_incident(text: str) -> str:
 def parse_kind(text: str) -> str:
     """Return the kind of evidence an object is, such as `statement`. Raises BadRequest."""
     return _parse(_KIND, text, "A kind is 1 to 40 lower-case letters, digits, _ or -")
-
-
-def parse_sha256(text: str) -> str:
-    """Return a SHA-256 in lower-case hex. Raises BadRequest."""
-    return _parse(_SHA256, text.lower(), "A SHA-256 is 64 hex digits.")
 
 
 def clean_officer(text: str) -> str:

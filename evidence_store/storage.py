@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, Row, String, Table, T
 
 from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
 from evidence_store.model import (
+    CLOSED,
     ClientDigest,
     Event,
     MirrorState,
@@ -38,6 +39,7 @@ _UPLOADS = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("touched_at", UtcDateTime, nullable=False),
     Column("completed_at", UtcDateTime),
+    Column("metadata", Text),
 )
 _OBJECTS = Table(
     "objects",
@@ -141,7 +143,10 @@ async def advance_upload(
 async def close_upload(db: Connection, upload_id: str, state: UploadState, *, now: datetime) -> bool:
     """Turn an open upload into something else; False when somebody else did."""
     open_one = (_UPLOADS.c.id == upload_id) & (_UPLOADS.c.state == UploadState.OPEN.value)
-    done = await db.execute(update(_UPLOADS).where(open_one).values(state=state.value, touched_at=now))
+    values: dict[str, Any] = {"state": state.value, "touched_at": now}
+    if state in CLOSED:
+        values["metadata"] = None  # nobody can ask for it any more
+    done = await db.execute(update(_UPLOADS).where(open_one).values(values))
     return done.rowcount == 1
 
 

@@ -48,7 +48,7 @@ def parse_metadata(headers: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in text.split(",") if text.strip() else []:
         key, _, value = pair.strip().partition(" ")
-        if not key or key in found or not key.isascii():
+        if not key or key in found or not (key.isascii() and key.isprintable()):
             raise BadRequest("Upload-Metadata holds an empty, doubled or non-ASCII key.")
         try:
             found[key] = base64.b64decode(value.strip(), validate=True).decode()
@@ -58,7 +58,9 @@ def parse_metadata(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def format_metadata(upload: Upload) -> str:
-    """Return Upload-Metadata as it is kept: the name fit to be shown, and the type that holds."""
+    """Return Upload-Metadata word for word as the sender gave it; of an upload from before that was kept, its sense."""
+    if upload.metadata is not None:
+        return upload.metadata
     pairs = {"filename": upload.filename, "filetype": upload.media_type}
     return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in pairs.items())
 

@@ -51,9 +51,10 @@ class Uploads:
         self._sessions = Sessions(store)
         self._endings = Endings(store, self._sessions)
 
-    async def create(self, grant: Grant, *, length: int, metadata: dict[str, str]) -> Upload:
+    async def create(self, grant: Grant, *, length: int, metadata: dict[str, str], told: str = "") -> Upload:
         """Open the upload a grant is for; asked again before the first byte came, return the same one.
 
+        metadata  what the sender says of the file; `told` is the same word for word, as HEAD gives it back
         Raises TooLarge, WrongKind, TooMany; Conflict when the grant was used already.
         """
         store = self._store
@@ -67,7 +68,7 @@ class Uploads:
             id=grant.upload, incident=grant.incident, reference=grant.reference, officer=grant.officer,
             filename=clean_filename(filename), media_type=given if given in kind.media_types else kind.media_types[0],
             kinds=grant.kinds, length=length, offset=0, sha256=None, state=UploadState.OPEN,
-            created_at=now, touched_at=now, completed_at=None,
+            created_at=now, touched_at=now, completed_at=None, metadata=told,
         )  # fmt: skip
         lock = await self._sessions.lock(upload.id)
         try:

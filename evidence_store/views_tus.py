@@ -35,10 +35,11 @@ async def create(request: web.Request) -> web.Response:
     store, uploads = request.app[app_keys.STORE], request.app[app_keys.UPLOADS]
     length = tus.parse_length(request.headers, max_bytes=store.settings.max_bytes)
     metadata, checksum = tus.parse_metadata(request.headers), tus.parse_checksum(request.headers)
+    told = request.headers.get("Upload-Metadata", "")
     with_upload = request.body_exists and request.content_length != 0
     if with_upload:
         tus.check_body(request.headers, length=length, body_bytes=request.content_length)
-    upload = await uploads.create(grant, length=length, metadata=metadata)
+    upload = await uploads.create(grant, length=length, metadata=metadata, told=told)
     if with_upload:
         upload = await uploads.append(
             upload.id, offset=0, body_bytes=request.content_length, request=request, checksum=checksum,
@@ -55,7 +56,9 @@ async def stand(request: web.Request) -> web.Response:
     """Say where an upload stands; every byte before the offset is durable."""
     tus.check_version(request.headers)
     upload = await request.app[app_keys.UPLOADS].stand(parse_id(request.match_info["id"]))
-    headers = {"Upload-Length": str(upload.length), "Upload-Metadata": tus.format_metadata(upload)}
+    headers = {"Upload-Length": str(upload.length)}
+    if told := tus.format_metadata(upload):
+        headers["Upload-Metadata"] = told
     return web.Response(headers=headers | {"Cache-Control": "no-store"} | _stands(request, upload))
 
 
@@ -85,7 +88,7 @@ async def terminate(request: web.Request) -> web.Response:
 @access.bearer
 async def overridden(request: web.Request) -> web.StreamResponse:
     """Do what X-HTTP-Method-Override says, for senders whose network lets only POST through."""
-    meant = {"PATCH": append, "DELETE": terminate}.get(request.headers.get("X-HTTP-Method-Override", ""))
+    meant = {"HEAD": stand, "PATCH": append, "DELETE": terminate}.get(request.headers.get("X-HTTP-Method-Override", ""))
     if meant is None:
         raise web.HTTPMethodNotAllowed("POST", ["DELETE", "HEAD", "OPTIONS", "PATCH"])
     return await meant(request)

@@ -1,6 +1,7 @@
 """Uploads: the protocol kept strictly, grants and bearers, kinds, digests."""
 
 import asyncio
+from base64 import b64encode
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from evidence_store.config import Settings
 from evidence_store.errors import TooMany
 from evidence_store.grants import make_grant, open_grant
 from evidence_store.sealing import signing
+from evidence_store.storage import find_upload
 from evidence_store.tokens import Scope
 from evidence_store.uploads import Uploads
 from tests.conftest import HeldClock
@@ -191,6 +193,21 @@ async def test_a_picture_with_the_wrong_name_is_recorded_as_what_it_is(wire: Wir
 async def test_a_phone_that_gives_no_type_is_believed_by_the_ending(wire: Wire):
     object_id = await wire.upload(jpeg(900), name="IMG_0001.JPG", kind="")
     assert (await wire.metadata(object_id))["media_type"] == "image/jpeg"
+
+
+@both_databases
+async def test_what_the_sender_said_of_the_file_comes_back_word_for_word_until_it_is_closed(wire: Wire):
+    name = b64encode("../a/Žlutý kůň.jpg".encode()).decode()
+    said = f"filename {name}, filetype aW1hZ2UvanBlZw==,relativePath,n MQ=="
+    path, auth = await wire.create(jpeg(700), **{"Upload-Metadata": said})
+    async with wire.http.head(path, headers=auth) as answer:
+        assert answer.headers["Upload-Metadata"] == said
+    async with wire.http.delete(path, headers=auth) as answer:
+        assert answer.status == 204
+    async with wire.store.database.read() as db:
+        upload = await find_upload(db, path.rsplit("/", 1)[1])
+    assert upload is not None
+    assert upload.metadata is None
 
 
 async def test_more_than_the_grant_allows_is_refused(wire: Wire):

@@ -329,6 +329,8 @@ async def test_post_does_what_the_override_says(wire: Wire):
     headers = auth | PIECES | {"X-HTTP-Method-Override": "PATCH", "Upload-Offset": "0"}
     async with wire.http.post(path, headers=headers, data=data[:1000]) as answer:
         assert (answer.status, answer.headers["Upload-Offset"]) == (204, "1000")
+    async with wire.http.post(path, headers=auth | {"X-HTTP-Method-Override": "HEAD"}) as answer:
+        assert (answer.status, answer.headers["Upload-Offset"], await answer.read()) == (200, "1000", b"")
     async with wire.http.post(path, headers=auth) as answer:
         assert answer.status == 405
     async with wire.http.post(path, headers=auth | {"X-HTTP-Method-Override": "DELETE"}) as answer:
