@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from evidence_store.app import open_store
 from evidence_store.backend import DATA, KEY, Backend, Busy, write_whole
 from evidence_store.backend_folder import FolderBackend
 from evidence_store.backend_s3 import S3Backend
+from evidence_store.config import load
+from evidence_store.errors import CannotStart
 from evidence_store.sealing import signing
 from tests.evidence import writers
 from tests.evidence.seaweed import LOCKED, PLAIN, Seaweed
@@ -178,6 +182,20 @@ def test_an_object_comes_back_from_a_backup_as_it_was(backend: Backend, tmp_path
     for _ in range(2):
         backend.adopt(tmp_path / "backup", ID)
         assert (read(backend), backend.read_key(ID)) == (data, b"key of then")
+
+
+def test_a_folder_whose_file_system_replaces_what_is_there_is_refused_at_the_start(tmp_path: Path, keys, monkeypatch):
+    def replace_what_is_there(source: Path, target: Path) -> Path:
+        shutil.rmtree(target, ignore_errors=True)
+        source.replace(target)
+        return target
+
+    monkeypatch.setattr(Path, "rename", replace_what_is_there)
+    settings = load(None, data=tmp_path / "data", keys=keys.folder)
+    with pytest.raises(CannotStart, match="replaces folders that hold files; it cannot hold evidence"):
+        open_store(settings, keys)
+    monkeypatch.undo()
+    open_store(settings, keys)
 
 
 def test_an_object_has_one_writer_at_a_time(backend: Backend, make_backend: Callable[[], Backend]):
