@@ -8,7 +8,7 @@ from aiohttp import web
 from evidence_store import app_keys, grants, storage, tokens
 from evidence_store.admission import service as admission
 from evidence_store.breakglass.storage import find_open
-from evidence_store.errors import NotFound, OtherIncident, Unauthorized
+from evidence_store.errors import BadRequest, NotFound, OtherIncident, Unauthorized
 from evidence_store.grants import Grant
 from evidence_store.model import ObjectState, StoredObject, parse_id
 from evidence_store.tokens import Scope, Token
@@ -82,7 +82,7 @@ async def get_visible(request: web.Request, *, reads: bool = False) -> StoredObj
         if stored is None:
             raise NotFound
         if not _may_know(held, stored):
-            if Scope.BREAK_GLASS not in held.scopes or not (reads or request.method == "GET"):
+            if Scope.BREAK_GLASS not in held.scopes or not (reads or request.method in {"GET", "HEAD"}):
                 raise OtherIncident
             glass = await find_open(db, held.id, incident=stored.incident, object_id=stored.id, now=store.clock())
             if glass is None:
@@ -107,8 +107,14 @@ async def get_sealed(request: web.Request, *, reads: bool = False) -> StoredObje
 
 
 def purpose_of(request: web.Request) -> str:
-    """Return why the caller asks, as it stands in the ledger; may be empty. By which broken glass, stands before it."""
-    return under_glass(request, request.headers.get("Evidence-Purpose", "")[:_MAX_PURPOSE_CHARS])
+    """Return why the caller asks, as it stands in the ledger; may be empty. By which broken glass, stands before it.
+
+    Raises BadRequest for one that is too long: what stands in the ledger for good is never cut short unseen.
+    """
+    said = request.headers.get("Evidence-Purpose", "")
+    if len(said) > _MAX_PURPOSE_CHARS:
+        raise BadRequest(f"Evidence-Purpose is at most {_MAX_PURPOSE_CHARS} characters.")
+    return under_glass(request, said)
 
 
 def under_glass(request: web.Request, said: str) -> str:

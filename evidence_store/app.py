@@ -13,6 +13,7 @@ from evidence_store import (
     app_keys,
     clock,
     direct,
+    heads,
     ledger,
     migrations,
     objects,
@@ -44,11 +45,13 @@ from evidence_store.log import get_logger
 from evidence_store.media import views as media_views
 from evidence_store.media.service import Media
 from evidence_store.notify import Notifier
+from evidence_store.problems import problem_response
 from evidence_store.reads import ReadLog
 from evidence_store.screening.service import Screener
 from evidence_store.sealing.files import read_secret
 from evidence_store.sealing.keys import Keys
 from evidence_store.store import Store
+from evidence_store.unreadable import Runner
 from evidence_store.uploads import Uploads
 from evidence_store.view import pages
 from evidence_store.view.views import add_pages
@@ -168,16 +171,20 @@ async def _sweep(app: web.Application) -> None:
 async def _answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = clock.monotonic()
     try:
+        heads.check_head(request.headers)
         response = await handler(request)
     except Refusal as refusal:
         await _note(request, refusal)
         response = _tell(request, refusal.status, refusal.code, refusal.title, refusal.detail)
+        response.headers.update(refusal.headers)
         if refusal.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
         if refusal.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(math.ceil(refusal.retry_after_seconds))
     except web.HTTPException as refusal:
         response = _tell(request, refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason, "")
+        if "Allow" in refusal.headers:  # which methods there are (RFC 9110, 15.5.6)
+            response.headers["Allow"] = refusal.headers["Allow"]
     except StoreError as problem:
         log.error("request_failed", problem=str(problem))
         response = _tell(request, 500, "failed", _FAILED, "")
@@ -204,18 +211,6 @@ def _tell(request: web.Request, status: int, code: str, title: str, detail: str)
     return told or problem_response(status, code, title, detail)
 
 
-def problem_response(status: int, code: str, title: str, detail: str) -> web.Response:
-    """Return a refusal as problem+json (RFC 9457)."""
-    body = {
-        "type": f"urn:evidence-store:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "code": code,
-    }
-    return web.json_response(body, status=status, content_type="application/problem+json")
-
-
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall("Server", None)
     if direct.TAKEN_OVER in request:
@@ -232,7 +227,7 @@ async def _harden(request: web.Request, response: web.StreamResponse) -> None:
 @contextlib.asynccontextmanager
 async def running(app: web.Application, settings: Settings) -> AsyncIterator[str]:
     """Listen where the settings say; give the address. Raises CannotStart."""
-    runner = web.AppRunner(
+    runner = Runner(
         app,
         access_log=None,
         handler_cancellation=False,  # bytes of a broken connection are still made durable

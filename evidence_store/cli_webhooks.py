@@ -21,6 +21,8 @@ def webhooks(
     revived, standings = with_store(load(settings, data=data, keys=keys), lambda store: _look(store, retry=retry))
     if retry:
         typer.echo(f"{revived} news are tried again.")
+    if not standings:
+        typer.echo("No webhook is listed: EVIDENCE_WEBHOOKS names no file, or an empty one.")
     for name, standing in sorted(standings.items()):
         typer.echo(f"{name}: {standing.waiting} wait, {standing.dead} given up. {standing.problem}".strip())
     raise typer.Exit(1 if any(standing.dead for standing in standings.values()) else 0)

@@ -9,6 +9,7 @@
 Over HTTP a refusal is a problem+json body (RFC 9457) with the same code; `from_problem` turns it back.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -22,20 +23,30 @@ class Refusal(StoreError):
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 400
     title: ClassVar[str] = "The request cannot be used."
+    told: ClassVar[Mapping[str, str]] = {}
+    """Headers that every answer of this kind carries, as its protocol demands."""
 
     def __init__(
-        self, detail: str = "", *, retry_after_seconds: float | None = None, actor: str = "", about: str = ""
+        self,
+        detail: str = "",
+        *,
+        retry_after_seconds: float | None = None,
+        actor: str = "",
+        about: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Keep `detail` for the answer; it must hold no personal data and no secret.
 
         retry_after_seconds  when it is worth asking again
         actor                whose credential it was, where it is genuine and refused for another reason
         about                the object or upload it is about, where the address does not name it
+        headers              what this answer carries beside `told`
         """
         super().__init__(detail or self.title)
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
         self.actor, self.about = actor, about
+        self.headers = {**self.told, **(headers or {})}
 
 
 class BadRequest(Refusal):
@@ -215,6 +226,7 @@ class WrongVersion(Refusal):
     code = "wrong_tus_version"
     status = 412
     title = "Only tus 1.0.0 is spoken here (header Tus-Resumable)."
+    told: ClassVar[Mapping[str, str]] = {"Tus-Version": "1.0.0"}
 
 
 class TooLarge(Refusal):
@@ -233,6 +245,15 @@ class WrongContentType(Refusal):
     code = "wrong_content_type"
     status = 415
     title = "The body must be application/offset+octet-stream."
+
+
+class WrongEncoding(Refusal):
+    """A body that is packed: unpacking it would be a stranger's choice of how much memory and time that takes."""
+
+    code = "wrong_encoding"
+    status = 415
+    title = "The body must come as it is, not compressed (no Content-Encoding)."
+    told: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "identity"}
 
 
 class RangeRefused(Refusal):

@@ -11,11 +11,13 @@ from evidence_store.breakglass import openapi as breakglass
 from evidence_store.court import openapi as court
 from evidence_store.custody import openapi as custody
 from evidence_store.keeping import openapi as keeping
+from evidence_store.kinds import KINDS
 from evidence_store.media import openapi as media
 from evidence_store.openapi_parts import IDEMPOTENCY_KEY
 from evidence_store.openapi_parts import OBJECT_ID as _ID
 from evidence_store.openapi_parts import in_header as _in_header
-from evidence_store.openapi_parts import in_query as _in_query
+from evidence_store.openapi_parts import in_headers as _in_headers
+from evidence_store.openapi_parts import in_queries as _in_queries
 from evidence_store.openapi_parts import json_body as _json
 from evidence_store.openapi_parts import operation as _operation
 from evidence_store.openapi_parts import says as _says
@@ -33,20 +35,13 @@ _MODELS: list[type[BaseModel]] = [
     schemas.Problem,
     schemas.Health,
 ]
-_AFTER = _in_query("after", "`next` of an earlier answer")
 _TUS = _in_header("Tus-Resumable", description="1.0.0")
+_PURPOSE = _in_header("Evidence-Purpose", required=False, description="why; stands in the ledger")
 
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _NOTE = {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}
-_PUT_HEADERS = [
-    _in_header("Evidence-Incident"),
-    _in_header("Evidence-Kind", description="such as statement"),
-    _in_header("Evidence-Sha256", description="64 hex digits"),
-    _in_header("Evidence-Filename", required=False, description="percent-encoded UTF-8"),
-    _in_header("Evidence-Officer", required=False, description="percent-encoded UTF-8; found by search"),
-]
-
+_FILE = {media_type: _BYTES["application/octet-stream"] for kind in KINDS for media_type in kind.media_types}
 
 _CHECKSUM = _in_header("Upload-Checksum", required=False, description="`sha1` or `sha256`, a space, base64")
 _PIECE = {"application/offset+octet-stream": _BYTES["application/octet-stream"]}
@@ -80,10 +75,12 @@ _PATHS: dict[str, dict[str, Any]] = {
             parameters=[_ID, _TUS],
         ),
         "post": _operation(
-            "PATCH or DELETE, for networks that let only POST through",
+            "HEAD, PATCH or DELETE, for networks that let only POST through",
             "bearer",
-            {"204": _says("As they answer")},
-            parameters=[_ID, _TUS, _in_header("X-HTTP-Method-Override", description="PATCH or DELETE")],
+            {"200": _says("As HEAD answers"), "204": _says("As the others answer")},
+            parameters=[_ID, _TUS, _in_header("X-HTTP-Method-Override", description="HEAD, PATCH or DELETE")],
+            body=_PIECE,
+            body_required=False,
         ),
     },
     "/evidence/files/{id}/bearer": {
@@ -98,13 +95,25 @@ _PATHS: dict[str, dict[str, Any]] = {
             body=_json(schemas.DigestRequest),
         )
     },
+    "/evidence/v1/objects": {
+        "post": _operation(
+            "Seal an object in one piece, under an id that the store gives it",
+            "token:seal",
+            {
+                "201": _says("Sealed now; Location in the headers", schemas.Metadata),
+                "200": _says("Sealed before, under the same Idempotency-Key", schemas.Metadata),
+            },
+            parameters=[*_in_headers(schemas.ObjectHeaders), IDEMPOTENCY_KEY],
+            body=_FILE,
+        ),
+    },
     "/evidence/v1/objects/{id}": {
         "put": _operation(
-            "Seal an object in one piece",
+            "Seal an object in one piece, under an id of its sender's",
             "token:seal",
             {"201": _says("Sealed now", schemas.Metadata), "200": _says("Sealed before", schemas.Metadata)},
-            parameters=[_ID, *_PUT_HEADERS],
-            body=_BYTES,
+            parameters=[_ID, *_in_headers(schemas.ObjectHeaders)],
+            body=_FILE,
         ),
     },
     "/evidence/v1/objects/{id}/content": {
@@ -119,16 +128,21 @@ _PATHS: dict[str, dict[str, Any]] = {
             parameters=[
                 _ID,
                 _in_header("Range", required=False),
-                _in_header("Evidence-Purpose", required=False, description="why; stands in the ledger"),
+                _in_header("If-None-Match", required=False),
+                _in_header("If-Range", required=False),
+                _PURPOSE,
             ],
-        )
+        ),
+        "head": _operation(
+            "What GET would send: length, kind, ETag", "token:read", {"200": _says("It")}, parameters=[_ID, _PURPOSE]
+        ),
     },
     "/evidence/v1/ledger": {
         "get": _operation(
             "The ledger",
             "token:ledger",
             {"200": _says("Lines", schemas.LedgerPage)},
-            parameters=[_AFTER, _in_query("object", "only lines about this object")],
+            parameters=_in_queries(schemas.LedgerAsked),
         )
     },
     "/evidence/v1/ledger/checkpoint": {
@@ -136,7 +150,7 @@ _PATHS: dict[str, dict[str, Any]] = {
             "The newest checkpoint, or one that was kept (C2SP tlog-checkpoint)",
             "token:ledger",
             {"200": _NOTE},
-            parameters=[_in_query("size", "of the size at which it was kept")],
+            parameters=_in_queries(schemas.CheckpointAsked),
         )
     },
     "/evidence/v1/ledger/key": {
@@ -149,7 +163,7 @@ _PATHS: dict[str, dict[str, Any]] = {
             "Prove that a line is in the ledger",
             "token:ledger",
             {"200": _says("Proof (RFC 9162)", schemas.InclusionProof)},
-            parameters=[_in_query("sequence", "the line", required=True), _in_query("size", "default: as it stands")],
+            parameters=_in_queries(schemas.InclusionAsked),
         )
     },
     "/evidence/v1/ledger/consistency": {
@@ -157,7 +171,7 @@ _PATHS: dict[str, dict[str, Any]] = {
             "Prove that the ledger only grew",
             "token:ledger",
             {"200": _says("Proof (RFC 9162)", schemas.ConsistencyProof)},
-            parameters=[_in_query("first", "a size", required=True), _in_query("second", "default: as it stands")],
+            parameters=_in_queries(schemas.ConsistencyAsked),
         )
     },
     "/evidence/v1/grants": {

@@ -1,5 +1,6 @@
 """Pieces that the OpenAPI document is put together from."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,14 +29,27 @@ def in_query(name: str, description: str, *, required: bool = False) -> dict[str
 
 def in_queries(model: type[BaseModel]) -> list[dict[str, Any]]:
     """Return the query string that a model validates."""
-    found, whole = [], model.model_json_schema()
+    return [
+        in_query(name, description, required=required) | {"schema": schema}
+        for name, description, required, schema in _fields(model)
+    ]
+
+
+def in_headers(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the headers that a model validates."""
+    return [
+        in_header(name, description=description, required=required) | {"schema": schema}
+        for name, description, required, schema in _fields(model)
+    ]
+
+
+def _fields(model: type[BaseModel]) -> Iterator[tuple[str, str, bool, dict[str, Any]]]:
+    """Yield name, description, whether it is required, and schema of each."""
+    whole = model.model_json_schema(by_alias=True)
     for name, schema in whole["properties"].items():
         kinds = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
         said = {key: value for key, value in kinds[0].items() if key not in {"title", "default", "description"}}
-        found.append(
-            in_query(name, schema.get("description", ""), required=name in whole.get("required", [])) | {"schema": said}
-        )
-    return found
+        yield name, schema.get("description", ""), name in whole.get("required", []), said
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:

@@ -1,10 +1,17 @@
-"""HTTP ranges (RFC 9110, section 14), pure: one range of bytes, or the whole."""
+"""HTTP ranges and what is known already (RFC 9110, sections 13 and 14), pure: one range of bytes, or the whole."""
 
 import re
 
 from evidence_store.errors import RangeRefused
 
 _RANGE = re.compile(r"bytes=(?:(\d{1,19})-(\d{1,19})?|-(\d{1,19}))")
+
+
+def is_known(header: str | None, etag: str) -> bool:
+    """Say whether who asks has this already, by its If-None-Match: a list, weakly compared, or `*` (13.1.2)."""
+    if header is None:
+        return False
+    return header.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in header.split(",")}
 
 
 def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
@@ -24,5 +31,5 @@ def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
         if last and int(last) < int(first):
             return None
     if start >= stop:
-        raise RangeRefused(f"The object has {size_bytes} bytes.")
+        raise RangeRefused(f"The object has {size_bytes} bytes.", headers={"Content-Range": f"bytes */{size_bytes}"})
     return start, stop

@@ -5,10 +5,32 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evidence_store.asked import Whole
 from evidence_store.grants import GRANT_LASTS
 from evidence_store.model import Entry, StoredObject
 
 SHA256 = r"^[0-9a-fA-F]{64}$"
+_ID = r"^[0-9a-f]{32}$"
+_INCIDENT = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$"
+
+
+class ObjectHeaders(BaseModel):
+    """What a system says in headers of an object that it sends in one piece."""
+
+    model_config = ConfigDict(frozen=True)
+
+    incident: str = Field(
+        alias="Evidence-Incident", pattern=_INCIDENT, description="1 to 64 letters, digits or . _ : / -"
+    )
+    kind: str = Field(
+        alias="Evidence-Kind", pattern=r"^[a-z][a-z0-9_-]{0,39}$",
+        description="the kind of evidence, such as statement: 1 to 40 lower-case letters, digits, _ or -",
+    )  # fmt: skip
+    sha256: str = Field(alias="Evidence-Sha256", pattern=SHA256, description="of the whole body: 64 hex digits")
+    filename: str = Field("", alias="Evidence-Filename", max_length=9000, description="percent-encoded UTF-8")
+    officer: str = Field(
+        "", alias="Evidence-Officer", max_length=600, description="percent-encoded UTF-8; found by search"
+    )
 
 
 class Metadata(BaseModel):
@@ -61,6 +83,37 @@ class LedgerPage(BaseModel):
     size: int
     checkpoint: str = Field(description="Signed note (C2SP tlog-checkpoint) of the ledger as it stands")
     next: str | None = Field(description="Pass as `after` for those that follow; null when these were the last")
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LedgerAsked(_Query):
+    """Which lines of the ledger."""
+
+    after: Whole = Field(0, description="`next` of an earlier answer")
+    object: str | None = Field(None, pattern=_ID, description="only lines about this object")
+
+
+class CheckpointAsked(_Query):
+    """Which checkpoint."""
+
+    size: Whole | None = Field(None, description="of the size at which it was kept; default: the newest")
+
+
+class InclusionAsked(_Query):
+    """Which line, in the ledger of which size."""
+
+    sequence: Whole = Field(description="the line, from 1")
+    size: Whole | None = Field(None, description="default: as it stands")
+
+
+class ConsistencyAsked(_Query):
+    """Which two sizes of the ledger."""
+
+    first: Whole = Field(description="a size, from 1")
+    second: Whole | None = Field(None, description="default: as it stands")
 
 
 class InclusionProof(BaseModel):

@@ -8,7 +8,19 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from evidence_store import access, app_keys, grants, objects, outgoing, repeats
-from evidence_store.errors import BadRequest, Damaged, DamagedHere, Disposed, Forbidden, NotScreened, Quarantined
+from evidence_store.asked import read_headers
+from evidence_store.errors import (
+    BadRequest,
+    Conflict,
+    Damaged,
+    DamagedHere,
+    Disposed,
+    Forbidden,
+    KeyReused,
+    NotScreened,
+    Quarantined,
+    Refusal,
+)
 from evidence_store.model import (
     Action,
     ObjectState,
@@ -17,11 +29,9 @@ from evidence_store.model import (
     clean_officer,
     parse_id,
     parse_incident,
-    parse_kind,
-    parse_sha256,
 )
-from evidence_store.ranges import parse_range
-from evidence_store.schemas import GrantAnswer, GrantRequest, Metadata
+from evidence_store.ranges import is_known, parse_range
+from evidence_store.schemas import GrantAnswer, GrantRequest, Metadata, ObjectHeaders
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.tokens import Scope
 from evidence_store.views_tus import read_json
@@ -40,17 +50,37 @@ CONTENT_HEADERS = {
 @access.token(Scope.SEAL)
 async def put(request: web.Request) -> web.Response:
     """Seal one object sent in one piece; durable and in the ledger when the answer comes."""
-    token = request[app_keys.TOKEN]
+    return await _take_whole(request, parse_id(request.match_info["id"]))
+
+
+@routes.post("/evidence/v1/objects", name="objects.post")
+@access.token(Scope.SEAL)
+async def post(request: web.Request) -> web.Response:
+    """Seal one object sent in one piece, under a new id; under the same one again with the same Idempotency-Key."""
+    object_id = repeats.made_id(request)
+    try:
+        response = await _take_whole(request, object_id)
+    except Conflict as refusal:
+        raise KeyReused(about=object_id) from refusal
+    except Refusal as refusal:
+        refusal.about = object_id
+        raise
+    response.headers["Location"] = f"/evidence/v1/objects/{object_id}"
+    return response
+
+
+async def _take_whole(request: web.Request, object_id: str) -> web.Response:
+    token, said = request[app_keys.TOKEN], read_headers(request, ObjectHeaders)
     offer = objects.Offer(
-        id=parse_id(request.match_info["id"]),
-        incident=parse_incident(_header(request, "Evidence-Incident")),
-        kind=parse_kind(_header(request, "Evidence-Kind")),
-        media_type=_header(request, "Content-Type"),
-        filename=clean_filename(unquote(request.headers.get("Evidence-Filename", ""))[:1000]),
-        sha256=parse_sha256(_header(request, "Evidence-Sha256")),
+        id=object_id,
+        incident=said.incident,
+        kind=said.kind,
+        media_type=request.headers.get("Content-Type", ""),
+        filename=clean_filename(unquote(said.filename)),
+        sha256=said.sha256.lower(),
         actor=token.actor,
         size_bytes=request.content_length,
-        officer=clean_officer(unquote(request.headers.get("Evidence-Officer", ""))),
+        officer=clean_officer(unquote(said.officer)),
     )
     if not token.sees(offer.incident):
         raise Forbidden("The token is for another incident.")
@@ -65,27 +95,62 @@ async def content(request: web.Request) -> web.StreamResponse:
     return await give_out(request, await access.get_sealed(request), purpose=access.purpose_of(request))
 
 
+@routes.head("/evidence/v1/objects/{id}/content", name="objects.content_head")
+@access.token(Scope.READ, Scope.READ_OWN)
+async def content_head(request: web.Request) -> web.StreamResponse:
+    """Tell what GET would send, without a byte of it; in the ledger as a look, not as bytes given out."""
+    stored = await access.get_sealed(request)
+    _check_may_read(request, stored)
+    await request.app[app_keys.READS].record(
+        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request)
+    )
+    return _head_of(stored, None)
+
+
 async def give_out(request: web.Request, stored: StoredObject, *, purpose: str) -> web.StreamResponse:
     """Send an object's bytes, whole or one range, to whoever the request's token is for.
 
     Raises Disposed, Quarantined, RangeRefused, NoOpeningKey, DamagedHere
     """
+    _check_may_read(request, stored)
     token = request[app_keys.TOKEN]
-    if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
-        raise Disposed
-    if stored.state is ObjectState.QUARANTINED and Scope.QUARANTINE not in token.scopes:
-        raise Quarantined
-    if stored.state is ObjectState.SCREENING and Scope.QUARANTINE not in token.scopes:
-        raise NotScreened
-    etag = f'"{stored.sha256}"'
-    if request.headers.get("If-None-Match") == etag:
+    etag = _etag_of(stored)
+    if is_known(request.headers.get("If-None-Match"), etag):
         return web.Response(status=304, headers={"ETag": etag})
     ranged = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
     span = parse_range(ranged, stored.size_bytes)
     async with objects.opened(request.app[app_keys.STORE], stored, actor=token.actor) as sealed:
         reads = request.app[app_keys.READS]
         await reads.record(stored, action=Action.DOWNLOADED, actor=token.actor, purpose=purpose)
-        return await _send(_Sending(request, stored, sealed, token.actor), span, etag)
+        return await _send(_Sending(request, stored, sealed, token.actor), span)
+
+
+def _check_may_read(request: web.Request, stored: StoredObject) -> None:
+    if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
+        raise Disposed
+    may_all = Scope.QUARANTINE in request[app_keys.TOKEN].scopes
+    if stored.state is ObjectState.QUARANTINED and not may_all:
+        raise Quarantined
+    if stored.state is ObjectState.SCREENING and not may_all:
+        raise NotScreened
+
+
+def _etag_of(stored: StoredObject) -> str:
+    return f'"{stored.sha256}"'
+
+
+def _head_of(stored: StoredObject, span: tuple[int, int] | None) -> web.StreamResponse:
+    """Return an answer with all of its headers and nothing sent."""
+    start, stop = span or (0, stored.size_bytes)
+    headers = CONTENT_HEADERS | {"ETag": _etag_of(stored), "Content-Disposition": disposition(stored.filename)}
+    response = web.StreamResponse(status=206 if span else 200, headers=headers)
+    response.content_type = stored.media_type
+    if stored.media_type == "text/plain":
+        response.charset = "utf-8"
+    response.content_length = stop - start
+    if span:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size_bytes}"
+    return response
 
 
 @dataclass
@@ -98,17 +163,10 @@ class _Sending:
     actor: str
 
 
-async def _send(sending: _Sending, span: tuple[int, int] | None, etag: str) -> web.StreamResponse:
+async def _send(sending: _Sending, span: tuple[int, int] | None) -> web.StreamResponse:
     stored, store = sending.stored, sending.request.app[app_keys.STORE]
     start, stop = span or (0, stored.size_bytes)
-    response = web.StreamResponse(status=206 if span else 200, headers=CONTENT_HEADERS | {"ETag": etag})
-    response.content_type = stored.media_type
-    if stored.media_type == "text/plain":
-        response.charset = "utf-8"
-    response.content_length = stop - start
-    response.headers["Content-Disposition"] = disposition(stored.filename)
-    if span:
-        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size_bytes}"
+    response = _head_of(stored, span)
     try:
         await outgoing.send(sending.request, response, store, sending.sealed, start, stop)
     except ConnectionError:
@@ -153,13 +211,6 @@ async def create_grant(request: web.Request) -> web.Response:
     except ValueError as problem:
         raise BadRequest(str(problem)) from None
     return _json(GrantAnswer(grant=grant, expires_at=expires_at), status=201)
-
-
-def _header(request: web.Request, name: str) -> str:
-    value = request.headers.get(name, "")
-    if not value:
-        raise BadRequest(f"The header {name} is required.")
-    return value
 
 
 def _json(model: BaseModel, *, status: int = 200) -> web.Response:

@@ -4,9 +4,18 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from evidence_store import access, app_keys, ledger
+from evidence_store.asked import read_query
 from evidence_store.errors import BadRequest, Forbidden, NotFound
-from evidence_store.model import parse_id
-from evidence_store.schemas import ConsistencyProof, InclusionProof, LedgerEntry, LedgerPage
+from evidence_store.schemas import (
+    CheckpointAsked,
+    ConsistencyAsked,
+    ConsistencyProof,
+    InclusionAsked,
+    InclusionProof,
+    LedgerAsked,
+    LedgerEntry,
+    LedgerPage,
+)
 from evidence_store.tokens import Scope
 
 routes = web.RouteTableDef()
@@ -18,12 +27,10 @@ _PAGE = 100
 async def list_ledger(request: web.Request) -> web.Response:
     """Return lines of the ledger, in order, perhaps of one object; needs a token for every incident."""
     _check_token(request)
-    named = request.query.get("object")
-    object_id = parse_id(named) if named is not None else None
-    after = _number(request, "after", 0)
+    asked = read_query(request, LedgerAsked)
     async with request.app[app_keys.STORE].database.read() as db:
         head = await ledger.read_head(db)
-        found = await ledger.list_entries(db, after=after, limit=_PAGE + 1, object_id=object_id)
+        found = await ledger.list_entries(db, after=asked.after, limit=_PAGE + 1, object_id=asked.object)
     page = LedgerPage(
         entries=[LedgerEntry.of(entry) for entry in found[:_PAGE]],
         size=head.size,
@@ -38,9 +45,10 @@ async def list_ledger(request: web.Request) -> web.Response:
 async def show_checkpoint(request: web.Request) -> web.Response:
     """Return the newest checkpoint, or with ?size= one that was kept, as a signed note."""
     _check_token(request)
+    asked = read_query(request, CheckpointAsked)
     async with request.app[app_keys.STORE].database.read() as db:
         head = await ledger.read_head(db)
-        size = _number(request, "size", head.size)
+        size = head.size if asked.size is None else asked.size
         note = head.note if size == head.size else await ledger.find_checkpoint(db, size)
     if note is None:
         raise NotFound("No checkpoint was kept at this size.")
@@ -59,9 +67,10 @@ async def show_key(request: web.Request) -> web.Response:
 async def show_inclusion(request: web.Request) -> web.Response:
     """Prove that line ?sequence= is in the ledger of ?size= (default: as it stands)."""
     _check_token(request)
+    asked = read_query(request, InclusionAsked)
     async with request.app[app_keys.STORE].database.read() as db:
         head = await ledger.read_head(db)
-        sequence, size = _number(request, "sequence"), _number(request, "size", head.size)
+        sequence, size = asked.sequence, head.size if asked.size is None else asked.size
         if not 1 <= sequence <= size <= head.size:
             raise BadRequest(f"`sequence` is at least 1, `size` not less than it and at most {head.size}.")
         proof = await ledger.prove_inclusion(db, sequence, size)
@@ -76,9 +85,10 @@ async def show_inclusion(request: web.Request) -> web.Response:
 async def show_consistency(request: web.Request) -> web.Response:
     """Prove that the ledger of ?second= (default: as it stands) begins with that of ?first=."""
     _check_token(request)
+    asked = read_query(request, ConsistencyAsked)
     async with request.app[app_keys.STORE].database.read() as db:
         head = await ledger.read_head(db)
-        first, second = _number(request, "first"), _number(request, "second", head.size)
+        first, second = asked.first, head.size if asked.second is None else asked.second
         if not 1 <= first <= second <= head.size:
             raise BadRequest(f"`first` is at least 1, `second` not less than it and at most {head.size}.")
         proof = await ledger.prove_consistency(db, first, second)
@@ -92,15 +102,6 @@ async def show_consistency(request: web.Request) -> web.Response:
 def _check_token(request: web.Request) -> None:
     if request[app_keys.TOKEN].incident is not None:
         raise Forbidden("The ledger covers every incident; this token covers one.")
-
-
-def _number(request: web.Request, name: str, default: int | None = None) -> int:
-    text = request.query.get(name)
-    if text is None and default is not None:
-        return default
-    if text is None or not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise BadRequest(f"`{name}` is a whole number.")
-    return int(text)
 
 
 def _hex(hashes: list[bytes]) -> list[str]:

@@ -1,6 +1,7 @@
 """The forwarder: what the store receives and what comes back, looked at from behind it by a store that tells."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -85,6 +86,17 @@ async def test_no_cookie_but_the_stores_own_and_no_header_that_is_not_named_reac
         assert set(request.headers) <= {*forwarder._REQUEST_HEADERS, "Host", "Cookie", "Accept", "Connection"}
         assert request.headers["Authorization"] == "Bearer b"
         assert request.headers["Content-Length"] == "3"
+
+
+async def test_of_a_packed_body_only_the_head_is_passed_for_the_store_to_refuse(call, telling):
+    telling.answer = web.Response(status=415, headers={"Accept-Encoding": "identity"})
+    headers = {**PIECES, "Upload-Offset": "0", "Authorization": "Bearer b", "Content-Encoding": "gzip"}
+    bomb = gzip.compress(bytes(5_000_000))
+    answer = await call.phone.patch("/evidence/files/" + "a" * 32, headers=headers, data=bomb)
+    assert (answer.status, answer.headers["Accept-Encoding"]) == (415, "identity")
+    [request] = telling.requests
+    assert request.headers["Content-Encoding"] == "gzip"
+    assert telling.got.empty()
 
 
 async def test_without_the_stores_own_cookie_none_is_passed(call, telling):

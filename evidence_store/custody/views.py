@@ -1,11 +1,10 @@
 """Custody by API: search, look, label, annotate, link."""
 
-from typing import TypeVar
-
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from evidence_store import access, app_keys, repeats
+from evidence_store.asked import read_query
 from evidence_store.custody import looking, search, service
 from evidence_store.custody.model import Label
 from evidence_store.custody.schemas import (
@@ -21,7 +20,6 @@ from evidence_store.custody.schemas import (
     ScreeningAnswer,
 )
 from evidence_store.custody.service import Act
-from evidence_store.errors import BadRequest
 from evidence_store.schemas import Metadata
 from evidence_store.screening import storage as screening_storage
 from evidence_store.sealing import signing
@@ -29,7 +27,6 @@ from evidence_store.tokens import Scope
 from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
-M = TypeVar("M", bound=BaseModel)
 
 
 @routes.get("/evidence/v1/objects", name="objects.list", allow_head=False)
@@ -111,20 +108,6 @@ async def link(request: web.Request) -> web.Response:
 def act_of(request: web.Request) -> Act:
     """Return who acts, and the id of what is made."""
     return Act(request[app_keys.TOKEN].actor, repeats.made_id(request))
-
-
-def read_query(request: web.Request, model: type[M]) -> M:
-    """Return the query string as its model; each name once. Raises BadRequest."""
-    given = request.query
-    if len(set(given)) != len(given):
-        raise BadRequest("Each name may stand in the query once.")
-    if any("\0" in value for value in given.values()):
-        raise BadRequest("No text may hold the character U+0000.")
-    try:
-        return model.model_validate(dict(given))
-    except ValidationError as problem:
-        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in problem.errors())
-        raise BadRequest("; ".join(faults)) from None
 
 
 def answer(model: BaseModel, *, status: int = 200) -> web.Response:

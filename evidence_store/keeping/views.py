@@ -7,7 +7,8 @@ from typing import TypeVar
 from aiohttp import web
 
 from evidence_store import access, app_keys, cursors, ledger, repeats
-from evidence_store.custody.views import act_of, answer, read_query
+from evidence_store.asked import read_query
+from evidence_store.custody.views import act_of, answer
 from evidence_store.errors import BadRequest, Forbidden, NotFound
 from evidence_store.keeping import lists, schemas, service, storage
 from evidence_store.keeping.model import Assigned, RetentionClass, Review

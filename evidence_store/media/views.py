@@ -6,7 +6,7 @@ from evidence_store import access, app_keys
 from evidence_store.errors import Disposed, NotScreened, Quarantined
 from evidence_store.media.model import Preview
 from evidence_store.model import Action, ObjectState, StoredObject
-from evidence_store.ranges import parse_range
+from evidence_store.ranges import is_known, parse_range
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 
@@ -64,7 +64,7 @@ async def get_shown(request: web.Request) -> StoredObject:
 
 async def _answer(request: web.Request, stored: StoredObject, preview: Preview, *, what: str) -> web.Response:
     etag = f'"{signing.sha256_hex(preview.data)[:32]}"'
-    if request.headers.get("If-None-Match") == etag:
+    if is_known(request.headers.get("If-None-Match"), etag):
         return web.Response(status=304, headers={"ETag": etag})
     ranged = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
     span = parse_range(ranged, len(preview.data))

@@ -28,7 +28,9 @@ from evidence_store.config import PREFIX, Settings, load
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys, load_keys, make_keys
 from evidence_store.tokens import Scope
+from evidence_store.unreadable import Runner
 from tests.conftest import HeldClock, apart, on_postgres
+from tests.evidence import described
 from tests.evidence.court_support import Bare, make_bare
 from tests.evidence.seaweed import Seaweed, start_seaweed
 from tests.evidence_tokens import lay_tokens, lay_tokens_at, token_for
@@ -157,9 +159,9 @@ class Wire:
         given = self.token() | headers
         async with self.http.request(method, f"/evidence/v1{path}", headers=given, json=body) as answer:
             assert answer.status == status, await answer.text()
-            if status >= 400:
-                assert answer.content_type == "application/problem+json"
-            return dict(await answer.json())
+            said = await answer.json()
+            described.check(method, f"/evidence/v1{path}", answer.status, answer.content_type, said)
+            return dict(said)
 
     async def lines(self, object_id: str = "") -> list[dict[str, Any]]:
         """Return the newest ledger lines, perhaps of one object."""
@@ -172,11 +174,18 @@ class Wire:
             return await answer.json()
 
 
+class _Server(TestServer):
+    """Reads requests as the store's own process does."""
+
+    async def _make_runner(self, **given: Any) -> Runner:
+        return Runner(self.app, **given)
+
+
 @contextlib.asynccontextmanager
 async def open_wire(settings: Settings, keys: Keys, clock: HeldClock) -> AsyncIterator[Wire]:
     """A store in this process, its clock held by the test."""
     app = make_app(open_store(settings, keys, now=clock))
-    server = TestServer(app)
+    server = _Server(app)
     await server.start_server()
     await lay_tokens(app[app_keys.STORE].database)
     async with ClientSession(str(server.make_url(""))) as session:

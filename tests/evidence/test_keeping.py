@@ -274,7 +274,10 @@ async def test_the_database_itself_refuses_to_let_go_what_is_held_unreviewed_or_
     with pytest.raises(IntegrityError):
         await run("UPDATE objects SET state = 'disposing' WHERE id = :id")
     faults = (await verify(wire.store)).faults
-    assert faults == [f"Object {object_id}: the database says it was disposed of, the ledger knows no approval."]
+    assert faults == [
+        f"Review {review}: database and ledger differ about it.",
+        f"Object {object_id}: the database says it was disposed of, the ledger knows no approval.",
+    ]
 
 
 @both_databases

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError
@@ -23,7 +24,7 @@ from evidence_store.tokens import Scope
 from evidence_store.verify import verify
 from evidence_store.views_api import disposition
 from tests.evidence import second_floe
-from tests.evidence.conftest import SEGMENT, Wire, both_databases, jpeg, sha256
+from tests.evidence.conftest import INCIDENT, SEGMENT, Wire, both_databases, jpeg, sha256
 
 
 def folder_of(wire: Wire, object_id: str) -> Path:
@@ -254,8 +255,28 @@ async def test_ranges_over_http(wire: Wire):
             assert await answer.read() == data[start:stop]
     assert await status_of(wire, object_id, Range=f"bytes={len(data)}-") == 416
     etag = f'"{sha256(data)}"'
-    assert await status_of(wire, object_id, **{"If-None-Match": etag}) == 304
+    for known in (etag, f"W/{etag}", f'"another", W/{etag}', "*"):
+        assert await status_of(wire, object_id, **{"If-None-Match": known}) == 304
+    for unknown in ('"another"', sha256(data), f'"{sha256(data)[:-1]}"'):
+        assert await status_of(wire, object_id, **{"If-None-Match": unknown}) == 200
     assert await status_of(wire, object_id, **{"Range": "bytes=0-1", "If-Range": '"another"'}) == 200
+
+
+async def test_what_would_be_sent_can_be_asked_for_without_a_byte_of_it(wire: Wire):
+    data, token = jpeg(SEGMENT + 100), wire.token(name="ann")
+    object_id = await wire.upload(data)
+    url = f"/evidence/v1/objects/{object_id}/content"
+    async with wire.http.head(url, headers=token | {"Evidence-Purpose": "how large"}) as told:
+        assert (told.status, await told.read()) == (200, b"")
+    async with wire.http.get(url, headers=token) as sent:
+        assert await sent.read() == data
+        assert {n: v for n, v in told.headers.items() if n != "Date"} == {
+            n: v for n, v in sent.headers.items() if n != "Date"
+        }
+    about = [(line["action"], line["purpose"]) for line in await wire.lines(object_id)][-2:]
+    assert about == [("viewed", "how large"), ("downloaded", "")]
+    async with wire.http.head(url, headers=wire.token(incident="AP-0000-0000")) as other:
+        assert other.status == 404
 
 
 @both_databases
@@ -281,6 +302,39 @@ async def test_put_is_idempotent_and_refuses_other_bytes_under_the_same_id(wire:
     assert (await wire.put(object_id, jpeg(5000, 9), status=409))["code"] == "conflict"
     assert (await wire.metadata(object_id))["sha256"] == sha256(data)
     assert (await verify(wire.store)).holds
+
+
+@both_databases
+async def test_an_object_may_be_posted_without_an_id_and_with_a_key_is_stored_once(wire: Wire):
+    data, token = jpeg(5000), wire.token(name="scanner")
+    said = {
+        "Evidence-Incident": INCIDENT, "Evidence-Kind": "photo", "Evidence-Sha256": sha256(data).upper(),
+        "Content-Type": "image/jpeg", "Evidence-Filename": "%C5%BDlut%C3%BD.jpg",
+    }  # fmt: skip
+
+    async def post(body: bytes, status: int, **more: str) -> tuple[dict[str, Any], str]:
+        headers = token | said | more
+        async with wire.http.post("/evidence/v1/objects", headers=headers, data=body) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json(), answer.headers.get("Location", "")
+
+    first, where = await post(data, 201)
+    second, _ = await post(data, 201)
+    assert first["id"] != second["id"]
+    assert first["filename"] == "Žlutý.jpg"
+    async with wire.http.get(f"{where}/content", headers=token) as answer:
+        assert await answer.read() == data
+    key = {"Idempotency-Key": "scan 17"}
+    made, _ = await post(data, 201, **key)
+    assert await post(data, 200, **key) == (made, f"/evidence/v1/objects/{made['id']}")
+    refusal, _ = await post(data + b"!", 422, **key | {"Evidence-Sha256": sha256(data + b"!")})
+    assert refusal["code"] == "key_reused"
+    refusal, _ = await post(data, 422, **{"Evidence-Sha256": sha256(b"other")})
+    assert refusal["code"] == "digest_mismatch"
+    refused = [line["details"]["why"] for line in await wire.lines() if line["action"] == "refused"]
+    assert refused == ["key_reused", "digest_mismatch"]
+    report = await verify(wire.store)
+    assert (report.objects, report.faults) == (3, [])
 
 
 @both_databases

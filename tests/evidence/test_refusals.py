@@ -1,6 +1,7 @@
 """Bad input and what may not be: the right status, a problem that helps, nothing stored, a line about the object."""
 
-import contextlib
+import gzip
+import json
 import socket
 from base64 import b64encode
 from datetime import timedelta
@@ -195,26 +196,109 @@ async def test_an_address_that_is_no_id_leads_to_no_file(wire: Wire, path):
         assert answer.content_type == "application/problem+json"
 
 
-async def test_bytes_that_are_no_http_are_refused_and_the_store_goes_on(wire: Wire):
-    host, port = wire.http._base_url.host, wire.http._base_url.port
-    assert host is not None
-    for junk in (
-        b"\x16\x03\x01\x02\x00\x01\x00",
-        b"GET /evidence/v1/objects HTTP/1.1\r\nHost: x\r\nAuthorization: " + b"A" * 100_000 + b"\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
-        b"PUT /evidence/v1/objects/x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-    ):
-        await wire.store.run(send_and_read, host, port, junk)
+_SECRET = b"token1.a-secret-in-a-header"
+
+
+@pytest.mark.parametrize(
+    ("junk", "status", "code"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00" + _SECRET, 400, "not_http"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: " + _SECRET + b"A" * 9000, 431, "head_too_long"),
+        (b"GET /" + _SECRET + b"A" * 9000 + b" HTTP/1.1\r\nHost: x\r\n", 431, "head_too_long"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", 400, "not_http"),
+        (b"PUT /evidence/v1/objects/x HTTP/1.1\r\nHost: x\r\nContent-Length: -1", 400, "not_http"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization " + _SECRET, 400, "not_http"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: \x00" + _SECRET, 400, "not_http"),
+        (b"GET / HTTP/9.9\r\nHost: x\r\nCookie: " + _SECRET, 400, "not_http"),
+    ],
+    ids=["tls", "header", "address", "two framings", "length", "no colon", "control", "version"],
+)
+async def test_bytes_that_are_no_http_get_a_problem_and_are_not_logged(wire: Wire, junk, status, code, caplog):
+    head, body = await wire.store.run(send_and_read, wire, junk + b"\r\n\r\n")
+    said = json.loads(body)
+    assert said.keys() == _SAID
+    assert (said["status"], said["code"]) == (status, code)
+    assert head.startswith((f"HTTP/1.1 {status} ", f"HTTP/1.0 {status} "))  # of a version that could not be read
+    assert "Content-Type: application/problem+json" in head
+    assert "aiohttp" not in head
+    assert _SECRET.decode() not in caplog.text + body
     async with wire.http.get("/healthz") as answer:
         assert answer.status == 200
 
 
-def send_and_read(host: str, port: int, junk: bytes) -> None:
-    with socket.create_connection((host, port), timeout=30) as connection, contextlib.suppress(OSError):
+def send_and_read(wire: Wire, junk: bytes) -> tuple[str, str]:
+    """Return head and body of what comes back before the connection is closed."""
+    host, port = wire.http._base_url.host, wire.http._base_url.port
+    assert host is not None
+    with socket.create_connection((host, port), timeout=60) as connection, connection.makefile("rb") as answer:
         connection.sendall(junk)
-        connection.shutdown(socket.SHUT_WR)
-        answer = connection.recv(65536)
-        assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer[:80]
+        head, _, body = answer.read().decode().partition("\r\n\r\n")
+    return head, body
+
+
+async def test_a_packed_body_is_refused_and_never_unpacked(wire: Wire):
+    before, data = await stored(wire), jpeg(700) + bytes(20_000_000)
+    packed = gzip.compress(data)
+    path, auth = await wire.create(data)
+    pieces = auth | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    for encoding in ("gzip", "GZIP", "deflate", "br", "identity, gzip"):
+        how = {"Content-Encoding": encoding}
+        for method, where, headers in (
+            ("PUT", f"/evidence/v1/objects/{signing.new_id()}", put_headers(wire, data)),
+            ("PATCH", path, pieces),
+            ("POST", "/evidence/v1/holds", wire.token()),
+        ):
+            async with wire.http.request(method, where, headers=headers | how, data=packed) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (415, "wrong_encoding")
+                assert answer.headers["Accept-Encoding"] == "identity"
+    assert await wire.stand(path, auth) == 0
+    assert (await stored(wire))[0] == before[0]
+    await refused(wire, "PUT", f"/evidence/v1/objects/{signing.new_id()}", 422, "digest_mismatch",
+                  headers=put_headers(wire, data), data=data + b"!")  # fmt: skip
+
+
+async def test_a_purpose_too_long_for_the_ledger_is_refused_and_not_cut(wire: Wire):
+    object_id = signing.new_id()
+    await wire.put(object_id, jpeg(700))
+    here, token = f"/evidence/v1/objects/{object_id}", wire.token()
+    for path in (here, f"{here}/content", f"{here}/keeping", f"{here}/trail", "/evidence/v1/objects"):
+        await refused(wire, "GET", path, 400, "bad_request", headers=token | {"Evidence-Purpose": "x" * 121})
+    await wire.ask("GET", f"/objects/{object_id}", **{"Evidence-Purpose": "x" * 120})
+    assert [line["purpose"] for line in await wire.lines(object_id)] == ["", "x" * 120]
+
+
+async def test_a_header_that_decides_something_may_not_stand_twice(wire: Wire):
+    path, auth = await wire.create(jpeg(700))
+    pieces = auth | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    for name, other in (
+        ("Upload-Offset", "1"), ("upload-offset", "0"), ("Authorization", "Bearer x"), ("Tus-Resumable", "0.2.2"),
+        ("Upload-Checksum", "sha1 AAAA"), ("Evidence-Incident", OTHER), ("Range", "bytes=0-0"),
+    ):  # fmt: skip
+        twice = [(name, other)] * (1 if name.title() in pieces else 2)
+        lines = [f"{n}: {v}" for n, v in (*pieces.items(), *twice, ("Host", "x"), ("Connection", "close"))]
+        head = "\r\n".join([f"PATCH {path} HTTP/1.1", *lines, "Content-Length: 700", "", ""])
+        _, body = await wire.store.run(send_and_read, wire, head.encode() + jpeg(700))
+        said = json.loads(body)
+        assert (said["status"], said["code"]) == (400, "bad_request"), name
+        assert said["detail"] == f"The header {name.lower()} may stand once."
+    assert await wire.stand(path, auth) == 0
+
+
+async def test_a_refusal_carries_what_its_protocol_demands(wire: Wire):
+    object_id, data = signing.new_id(), jpeg(700)
+    await wire.put(object_id, data)
+    here = f"/evidence/v1/objects/{object_id}"
+    path, auth = await wire.create(data)
+    for method, where, headers, status, name, value in (
+        ("DELETE", f"{here}/label", {}, 405, "Allow", "PUT"),
+        ("GET", path, auth, 405, "Allow", "DELETE,HEAD,OPTIONS,PATCH,POST"),
+        ("PATCH", path, auth | {"Tus-Resumable": "0.2.2"}, 412, "Tus-Version", "1.0.0"),
+        ("GET", f"{here}/content", wire.token() | {"Range": "bytes=700-"}, 416, "Content-Range", "bytes */700"),
+        ("GET", here, {}, 401, "WWW-Authenticate", "Bearer"),
+    ):
+        async with wire.http.request(method, where, headers=headers) as answer:
+            assert (answer.status, answer.headers.get(name)) == (status, value), await answer.text()
+            assert answer.content_type == "application/problem+json"
 
 
 # --- what is refused about an object stands in the ledger
@@ -295,11 +379,50 @@ async def test_what_the_rules_forbid_about_an_object_is_noted_too(wire: Wire):
     review = await wire.ask("POST", f"/objects/{object_id}/reviews", asked, status=201, **ann)
     approve = f"/evidence/v1/reviews/{review['id']}/approve"
     await refused(wire, "POST", approve, 403, "same_person", headers=ann, json=REASON)
+    await refused(wire, "POST", f"{here}/reviews", 409, "review_open", headers=ann, json=asked)
+    hold = await wire.ask("POST", "/holds", {"incident": INCIDENT, **REASON}, status=201)
+    bob = wire.token(name="bob")
+    await refused(wire, "POST", approve, 409, "held", headers=bob, json=REASON)
+    await wire.ask("POST", f"/holds/{hold['id']}/release", REASON)
+    await wire.ask("POST", f"/reviews/{review['id']}/approve", REASON, **bob)
+    await refused(wire, "POST", approve, 409, "review_closed", headers=bob, json={"reason": "Once more"})
+    await refused(wire, "GET", f"{here}/content", 410, "disposed", headers=bob)
+    packed = {"objects": [object_id], "recipient": "CPS", **REASON}
+    await refused(wire, "POST", "/evidence/v1/packages", 410, "disposed", headers=bob, json=packed)
     assert await refusals(wire, object_id) == [
         ("token:ann", "retention_runs", "objects.review"),
         ("token:ann", "held", "objects.review"),
         ("token:ann", "same_person", "reviews.approve"),
+        ("token:ann", "review_open", "objects.review"),
+        ("token:bob", "held", "reviews.approve"),
+        ("token:bob", "review_closed", "reviews.approve"),
+        ("token:bob", "disposed", "objects.content"),
+        ("token:bob", "disposed", "packages.make"),
     ]
+
+
+async def test_who_would_change_what_is_settled_stands_in_the_ledger(wire: Wire):
+    data = jpeg(700)
+    path, auth = await wire.create(data)
+    await wire.patch(path, auth, 0, data)
+    await refused(wire, "DELETE", path, 409, "arrived", headers=auth)
+    await wire.digest(path, auth, sha256(data))
+    object_id = path.rsplit("/", 1)[1]
+    other = await wire.upload(jpeg(700, 2))
+    ann, here = wire.token(name="ann"), f"/evidence/v1/objects/{object_id}"
+    label = {"mark": "JS/1", "description": "Photo", "maker": "Jo Smith"}
+    signed = label | {"signed": {"at": "2026-01-01T10:00:00Z", "how": "On the phone"}}
+    await wire.ask("PUT", f"/objects/{object_id}/label", signed)
+    await refused(wire, "PUT", f"{here}/label", 409, "label_signed", headers=ann, json=label | {"mark": "JS/2"})
+    await refused(wire, "PUT", f"/evidence/v1/objects/{other}/label", 409, "mark_taken", headers=ann, json=label)
+    foreign, packed = wire.token(incident=OTHER, name="foreign"), {"objects": [object_id], "recipient": "CPS", **REASON}
+    await refused(wire, "POST", "/evidence/v1/packages", 404, "not_found", headers=foreign, json=packed)
+    assert await refusals(wire, object_id) == [
+        ("upload", "arrived", "file.terminate"),
+        ("token:ann", "label_signed", "objects.label"),
+        ("token:foreign", "not_found", "packages.make"),
+    ]
+    assert await refusals(wire, other) == [("token:ann", "mark_taken", "objects.label")]
 
 
 async def test_an_object_that_is_sent_and_refused_is_noted_under_the_id_it_would_have_had(wire: Wire):
