@@ -30,7 +30,7 @@ export class More {
     this.mayShare = true;
     /** @type {MediaStreamTrack | null} */
     this.screen = null;
-    this.photos = new Photos(section, words.photo_n);
+    this.photos = new Photos(section, words);
     this.photos.addEventListener("begun", (event) => void this.#share(/** @type {CustomEvent} */ (event).detail.track));
     this.photos.addEventListener("stop", () => void this.stopSharing());
     this.photos.addEventListener("problem", () => deeds.tell(words.photo_problem));

@@ -19,12 +19,12 @@ function place(width, height) {
   return { x: Math.round((WIDTH - w) / 2), y: Math.round((HEIGHT - h) / 2), w, h };
 }
 
-/** Events: "begun" {track}: the first photo is on the canvas; "stop": the person wants to end it; "problem": a photo cannot be shown. */
+/** Events: "begun" {track}: the first photo is on the canvas; "stop": the person wants to end it; "problem": the only photo cannot be shown. */
 export class Photos extends EventTarget {
-  /** @param {HTMLElement} section the call's section @param {string} which "Photo {n} of {count}" */
-  constructor(section, which) {
+  /** @param {HTMLElement} section the call's section @param {Record<string, string>} words photo_n: "Photo {n} of {count}", photo_problem */
+  constructor(section, words) {
     super();
-    this.which = which;
+    this.words = words;
     this.box = one(section, "[data-photos]");
     this.stage = section;
     this.canvas = /** @type {HTMLCanvasElement} */ (one(this.box, "canvas"));
@@ -87,7 +87,7 @@ export class Photos extends EventTarget {
     }
     this.picture?.close();
     this.picture = read; // what cannot be shown leaves no other photo standing in its place
-    if (!read) this.dispatchEvent(new Event("problem"));
+    if (!read && this.files.length === 1) this.dispatchEvent(new Event("problem"));
     this.#paint();
     this.#name();
     return read !== null || this.files.length > 1;
@@ -103,7 +103,7 @@ export class Photos extends EventTarget {
   }
 
   #name() {
-    const said = this.which.replace("{n}", String(this.at + 1)).replace("{count}", String(this.files.length));
+    const said = (this.picture ? this.words.photo_n : this.words.photo_problem).replace("{n}", String(this.at + 1)).replace("{count}", String(this.files.length));
     one(this.box, "[data-photo-words]").textContent = said;
     const [back, next] = ["back", "next"].map((name) => /** @type {HTMLButtonElement} */ (one(this.box, `[data-photos-do="${name}"]`)));
     back.hidden = next.hidden = this.files.length < 2;
