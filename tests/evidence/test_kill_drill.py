@@ -18,7 +18,7 @@ import requests
 
 from evidence_store.bucket import Address
 from evidence_store.sealing import signing
-from tests.evidence.conftest import INCIDENT, SEGMENT, Process, jpeg, sha256
+from tests.evidence.conftest import INCIDENT, SEGMENT, Process, forking, jpeg, sha256
 from tests.evidence.test_kills import _LOST, _PATCH, _slowly, content_of, create
 from tests.product import until
 
@@ -185,6 +185,26 @@ def test_nothing_acknowledged_is_lost_and_nothing_half_sealed_by_kills_anywhere(
     before = f"{drill.inside} before the answer, rotation's apart"
     print(f"{kills} kills on a {place} ({before}): {len(drill.kept)} objects kept, {len(drill.gone)} gone, 0 lost")
     assert drill.inside, "no kill fell into anything: the moments prove nothing"
+
+
+@pytest.mark.parametrize("deed", ["ingest", "sealing"])
+def test_a_store_that_acknowledges_too_early_is_found_out(deed: str, tmp_path: Path):
+    with forking(DRILL_TOO_EARLY="1") as start:
+        process = Process(tmp_path / "store", start)
+        process.start()
+        try:
+            assert any(_finds(Drill(process, random.Random(seed)), deed) for seed in range(20)), "it got away with it"
+        finally:
+            process.kill()
+
+
+def _finds(drill: Drill, deed: str) -> bool:
+    """Say whether a deed with a kill in it finds something lost that was acknowledged."""
+    try:
+        getattr(drill, deed)()
+    except (AssertionError, KeyError):  # another state, or a refusal where an offset was promised
+        return True
+    return False
 
 
 def lay_secret(address: Address, folder: Path) -> dict[str, str]:
