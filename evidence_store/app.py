@@ -44,6 +44,8 @@ from evidence_store.keeping import views as keeping_views
 from evidence_store.log import get_logger
 from evidence_store.media import views as media_views
 from evidence_store.media.service import Media
+from evidence_store.nodes.passing import Passing
+from evidence_store.nodes.service import Presence, read_node_id
 from evidence_store.notify import Notifier
 from evidence_store.problems import problem_response
 from evidence_store.reads import ReadLog
@@ -79,11 +81,14 @@ def open_store(settings: Settings, keys: Keys, *, now: Clock = clock.utc_now) ->
     try:
         backend = _open_backend(settings)
         backend.prepare()
+        node = read_node_id(settings.data)
     except OSError as problem:
         raise CannotStart(f"The data folder {settings.data} cannot be used ({problem.strerror}).") from None
     except BackendFailed as problem:
         raise CannotStart(f"{problem} See EVIDENCE_S3_… in the README.") from None
-    return Store(settings, Database(settings.database_url), backend, keys, now, load_hooks(settings.webhooks))
+    return Store(
+        settings, Database(settings.database_url), backend, keys, now, load_hooks(settings.webhooks), node=node
+    )
 
 
 def _open_backend(settings: Settings) -> Backend:
@@ -119,6 +124,7 @@ def make_app(store: Store) -> web.Application:
     app[app_keys.SCREENER] = Screener(store)
     app[app_keys.READS] = ReadLog(store)
     app[app_keys.LIMITS] = Limits()
+    app[app_keys.PRESENCE], app[app_keys.PASSING] = Presence(store), Passing(store)
     for views in _VIEWS:
         app.add_routes(views.routes)
     add_pages(app, store.settings)
@@ -131,21 +137,27 @@ async def _run_beside(app: web.Application) -> AsyncIterator[None]:
     """Finish what a crash interrupted, then sweep and notify until the end."""
     store = app[app_keys.STORE]
     await prepare(store)
+    await app[app_keys.PRESENCE].enter()
     await _finish_sealing(store)
     await keeping.finish_disposals(store)
-    beside = (app[app_keys.NOTIFIER], Checkpointer(store), app[app_keys.MEDIA], app[app_keys.SCREENER], Postman(store))
+    beside = (
+        app[app_keys.NOTIFIER], Checkpointer(store), app[app_keys.MEDIA], app[app_keys.SCREENER], Postman(store),
+        app[app_keys.PRESENCE],
+    )  # fmt: skip
     works = [_sweep(app), *(part.run() for part in beside)]
     tasks = [asyncio.create_task(work) for work in works]
     yield
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await app[app_keys.PASSING].close()
+    await app[app_keys.PRESENCE].leave()
     await store.close()
 
 
 async def _finish_sealing(store: Store) -> None:
     async with store.database.read() as db:
-        waiting = await storage.list_sealing(db)
+        waiting = await storage.list_sealing(db, store.node)
     for stored in waiting:
         try:
             await objects.settle(store, stored, actor="system:start", waits=False)
@@ -157,9 +169,10 @@ async def _sweep(app: web.Application) -> None:
     store = app[app_keys.STORE]
     while True:  # at once: what a kill just behind the sealing left, an ingest key too, must not live on
         try:
-            await _finish_sealing(store)
+            if not store.is_fenced:
+                await _finish_sealing(store)
+                await app[app_keys.UPLOADS].sweep()
             await keeping.finish_disposals(store)
-            await app[app_keys.UPLOADS].sweep()
             async with store.database.begin() as db:
                 await forget_repeats(db, before=store.clock() - repeats.KEPT)
         except Exception:

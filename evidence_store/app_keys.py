@@ -5,6 +5,8 @@ from aiohttp import web
 from evidence_store.admission.limits import Limits
 from evidence_store.breakglass.model import Glass
 from evidence_store.media.service import Media
+from evidence_store.nodes.passing import Passing
+from evidence_store.nodes.service import Presence
 from evidence_store.notify import Notifier
 from evidence_store.reads import ReadLog
 from evidence_store.screening.service import Screener
@@ -18,6 +20,8 @@ NOTIFIER = web.AppKey("notifier", Notifier)
 MEDIA = web.AppKey("media", Media)
 SCREENER = web.AppKey("screener", Screener)
 READS = web.AppKey("reads", ReadLog)
+PRESENCE = web.AppKey("presence", Presence)
+PASSING = web.AppKey("passing", Passing)
 LIMITS = web.AppKey("limits", Limits)
 TOKEN = web.RequestKey("token", Token)
 GLASS = web.RequestKey("glass", Glass)

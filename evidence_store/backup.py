@@ -20,9 +20,10 @@ from pathlib import Path
 from evidence_store import ledger, migrations, storage
 from evidence_store.backend import DATA, KEY, OpenFile, Sealed, flush_folder, write_whole
 from evidence_store.backend_folder import copy_sealed
-from evidence_store.database import Database, copy_rows, is_empty
+from evidence_store.database import Connection, Database, copy_rows, is_empty
 from evidence_store.errors import CannotStart
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
+from evidence_store.nodes import storage as nodes
 from evidence_store.objects import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.store import Store
@@ -131,6 +132,8 @@ def _copy_object(store: Store, stored: StoredObject, target: Path) -> str | None
     try:
         _copy(store.backend.open(stored.id), lambda: store.backend.read_key(stored.id), folder)
     except FileNotFoundError:
+        if stored.state is ObjectState.SEALING and not store.is_own(stored.node):
+            return None  # as good as an upload under way
         return f"Object {stored.id}: its files are gone."
     return None
 
@@ -190,6 +193,7 @@ async def _restore_rows(store: Store, source: Path, about: About, progress: Prog
         async with copy.read() as rows, store.database.begin() as db:
             await copy_rows(rows, db, lambda done, total: progress("rows", done, total))
             head = await ledger.read_head(db)
+            await nodes.delete_nodes(db)
             expired = await storage.expire_open_uploads(db, now=now)
             drafts = [
                 ledger.Draft(
@@ -198,8 +202,26 @@ async def _restore_rows(store: Store, source: Path, about: About, progress: Prog
                 )
                 for upload in expired
             ]  # fmt: skip
+            drafts += await _restore_sealing(store, db, now)
             said = {"lines": head.size, "made_at": about.made_at.isoformat()}
             drafts.append(ledger.Draft(now, "system:restore", Action.RESTORED, details=said))
             await ledger.append(db, store.keys.ledger, drafts)
     finally:
         await copy.dispose()
+
+
+async def _restore_sealing(store: Store, db: Connection, now: datetime) -> list[ledger.Draft]:
+    """Let this node seal what was being sealed then; what lay on another node's disk alone is not in the backup."""
+    drafts = []
+    for stored in await storage.list_sealing(db):
+        if await store.run(store.backend.keeps_any, stored.id):
+            await storage.release_sealing(db, stored.id)
+            continue
+        await storage.delete_sealing(db, stored.id)
+        drafts.append(
+            ledger.Draft(
+                now, "system:restore", Action.UPLOAD_EXPIRED, stored.id,
+                details={"incident": stored.incident, "received_bytes": stored.size_bytes, "length": stored.size_bytes},
+            )
+        )  # fmt: skip
+    return drafts

@@ -16,6 +16,7 @@ from evidence_store.admission.service import share_web_token
 from evidence_store.app import make_app, open_store, running
 from evidence_store.backup import backup, restore
 from evidence_store.checkpoints import ask_mirrors
+from evidence_store.cli_nodes import nodes
 from evidence_store.cli_parts import Data, File, KeysFolder, hsm_of
 from evidence_store.cli_parts import with_store as _with_store
 from evidence_store.cli_webhooks import webhooks
@@ -274,6 +275,7 @@ def _faults(count: int) -> str:
 
 cli.add_typer(cli_tokens.cli, name="token")
 cli.command(name="webhooks")(webhooks)
+cli.command(name="nodes")(nodes)
 
 
 def main() -> None:

@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     preview_workers: int = Field(
         1, ge=0, le=16, description="How many files are opened at one time for previews and facts; 0: none ever"
     )
+    node_url: str = Field(
+        "", description="Where other nodes reach this one, https (http only to this machine); empty: not at all"
+    )
+    node_ca: Path | None = Field(None, description="CA certificate that other nodes' must lead to")
     s3_bucket: str = Field("", description="Bucket for sealed objects; default: the data folder")
     s3_endpoint: str = Field("", description="The S3 server, https (http only to this machine); default: Amazon's")
     s3_region: str = Field("us-east-1", description="Its region")
@@ -128,6 +132,8 @@ def _check(settings: Settings) -> None:
             raise CannotStart("EVIDENCE_LISTEN is not loopback: set EVIDENCE_TLS, or listen on a Unix socket.")
     if settings.notify_url and not _is_fit(settings.notify_url):
         raise CannotStart("EVIDENCE_NOTIFY_URL must be https (http only to this machine).")
+    if settings.node_url and not (_is_fit(settings.node_url) and urlsplit(settings.node_url).path in {"", "/"}):
+        raise CannotStart("EVIDENCE_NODE_URL must be https://name:port without a path (http only to this machine).")
     if settings.pkcs11 is not None and (not settings.pkcs11_token or settings.pkcs11_pin_file is None):
         raise CannotStart("EVIDENCE_PKCS11 needs EVIDENCE_PKCS11_TOKEN and EVIDENCE_PKCS11_PIN_FILE beside it.")
     if unfit := settings.break_glass - BOUND:

@@ -91,6 +91,16 @@ class Database:
             async with connection.begin():
                 yield connection
 
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """Have a connection for oneself in which every statement commits at once; it is closed for good at the end."""
+        async with self._writer.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield connection
+            finally:
+                await connection.invalidate()  # back in the pool it would keep what the session holds, such as a lock
+
     async def dispose(self) -> None:
         """Close every pooled connection."""
         await self._writer.dispose()

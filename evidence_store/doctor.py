@@ -12,6 +12,9 @@ from evidence_store.ledger import HeadForged
 from evidence_store.media import process
 from evidence_store.mirrors import MirrorFailed, open_mirror
 from evidence_store.model import Run, RunKind
+from evidence_store.nodes.model import Standing as At
+from evidence_store.nodes.passing import Passing
+from evidence_store.nodes.service import survey, url_of
 from evidence_store.screening.clamd import Clamd, Down, signatures_made_at
 from evidence_store.sealing.signing import NotGenuine
 from evidence_store.store import Store
@@ -80,6 +83,8 @@ async def examine(store: Store) -> AsyncIterator[Finding]:
     async for finding in _ledger(store):
         yield finding
     async for finding in _mirrors(store):
+        yield finding
+    for finding in await _nodes(store):
         yield finding
     yield await _news(store)
     async for finding in _webhooks(store):
@@ -189,6 +194,37 @@ async def _mirrors(store: Store) -> AsyncIterator[Finding]:
             yield bad(f"The mirror {mirror.where} cannot be asked: {failed}.")
         except NotGenuine:
             yield bad(f"The mirror {mirror.where} holds a checkpoint that this ledger's key did not sign.")
+
+
+async def _nodes(store: Store) -> list[Finding]:
+    others = [standing for standing in await survey(store) if standing.node.id != store.node]
+    passing = Passing(store)
+    try:
+        found = [await _node(passing, store, standing) for standing in others]
+    finally:
+        await passing.close()
+    if others and not store.settings.node_url:
+        found.append(
+            note("No other node passes senders on to this one: set EVIDENCE_NODE_URL, or have the balancer send them.")
+        )
+    return found
+
+
+async def _node(passing: Passing, store: Store, standing: At) -> Finding:
+    node, url = standing.node, url_of(store, standing.node)
+    held = f"{standing.uploads} uploads are open there and {standing.sealing} objects being sealed"
+    if standing.runs is False and (standing.uploads or standing.sealing):
+        return bad(
+            f"The node {node.id} is away since {node.seen_at:%d %B %Y %H:%M} UTC; {held}: start it again, or, if its "
+            f"disk is gone for good, run 'evidence-store nodes --forget {node.id}'."
+        )
+    if standing.runs is False:
+        return note(f"The node {node.id} is away, and nothing lies there: 'evidence-store nodes --forget {node.id}'.")
+    if url is None:
+        return note(f"The node {node.id} runs and told no address: set EVIDENCE_NODE_URL there; {held}.")
+    if not await passing.is_reached(url):
+        return bad(f"The node {node.id} runs and is not reached at {url} from here: see that, and EVIDENCE_NODE_CA.")
+    return good(f"The node {node.id} runs and is reached at {url}; {held}.")
 
 
 async def _news(store: Store) -> Finding:

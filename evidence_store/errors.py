@@ -310,6 +310,18 @@ class Unavailable(Refusal):
     title = "The store cannot do this at the moment. Try again in a minute."
 
 
+class Elsewhere(Refusal):
+    """What was asked for lies on another node; `node` is which."""
+
+    code = "elsewhere"
+    status = 503
+    title = "Another node keeps this upload and cannot be reached now. Nothing is lost: try again in a minute."
+
+    def __init__(self, detail: str = "", *, node: str = "") -> None:
+        super().__init__(detail, retry_after_seconds=30)
+        self.node = node
+
+
 class BackendFailed(Refusal):
     code = "backend_failed"
     status = 503

@@ -92,7 +92,8 @@ class Action(StrEnum):
 class Upload:
     """One upload: it becomes the object of the same id. `sha256` is known once every byte is there.
 
-    `metadata` is what its sender said of it, word for word; None once it is closed, and where it was not kept yet.
+    metadata  what its sender said of it, word for word; None once it is closed, and where it was not kept yet
+    node      on whose disk it lies; empty in rows from before nodes had names
     """
 
     id: str
@@ -110,11 +111,12 @@ class Upload:
     touched_at: datetime
     completed_at: datetime | None
     metadata: str | None = None
+    node: str = ""
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object. `staging` names the folder under incoming/ while it is SEALING.
+    """One object. `staging` names the folder under incoming/ of `node` while it is SEALING.
 
     header_sha256   of the sealed file's header: by it nothing else that opens is taken for this object. Empty where an
                     earlier version of this program sealed it
@@ -138,6 +140,7 @@ class StoredObject:
     received_at: datetime
     sealed_at: datetime | None
     header_sha256: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True)

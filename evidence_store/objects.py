@@ -57,6 +57,7 @@ async def put(store: Store, offer: Offer, request: web.Request) -> tuple[StoredO
     The same id with the same digest is the same object, however often it is sent. Raises Conflict when the id stands
     for other bytes, DigestMismatch, WrongKind, TooLarge; then nothing is stored.
     """
+    store.check_holds(store.node)
     declared = kinds.declared_kind(offer.media_type, "", kinds.CODES)
     known = await _find_same(store, offer)
     if known is not None:
@@ -94,7 +95,7 @@ async def put(store: Store, offer: Offer, request: web.Request) -> tuple[StoredO
             reference=offer.actor[:64], officer=offer.officer, size_bytes=size_bytes,
             sha256=sha256, client_digest=ClientDigest.EQUAL,
             state=ObjectState.SEALING, verdict=ObjectState.RECEIVED, source="put", staging=name, sequence=None,
-            received_at=now, sealed_at=None, header_sha256=header_sha256,
+            received_at=now, sealed_at=None, header_sha256=header_sha256, node=store.node,
         )  # fmt: skip
         async with store.database.begin() as db:
             won = await storage.insert_object(db, stored)
@@ -157,10 +158,12 @@ async def settle(store: Store, stored: StoredObject, *, actor: str, waits: bool 
     """Put a durable object in its place and in the ledger, tell the web server, destroy the ingest key.
 
     Each step may have been done before a crash, or by another process; doing it twice is harmless. While somebody else
-    is at it this waits, and raises Unavailable in the end; or comes back at once, with the object as it was.
+    is at it this waits, and raises Unavailable in the end; or comes back at once, with the object as it was. Raises
+    Elsewhere when its bytes lie on another node.
     """
     if stored.state is not ObjectState.SEALING:
         return stored
+    store.check_holds(stored.node)
     until = clock.monotonic() + (_PATIENCE_SECONDS if waits else 0)
     while True:
         try:

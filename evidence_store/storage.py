@@ -6,7 +6,21 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Row, String, Table, Text, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
 from evidence_store.model import (
@@ -40,6 +54,7 @@ _UPLOADS = Table(
     Column("touched_at", UtcDateTime, nullable=False),
     Column("completed_at", UtcDateTime),
     Column("metadata", Text),
+    Column("node", String(32), nullable=False, server_default=""),
 )
 _OBJECTS = Table(
     "objects",
@@ -62,6 +77,7 @@ _OBJECTS = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("sealed_at", UtcDateTime),
     Column("header_sha256", String(64), nullable=False, server_default=""),
+    Column("node", String(32), nullable=False, server_default=""),
     Index("ix_objects_incident_sequence", "incident", "sequence"),
     Index("ix_objects_incident_sha256", "incident", "sha256"),
 )
@@ -121,9 +137,11 @@ async def find_upload(db: Connection, upload_id: str) -> Upload | None:
     return _upload(row) if row else None
 
 
-async def count_open_uploads(db: Connection) -> int:
-    """Return how many uploads are open."""
+async def count_open_uploads(db: Connection, node: str | None = None) -> int:
+    """Return how many uploads are open, on all nodes or one."""
     counted = select(func.count()).select_from(_UPLOADS).where(_UPLOADS.c.state == UploadState.OPEN.value)
+    if node is not None:
+        counted = counted.where(_UPLOADS.c.node == node)
     return int((await db.execute(counted)).scalar_one())
 
 
@@ -150,29 +168,33 @@ async def close_upload(db: Connection, upload_id: str, state: UploadState, *, no
     return done.rowcount == 1
 
 
-async def list_due_uploads(db: Connection, *, complete_before: datetime, idle_before: datetime) -> Sequence[Upload]:
-    """Return open uploads that are complete and waited for their digest, or were abandoned."""
+async def list_due_uploads(
+    db: Connection, node: str, *, complete_before: datetime, idle_before: datetime
+) -> Sequence[Upload]:
+    """Return open uploads of one node that are complete and waited for their digest, or were abandoned."""
     complete = (_UPLOADS.c.offset == _UPLOADS.c.length) & (
         func.coalesce(_UPLOADS.c.completed_at, _UPLOADS.c.touched_at) <= complete_before
     )
-    is_open = _UPLOADS.c.state == UploadState.OPEN.value
+    is_open = (_UPLOADS.c.state == UploadState.OPEN.value) & _UPLOADS.c.node.in_(["", node])
     due = select(_UPLOADS).where(is_open & (complete | (_UPLOADS.c.touched_at <= idle_before))).limit(100)
     return [_upload(row) for row in await db.execute(due)]
 
 
-async def expire_open_uploads(db: Connection, *, now: datetime) -> Sequence[Upload]:
-    """Close every open upload as expired, and return them as they were."""
-    rows = await db.execute(select(_UPLOADS).where(_UPLOADS.c.state == UploadState.OPEN.value))
-    found = [_upload(row) for row in rows]
+async def expire_open_uploads(db: Connection, *, now: datetime, node: str | None = None) -> Sequence[Upload]:
+    """Close every open upload, perhaps only of one node, as expired, and return them as they were."""
     is_open = _UPLOADS.c.state == UploadState.OPEN.value
+    if node is not None:
+        is_open &= _UPLOADS.c.node == node
+    found = [_upload(row) for row in await db.execute(select(_UPLOADS).where(is_open).with_for_update())]
     await db.execute(update(_UPLOADS).where(is_open).values(state=UploadState.EXPIRED.value, touched_at=now))
     return found
 
 
-async def list_uploads_in(db: Connection, ids: Collection[str]) -> dict[str, UploadState]:
-    """Return the states of those of these uploads that exist."""
-    rows = await db.execute(select(_UPLOADS.c.id, _UPLOADS.c.state).where(_UPLOADS.c.id.in_(ids)))
-    return {row.id: UploadState(row.state) for row in rows}
+async def adopt_nameless(db: Connection, node: str) -> None:
+    """Call what was arriving before nodes had names one node's."""
+    for arriving, state in ((_UPLOADS, UploadState.OPEN.value), (_OBJECTS, ObjectState.SEALING.value)):
+        mine = (arriving.c.state == state) & (arriving.c.node == "")
+        await db.execute(update(arriving).where(mine).values(node=node))
 
 
 def _upload(row: Row[Any]) -> Upload:
@@ -205,7 +227,7 @@ async def find_object(db: Connection, object_id: str) -> StoredObject | None:
 async def claim_sealed(db: Connection, stored: StoredObject, state: ObjectState, *, now: datetime) -> bool:
     """Move a SEALING object on; False when somebody else did. The row stays locked: only one goes on."""
     mine = (_OBJECTS.c.id == stored.id) & (_OBJECTS.c.state == ObjectState.SEALING.value)
-    values = {"state": state.value, "sealed_at": now, "staging": ""}
+    values = {"state": state.value, "sealed_at": now, "staging": "", "node": ""}
     return (await db.execute(update(_OBJECTS).where(mine).values(values))).rowcount == 1
 
 
@@ -214,10 +236,23 @@ async def set_sequence(db: Connection, object_id: str, sequence: int) -> None:
     await db.execute(update(_OBJECTS).where(_OBJECTS.c.id == object_id).values(sequence=sequence))
 
 
-async def list_sealing(db: Connection) -> Sequence[StoredObject]:
-    """Return objects that are durable and not yet in their place."""
-    rows = await db.execute(select(_OBJECTS).where(_OBJECTS.c.state == ObjectState.SEALING.value).limit(1000))
-    return [_object(row) for row in rows]
+async def list_sealing(db: Connection, node: str | None = None) -> Sequence[StoredObject]:
+    """Return at most a thousand objects that are durable on a node's disk (None: any) and not yet in their place."""
+    chosen = select(_OBJECTS).where(_OBJECTS.c.state == ObjectState.SEALING.value)
+    if node is not None:
+        chosen = chosen.where(_OBJECTS.c.node.in_(["", node]))
+    return [_object(row) for row in await db.execute(chosen.limit(1000))]
+
+
+async def release_sealing(db: Connection, object_id: str) -> None:
+    """Let any node put an object in its place: its bytes are there."""
+    await db.execute(update(_OBJECTS).where(_OBJECTS.c.id == object_id).values(node=""))
+
+
+async def delete_sealing(db: Connection, object_id: str) -> None:
+    """Remove an object that never came to its place and has no bytes anywhere."""
+    mine = (_OBJECTS.c.id == object_id) & (_OBJECTS.c.state == ObjectState.SEALING.value)
+    await db.execute(delete(_OBJECTS).where(mine))
 
 
 async def list_objects(db: Connection, *, incident: str | None, after: int, limit: int) -> Sequence[StoredObject]:

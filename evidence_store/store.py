@@ -11,6 +11,7 @@ from evidence_store.backend import Backend
 from evidence_store.clock import Clock
 from evidence_store.config import Settings
 from evidence_store.database import Connection, Database
+from evidence_store.errors import Elsewhere
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys
@@ -34,10 +35,23 @@ class Store:
     clock: Clock
     hooks: tuple[Hook, ...] = ()
     """Who else is told what happens."""
+    node: str = ""
+    """Whose uploads lie in the data folder."""
+    is_fenced: bool = False
+    """The same node was seen running elsewhere: then nothing here is ours to write."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))
 
     _senders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SENDERS, "send"))
+
+    def is_own(self, node: str) -> bool:
+        """Say whether a row that names `node` is about this one; rows from before nodes had names say nothing."""
+        return node in {"", self.node}
+
+    def check_holds(self, node: str) -> None:
+        """Pass when what a row names `node` for lies here and is ours to write. Raises Elsewhere."""
+        if self.is_fenced or not self.is_own(node):
+            raise Elsewhere(node=node)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do blocking work (files, hashing, sealing) in a worker thread."""

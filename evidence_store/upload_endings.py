@@ -19,8 +19,10 @@ class Endings:
 
         Raises UploadClosed, Locked; Arrived when every byte is there: from then on only a disposal removes it.
         """
-        if (await self._sessions.get(upload_id)).state in CLOSED:
+        upload = await self._sessions.get(upload_id)
+        if upload.state in CLOSED:
             raise UploadClosed
+        self._store.check_holds(upload.node)
         lock = await self._sessions.lock(upload_id)
         try:
             upload = await self._sessions.get(upload_id)
@@ -76,8 +78,9 @@ class Endings:
                 continue
             try:
                 async with store.database.read() as db:
-                    known = await storage.list_uploads_in(db, [name])
-                    needed = known.get(name) is UploadState.OPEN or name in await storage.list_stagings(db)
+                    upload = await storage.find_upload(db, name)
+                    is_open = upload is not None and upload.state is UploadState.OPEN  # on any node: better too much
+                    needed = is_open or name in await storage.list_stagings(db)
                 if not needed:
                     await self._sessions.drop(name)
             finally:

@@ -67,6 +67,14 @@ class Sessions:
             raise NotFound
         return upload
 
+    async def _get_open(self, upload_id: str) -> Upload:
+        """Return an open upload that lies here. Raises NotFound, UploadClosed, Elsewhere."""
+        upload = await self.get(upload_id)
+        if upload.state is not UploadState.OPEN:
+            raise UploadClosed
+        self._store.check_holds(upload.node)
+        return upload
+
     def begin(self, upload_id: str) -> None:
         """Lay folder, key and header, flushed, before the upload is known to anybody."""
         store = self._store
@@ -96,14 +104,10 @@ class Sessions:
     @asynccontextmanager
     async def writing(self, upload_id: str) -> AsyncIterator[tuple[Upload, Session]]:
         """Hold the lock with the upload as it stands. A fault inside forgets what is in memory: disk is the truth."""
-        upload = await self.get(upload_id)
-        if upload.state is not UploadState.OPEN:
-            raise UploadClosed
+        await self._get_open(upload_id)
         lock = await self.lock(upload_id)
         try:
-            upload = await self.get(upload_id)
-            if upload.state is not UploadState.OPEN:
-                raise UploadClosed
+            upload = await self._get_open(upload_id)
             session = await self.guarded(upload, self.session(upload, lock))
             session.busy = True
             try:

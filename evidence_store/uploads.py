@@ -68,25 +68,31 @@ class Uploads:
             id=grant.upload, incident=grant.incident, reference=grant.reference, officer=grant.officer,
             filename=clean_filename(filename), media_type=given if given in kind.media_types else kind.media_types[0],
             kinds=grant.kinds, length=length, offset=0, sha256=None, state=UploadState.OPEN,
-            created_at=now, touched_at=now, completed_at=None, metadata=told,
+            created_at=now, touched_at=now, completed_at=None, metadata=told, node=store.node,
         )  # fmt: skip
+        store.check_holds(store.node)
         lock = await self._sessions.lock(upload.id)
         try:
             async with store.database.read() as db:
                 known = await storage.find_upload(db, upload.id)
                 taken = await storage.find_object(db, upload.id)
                 open_ones = await storage.count_open_uploads(db)
+            if known is not None and not store.is_own(known.node):
+                await store.run(store.backend.drop_incoming, upload.id)  # the lock's file alone, as a rule
             if known is not None or taken is not None:
                 return _same_upload(known, upload)
             if open_ones >= store.settings.max_open_uploads:
                 raise TooMany(retry_after_seconds=_CROWDED_SECONDS)
             await store.run(self._sessions.begin, upload.id)
             async with store.database.begin() as db:
-                await storage.insert_upload(db, upload)
-                await store.record(
-                    db, actor=f"upload:{upload.reference}", action=Action.UPLOAD_OPENED, object_id=upload.id,
-                    incident=upload.incident, length=length, media_type=upload.media_type,
-                )  # fmt: skip
+                if is_first := await storage.insert_upload(db, upload):
+                    await store.record(
+                        db, actor=f"upload:{upload.reference}", action=Action.UPLOAD_OPENED, object_id=upload.id,
+                        incident=upload.incident, length=length, media_type=upload.media_type,
+                    )  # fmt: skip
+            if not is_first:  # another node was asked at the same moment
+                await self._sessions.drop(upload.id)
+                return _same_upload(await self.get(upload.id), upload)
         finally:
             lock.release()
         return upload
@@ -106,6 +112,7 @@ class Uploads:
             raise UploadClosed
         if upload.state is UploadState.SEALED or upload.offset == upload.length:
             return replace(upload, offset=upload.length)
+        self._store.check_holds(upload.node)
         lock = await self._sessions.lock(upload_id)
         try:
             upload = await self._sessions.get(upload_id)
@@ -202,6 +209,7 @@ class Uploads:
         """
         upload = await self._sessions.get(upload_id)
         if upload.state is UploadState.OPEN:
+            self._store.check_holds(upload.node)
             await self._seal(upload_id, sha256)
         async with self._store.database.read() as db:
             stored = await storage.find_object(db, upload_id)
@@ -240,7 +248,7 @@ class Uploads:
         waited = now - timedelta(minutes=settings.digest_minutes)
         abandoned = now - timedelta(days=settings.abandoned_days)
         async with self._store.database.read() as db:
-            due = await storage.list_due_uploads(db, complete_before=waited, idle_before=abandoned)
+            due = await storage.list_due_uploads(db, self._store.node, complete_before=waited, idle_before=abandoned)
         for upload in due:
             with contextlib.suppress(Locked):
                 if upload.offset == upload.length:
@@ -284,4 +292,5 @@ def _sealing(upload: Upload, given: str | None, *, now: datetime) -> StoredObjec
         sequence=None,
         received_at=upload.completed_at or now,
         sealed_at=None,
+        node=upload.node,
     )

@@ -1,18 +1,33 @@
 """Uploads over HTTP: tus 1.0.0 with its extensions, the bearer's renewal, and the digest at the end."""
 
+from functools import wraps
 from typing import Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from evidence_store import access, app_keys, grants, tus
-from evidence_store.errors import BadRequest, GrantRefused, TooLarge
+from evidence_store.access import Handler
+from evidence_store.errors import BadRequest, Elsewhere, GrantRefused, TooLarge
 from evidence_store.model import ObjectState, Upload, parse_id
 from evidence_store.schemas import BearerAnswer, DigestAnswer, DigestRequest
 
 routes = web.RouteTableDef()
 _MAX_JSON_BYTES = 4096
 M = TypeVar("M", bound=BaseModel)
+
+
+def at_holder(handler: Handler) -> Handler:
+    """Have the node that holds an upload answer, where this one does not."""
+
+    @wraps(handler)
+    async def passed(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Elsewhere as elsewhere:
+            return await request.app[app_keys.PASSING].pass_on(request, elsewhere, request.get(app_keys.BODY))
+
+    return passed
 
 
 @routes.options("/evidence/files/", name="files.options")
@@ -28,6 +43,7 @@ async def options(request: web.Request) -> web.Response:
 
 @routes.post("/evidence/files/", name="files.create")
 @access.grant
+@at_holder
 async def create(request: web.Request) -> web.Response:
     """Open the upload that a grant is for, and take its first bytes when they come along: all of them or none."""
     tus.check_version(request.headers)
@@ -52,6 +68,7 @@ async def create(request: web.Request) -> web.Response:
 
 @routes.head("/evidence/files/{id}", name="file.stand")
 @access.bearer
+@at_holder
 async def stand(request: web.Request) -> web.Response:
     """Say where an upload stands; every byte before the offset is durable."""
     tus.check_version(request.headers)
@@ -64,6 +81,7 @@ async def stand(request: web.Request) -> web.Response:
 
 @routes.patch("/evidence/files/{id}", name="file.append")
 @access.bearer
+@at_holder
 async def append(request: web.Request) -> web.Response:
     """Take the next bytes; durable when the answer comes."""
     tus.check_version(request.headers)
@@ -77,6 +95,7 @@ async def append(request: web.Request) -> web.Response:
 
 @routes.delete("/evidence/files/{id}", name="file.terminate")
 @access.bearer
+@at_holder
 async def terminate(request: web.Request) -> web.Response:
     """Give up an unfinished upload; what came of it is destroyed."""
     tus.check_version(request.headers)
@@ -110,6 +129,7 @@ async def renew(request: web.Request) -> web.Response:
 
 @routes.post("/evidence/files/{id}/digest", name="file.digest")
 @access.bearer
+@at_holder
 async def digest(request: web.Request) -> web.Response:
     """Compare the sender's digest with ours and seal."""
     given = await read_json(request, DigestRequest)

@@ -48,9 +48,14 @@ def test_an_upload_goes_on_in_another_process_while_the_first_keeps_it_in_memory
 
 @both_databases
 def test_a_writer_that_hangs_in_one_process_lets_go_for_another(process: Process, neighbour: Process):
+    take_over_from_one_that_hangs(process, neighbour)
+
+
+def take_over_from_one_that_hangs(stale: Process, fresh: Process) -> None:
+    """Have a sender at one store hang in the middle, and another finish the upload at the other."""
     data = jpeg(2 * SEGMENT)
-    url, bearer = create(process, data)
-    path, hangs, sent, statuses = url.removeprefix(process.url), threading.Event(), threading.Event(), []
+    url, bearer = create(stale, data)
+    path, hangs, sent, statuses = url.removeprefix(stale.url), threading.Event(), threading.Event(), []
 
     def pieces():
         yield data[:SEGMENT]
@@ -58,23 +63,23 @@ def test_a_writer_that_hangs_in_one_process_lets_go_for_another(process: Process
         hangs.wait(30)
         yield data[SEGMENT:]
 
-    def stale() -> None:
+    def send() -> None:
         headers = bearer | _PATCH | {"Upload-Offset": "0"}
         statuses.append(requests.patch(url, data=pieces(), headers=headers, timeout=60).status_code)
 
-    thread = threading.Thread(target=stale)
+    thread = threading.Thread(target=send)
     thread.start()
     assert sent.wait(30)
     at = 0
     while at == 0:  # the first bytes may still be on their way into the first process
-        answer = requests.head(neighbour.url + path, headers=bearer | _PATCH, timeout=30)
+        answer = requests.head(fresh.url + path, headers=bearer | _PATCH, timeout=30)
         assert answer.status_code in {200, 423}
         if answer.status_code == 200:
             at = int(answer.headers["Upload-Offset"])
             if statuses:
                 break
     headers = bearer | _PATCH | {"Upload-Offset": str(at)}
-    answer = requests.patch(neighbour.url + path, data=data[at:], headers=headers, timeout=30)
+    answer = requests.patch(fresh.url + path, data=data[at:], headers=headers, timeout=30)
     assert answer.status_code == 204, answer.text
     hangs.set()
     thread.join()
@@ -85,9 +90,14 @@ def test_a_writer_that_hangs_in_one_process_lets_go_for_another(process: Process
 
 @both_databases
 def test_eight_senders_on_two_nodes_bring_one_upload_home_once(process: Process, neighbour: Process):
+    bring_home_from_eight(process, neighbour)
+
+
+def bring_home_from_eight(one: Process, other: Process) -> None:
+    """Have eight senders, half of them at each store, send pieces of one upload wherever it stands."""
     data = jpeg(2 * SEGMENT + 77)
-    url, bearer = create(process, data)
-    path, said, problems = url.removeprefix(process.url), [], []
+    url, bearer = create(one, data)
+    path, said, problems = url.removeprefix(one.url), [], []
 
     def send(base: str, seed: int) -> None:
         rng, at = random.Random(seed), 0
@@ -104,7 +114,7 @@ def test_eight_senders_on_two_nodes_bring_one_upload_home_once(process: Process,
         answer = requests.post(f"{base}{path}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=60)
         said.append((answer.status_code, answer.json().get("state")))
 
-    senders = [threading.Thread(target=send, args=((process, neighbour)[n % 2].url, n)) for n in range(8)]
+    senders = [threading.Thread(target=send, args=((one, other)[n % 2].url, n)) for n in range(8)]
     for sender in senders:
         sender.start()
     for sender in senders:
@@ -112,12 +122,14 @@ def test_eight_senders_on_two_nodes_bring_one_upload_home_once(process: Process,
     assert problems == []
     assert said == [(200, "received")] * 8
     object_id = path.rsplit("/", 1)[1]
-    assert content_of(neighbour, object_id) == data
-    ledger = requests.get(
-        f"{url.split('/evidence/')[0]}/evidence/v1/ledger?after=0", headers=process.token(), timeout=60
-    )
-    actions = [entry["action"] for entry in ledger.json()["entries"] if entry["object"] == object_id]
-    assert actions == ["upload opened", "received", "downloaded"]
+    assert content_of(other, object_id) == data
+    assert actions_of(one, object_id) == ["upload opened", "received", "downloaded"]
+
+
+def actions_of(process: Process, object_id: str) -> list[str]:
+    """Return what the ledger says was done with an object."""
+    where = f"{process.url}/evidence/v1/ledger?after=0&object={object_id}"
+    return [line["action"] for line in requests.get(where, headers=process.token(), timeout=60).json()["entries"]]
 
 
 def test_memory_does_not_grow_with_the_size_of_a_file(process: Process):
