@@ -23,13 +23,16 @@ async def send(
     transport = request.transport
     if transport is None:
         raise ConnectionResetError
-    transport.set_write_buffer_limits(high=0)  # so that write() returns when all of it was sent
+    is_plain = transport.get_extra_info("ssl_object") is None  # TLS sends what it made of a piece, when it likes
+    if is_plain:
+        transport.set_write_buffer_limits(high=0)  # so that write() returns when all of it was sent
     async with aclosing(_pieces(store, sealed, start, stop, transport)) as pieces:
         async for piece in pieces:
             if not response.prepared:
                 await response.prepare(request)
-            await response.write(bytes(piece) if len(piece) <= _COPIED_BYTES else piece)
-    transport.set_write_buffer_limits()
+            await response.write(piece if is_plain and len(piece) > _COPIED_BYTES else bytes(piece))
+    if is_plain:
+        transport.set_write_buffer_limits()
 
 
 async def _pieces(

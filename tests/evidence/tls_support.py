@@ -74,21 +74,29 @@ def tls_front(port: int, certificate: Path) -> Iterator[int]:
     ports: list[int] = []
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, ssl.SSLError):
+        try:
             while piece := await source.read(_PIECE_BYTES):
                 target.write(piece)
                 await target.drain()
-        target.close()
+        except OSError:
+            pass  # one side went away: so does the other
+        finally:
+            target.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner, outer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, outer), pump(inner, writer))
+        with contextlib.suppress(asyncio.CancelledError):  # at the end of the front
+            await asyncio.gather(pump(reader, outer), pump(inner, writer))
 
     async def run() -> None:
         async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context_of(certificate)) as server:
             ports.append(server.sockets[0].getsockname()[1])
             ready.set()
             await stop.wait()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
     stop = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
@@ -99,7 +107,4 @@ def tls_front(port: int, certificate: Path) -> Iterator[int]:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
         loop.close()
