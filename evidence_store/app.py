@@ -48,6 +48,7 @@ from evidence_store.nodes.passing import Passing
 from evidence_store.nodes.service import Presence, read_node_id
 from evidence_store.notify import Notifier
 from evidence_store.problems import problem_response
+from evidence_store.quarantine import views as quarantine_views
 from evidence_store.reads import ReadLog
 from evidence_store.screening.service import Screener
 from evidence_store.sealing.files import read_secret
@@ -67,6 +68,7 @@ _VIEWS = (
     views_api,
     custody_views,
     keeping_views,
+    quarantine_views,
     breakglass_views,
     court_views,
     media_views,

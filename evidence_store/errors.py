@@ -183,7 +183,7 @@ class ReviewClosed(Refusal):
 class SamePerson(Refusal):
     code = "same_person"
     status = 403
-    title = "A disposal is decided by another person than the one who reviewed."
+    title = "This is decided by another person than the one who proposed it."
 
 
 class Disposed(Refusal):
@@ -202,6 +202,30 @@ class Quarantined(Refusal):
     code = "quarantined"
     status = 409
     title = "The object is in quarantine. Reading it needs the scope 'quarantine'."
+
+
+class NotQuarantined(Refusal):
+    code = "not_quarantined"
+    status = 409
+    title = "The object is not in quarantine, so there is nothing to release."
+
+
+class QuarantineChanged(Refusal):
+    code = "quarantine_changed"
+    status = 409
+    title = "What is known of the object is not what this decision names. Look at it again, then decide."
+
+
+class ReleaseOpen(Refusal):
+    code = "release_open"
+    status = 409
+    title = "A release of this object waits for a second person already."
+
+
+class ReleaseClosed(Refusal):
+    code = "release_closed"
+    status = 409
+    title = "This release was decided already, or something else was found since it was proposed."
 
 
 class NotScreened(Refusal):

@@ -62,6 +62,8 @@ class Action(StrEnum):
     QUARANTINED = "quarantined"
     SCREENED = "screened"
     """Screened for malware; `outcome` says where the object went."""
+    QUARANTINE_REVIEWED = "quarantine reviewed"
+    """People decided about an object in quarantine; `outcome` says what."""
     REFUSED = "refused"
     DAMAGED = "damaged"
     VIEWED = "viewed"
@@ -184,6 +186,7 @@ class RunKind(StrEnum):
     """The long tasks that leave a trace of how far they are."""
 
     SCRUB = "scrub"
+    RESCREEN = "rescreen"
     ROTATE = "rotate"
     BACKUP = "backup"
 

@@ -191,8 +191,9 @@ async def _settle(store: Store, stored: StoredObject, *, actor: str) -> StoredOb
             return current
         raise Damaged(f"object {stored.id} cannot be put in its place ({type(problem).__name__})") from None
     async with store.database.begin() as db:
-        screened = bool(store.settings.clamd) and stored.verdict is ObjectState.RECEIVED
-        state = ObjectState.SCREENING if screened else stored.verdict
+        screened = bool(store.settings.clamd)
+        waits = screened and stored.verdict is ObjectState.RECEIVED
+        state = ObjectState.SCREENING if waits else stored.verdict
         if await storage.claim_sealed(db, stored, state, now=store.clock()):
             if screened:
                 await screening_storage.enqueue(db, stored.id, now=store.clock())

@@ -21,6 +21,7 @@ from evidence_store.openapi_parts import in_queries as _in_queries
 from evidence_store.openapi_parts import json_body as _json
 from evidence_store.openapi_parts import operation as _operation
 from evidence_store.openapi_parts import says as _says
+from evidence_store.quarantine import openapi as quarantine
 
 _MODELS: list[type[BaseModel]] = [
     schemas.Metadata,
@@ -39,6 +40,7 @@ _TUS = _in_header("Tus-Resumable", description="1.0.0")
 _PURPOSE = _in_header("Evidence-Purpose", required=False, description="why; stands in the ledger")
 
 
+_PARTS = (custody, keeping, quarantine, breakglass, court, media)
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _NOTE = {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}
 _FILE = {media_type: _BYTES["application/octet-stream"] for kind in KINDS for media_type in kind.media_types}
@@ -201,10 +203,7 @@ def _together(*parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def document() -> dict[str, Any]:
     """Return the whole document."""
     _, definitions = models_json_schema(
-        [
-            (model, "serialization")
-            for model in [*_MODELS, *custody.MODELS, *keeping.MODELS, *breakglass.MODELS, *court.MODELS, *media.MODELS]
-        ],
+        [(model, "serialization") for model in [*_MODELS, *(model for part in _PARTS for model in part.MODELS)]],
         ref_template="#/components/schemas/{model}",
     )
     schemes = {
@@ -215,6 +214,6 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Evidence store", "version": "1"},
-        "paths": _together(_PATHS, custody.PATHS, keeping.PATHS, breakglass.PATHS, court.PATHS, media.PATHS),
+        "paths": _together(_PATHS, *(part.PATHS for part in _PARTS)),
         "components": {"schemas": definitions["$defs"], "securitySchemes": schemes},
     }

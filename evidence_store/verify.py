@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from evidence_store import ledger, storage
+from evidence_store.database import Connection
 from evidence_store.errors import Damaged
 from evidence_store.model import Action, Entry, ObjectState, StoredObject
+from evidence_store.quarantine.model import ReleaseState
+from evidence_store.screening.service import UNCHANGED
 from evidence_store.sealing import signing
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store, description_of, verdict_of
@@ -30,8 +33,8 @@ class Report:
     faults: list[str] = field(default_factory=list)
     disposed: set[str] = field(default_factory=set)
     """Objects of which the ledger says that they were disposed of."""
-    infected: set[str] = field(default_factory=set)
-    """Objects of which the ledger says last that screening put or left them in quarantine."""
+    set_aside: set[str] = field(default_factory=set)
+    """Objects of which the ledger says last that they came to quarantine."""
 
     @property
     def holds(self) -> bool:
@@ -115,9 +118,9 @@ async def _compare_disposed(store: Store, stored: StoredObject, report: Report) 
 async def _compare_with_objects(store: Store, entries: Sequence[Entry], report: Report) -> None:
     sealed = [entry for entry in entries if entry.action in _SEALED]
     for entry in entries:
-        if entry.action == Action.SCREENED and entry.details.get("outcome") != "unchanged":
-            is_in = entry.details.get("outcome") == ObjectState.QUARANTINED.value
-            (report.infected.add if is_in else report.infected.discard)(entry.object)
+        is_in = _sets_aside(entry)
+        if is_in is not None:
+            (report.set_aside.add if is_in else report.set_aside.discard)(entry.object)
     report.disposed |= {entry.object for entry in entries if entry.action == Action.DISPOSED}
     async with store.database.read() as db:
         sequences = await storage.list_sequences(db, {entry.object for entry in sealed})
@@ -155,29 +158,41 @@ def _compare(stored: StoredObject, entry: Entry | None, report: Report) -> None:
 
 
 async def _compare_state(store: Store, stored: StoredObject, report: Report) -> None:
-    """An object is where its arrival put it, or where screening did; looked at again, as it may just have moved."""
-    if _state_fits(stored, quarantined=stored.id in report.infected):
+    """An object is where the ledger put it last; looked at again, as it may just have moved."""
+    if _state_fits(stored, quarantined=stored.id in report.set_aside):
         return
     async with store.database.read() as db:
         current = await storage.find_object(db, stored.id)
-        lines = await ledger.list_entries(db, after=0, limit=_PAGE, object_id=stored.id)
-    outcomes = [line.details.get("outcome") for line in lines if line.action == Action.SCREENED]
-    if current is None or not _state_fits(current, quarantined=_quarantines(outcomes)):
+        moves = await _moves_of(db, stored.id)
+    if current is None or not _state_fits(current, quarantined=bool(moves and moves[-1])):
         report.faults.append(f"Object {stored.id}: database and ledger differ about where it stands.")
 
 
 def _state_fits(stored: StoredObject, *, quarantined: bool) -> bool:
     if stored.state in {ObjectState.SEALING, *_GOING}:
         return True
-    if stored.state is ObjectState.SCREENING:
-        return stored.verdict is ObjectState.RECEIVED and not quarantined
-    return stored.state is (ObjectState.QUARANTINED if quarantined else stored.verdict)
+    return (stored.state is ObjectState.QUARANTINED) is quarantined
 
 
-def _quarantines(outcomes: Sequence[object]) -> bool:
-    """Say where the last of an object's screenings that moved it left it."""
-    moves = [outcome for outcome in outcomes if outcome != "unchanged"]
-    return bool(moves) and moves[-1] == ObjectState.QUARANTINED.value
+async def _moves_of(db: Connection, object_id: str) -> list[bool]:
+    """Return, for each line that put an object into quarantine or took it out, whether it put it there."""
+    found: list[bool] = []
+    after = 0
+    while lines := await ledger.list_entries(db, after=after, limit=_PAGE, object_id=object_id):
+        found += [is_in for line in lines if (is_in := _sets_aside(line)) is not None]
+        after = lines[-1].sequence
+    return found
+
+
+def _sets_aside(entry: Entry) -> bool | None:
+    """Say whether a line puts its object into quarantine (True), takes it out (False), or does neither."""
+    outcome = entry.details.get("outcome")
+    if entry.action == Action.QUARANTINED:
+        return True
+    if entry.action == Action.SCREENED and entry.object and outcome != UNCHANGED:
+        return outcome == ObjectState.QUARANTINED.value
+    released = entry.action == Action.QUARANTINE_REVIEWED and outcome == ReleaseState.RELEASED.value
+    return False if released else None
 
 
 async def reread(store: Store, stored: StoredObject, *, pace: Callable[[int], None] | None = None) -> str | None:

@@ -6,14 +6,18 @@ import re
 import subprocess
 import sys
 import zipfile
+from base64 import b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pypdf
 import pytest
+from aiohttp import ClientSession, UnixConnector
 from playwright.sync_api import Browser, Page, expect
 
-from evidence_store.client import StoreClient, new_object_id
+from evidence_store.client import StoreClient, make_grant, new_object_id
+from evidence_store.sealing.files import read_key
 from tests.conftest import apart
 from tests.evidence import samples
 from tests.evidence_support import read_token
@@ -24,7 +28,7 @@ AXE = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
 AXE_RUN = """() => axe
   .run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] })
   .then((found) => found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`))"""
-INCIDENT, OTHER = "AP-7F4K-92QD", "AP-9M2X-41TR"
+INCIDENT, OTHER, SET_ASIDE = "AP-7F4K-92QD", "AP-9M2X-41TR", "AP-3M8W-61TC"
 LETTER = samples.picture(size=(600, 400), about=samples.exif(place=samples.BIG_BEN))
 PHOTO = b"\xff\xd8\xff\xe0" + random.Random(5).randbytes(4000)
 
@@ -426,6 +430,55 @@ def test_everything_is_reached_by_the_keyboard_alone(product, chromium):
     look(page)
     page.goto(f"{product.url}/evidence/view/objects/{'0' * 32}")
     heading(page, "There is a problem")
+    look(page)
+    assert page.errors == []
+
+
+async def send_another(product: Product) -> None:
+    """Send a file as a phone does, announcing the digest of another one."""
+    grant = make_grant(
+        read_key(product.data / "demo" / "keys" / "grant.key"), incident=SET_ASIDE, reference="phone", max_bytes=9000,
+        kinds=["photo"], expires_at=datetime.now(UTC) + timedelta(minutes=10),
+    )  # fmt: skip
+    name, kind = (b64encode(said).decode() for said in (b"changed.jpg", b"image/jpeg"))
+    headers = {
+        "Authorization": f"Grant {grant}", "Tus-Resumable": "1.0.0", "Upload-Length": str(len(PHOTO)),
+        "Upload-Metadata": f"filename {name},filetype {kind}",
+        "Content-Type": "application/offset+octet-stream",
+    }  # fmt: skip
+    connector = UnixConnector(str(product.data / "run" / "evidence.sock"))
+    async with ClientSession("http://store", connector=connector, raise_for_status=True) as http:
+        async with http.post("/evidence/files/", headers=headers, data=PHOTO) as made:
+            place, bearer = made.headers["Location"], {"Authorization": f"Bearer {made.headers['Upload-Bearer']}"}
+        async with http.post(f"{place}/digest", headers=bearer, json={"sha256": "0" * 64}) as answer:
+            assert (await answer.json())["state"] == "quarantined"
+
+
+def test_what_came_with_another_digest_is_released_from_quarantine_with_a_reason(product, chromium):
+    apart(send_another(product))
+    page = open_page(chromium, product, "owen")
+    press(page, "Evidence")
+    page.get_by_label("Incident").fill(SET_ASIDE)
+    press(page, "Search")
+    follow(page, "changed.jpg")
+    heading(page, re.compile("changed.jpg"))
+    expect(page.get_by_text("does not have the digest that the sender announced")).to_be_visible()
+    look(page)
+    shoot(page, "quarantined")
+    follow(page, "Release from quarantine")
+    heading(page, "Release from quarantine")
+    press(page, "Continue")
+    expect(page.locator(".govuk-error-summary")).to_be_focused()
+    look(page)
+    shoot(page, "unquarantine")
+    page.get_by_label("Why is it released?").fill("The sender confirmed by telephone that this is the file")
+    press(page, "Continue")
+    heading(page, "Check before you release it")
+    look(page)
+    shoot(page, "unquarantine-check")
+    press(page, "Release it")
+    expect(page.get_by_text("This is released from quarantine.")).to_be_visible()
+    expect(page.locator(".ev-history__what").last).to_have_text("Released from quarantine")
     look(page)
     assert page.errors == []
 

@@ -41,6 +41,7 @@ from evidence_store.errors import (
     Quarantined,
 )
 from evidence_store.model import Action, ObjectState, StoredObject
+from evidence_store.screening.clamd import Verdict
 from evidence_store.sealing import signing
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store
@@ -194,6 +195,7 @@ def _read_me(order: Order, trails: Sequence[Trail], exhibits: Sequence[Member]) 
     made, made_utc = say_time(order.made_at)
     told = [
         f"  {trail.label.mark if trail.label else 'no mark':10}  {member.path}  ({member.size_bytes:,} bytes)"
+        + _caution(trail)
         for trail, member in zip(trails, exhibits, strict=True)
     ]
     text = (_HERE / "package.txt").read_text(encoding="utf-8").format(
@@ -203,6 +205,16 @@ def _read_me(order: Order, trails: Sequence[Trail], exhibits: Sequence[Member]) 
         verifier=signing.sha256_hex(_verifier()),
     )  # fmt: skip
     return text.replace("\n", "\r\n").encode()  # as every editor on every system shows it
+
+
+def _caution(trail: Trail) -> str:
+    """Return what whoever opens an exhibit must know before: that its last screening found malware in it."""
+    screened = [line.entry.details for line in trail.lines if line.entry.action == Action.SCREENED]
+    if not screened or screened[-1].get("verdict") != Verdict.INFECTED.value:
+        return ""
+    found = _one_line(str(screened[-1].get("reason", "")))
+    said = (f"MALWARE WAS FOUND IN IT: {found}", "Open it only on a machine that is meant for that.")
+    return "".join(f"\n              {line}" for line in said)
 
 
 def _one_line(text: str) -> str:

@@ -632,11 +632,49 @@ def custody_notes(lines: list[dict[str, Any]]) -> Iterator[str]:
         elif line["action"] == "quarantined":
             yield f"At {when} it was received into quarantine: the sender's own digest was another one."
         elif line["action"] == "screened":
-            found = line["details"].get("verdict"), line["details"].get("reason"), line["details"].get("outcome")
-            yield f"At {when} it was screened for malware: {found[0]} {found[1]}; outcome: {found[2]}."
+            yield f"At {when} {say_screened(line['details'])}"
+        elif line["action"] == "quarantine reviewed":
+            yield f"At {when} {say_quarantine(line['details'])}"
         elif line["action"] == "received":
             same = line["details"].get("client_digest") == "equal"
             yield f"At {when} it was received. The sender's own digest was {'the same' if same else 'not given'}."
+
+
+def say_screened(details: dict[str, Any]) -> str:
+    """Return what a screening for malware came to, in a sentence; what is not known is told as it stands."""
+    verdict, reason, outcome = (str(details.get(name)) for name in ("verdict", "reason", "outcome"))
+    found = {
+        "clean": "nothing was found",
+        "infected": f"this was found: {reason}. OPEN THE EXHIBIT ONLY ON A MACHINE THAT IS MEANT FOR THAT",
+        "unknown": f"it could not be told whether it is clean ({reason})",
+    }.get(verdict, f"{verdict} {reason}")
+    went = {
+        "received": "It was made available",
+        "quarantined": "It was put in quarantine",
+        "released from quarantine": "It was released from quarantine, where it was only for want of this",
+        "unchanged": "It stayed where it was",
+    }.get(outcome, f"Outcome: {outcome}")
+    return f"it was screened for malware: {found}. {went}."
+
+
+def say_quarantine(details: dict[str, Any]) -> str:
+    """Return what people decided about an exhibit in quarantine, and knowing what, in a sentence."""
+    outcome, verdict, found = (str(details.get(name)) for name in ("outcome", "verdict", "found"))
+    went = {
+        "released": "it was released from quarantine",
+        "proposed": "a person proposed to release it from quarantine, which needs a second one",
+        "rejected": "a second person refused to release it from quarantine",
+    }.get(outcome, f"people decided about it in quarantine: {outcome}")
+    if outcome == "released":
+        went += " by two people" if details.get("proposed_by") else " by one person"
+    knew = {
+        "": "it was not screened for malware",
+        "clean": "no malware was found in it",
+        "infected": f"this was found in it: {found}",
+        "unknown": f"it could not be told whether it holds malware ({found})",
+    }.get(verdict, f"{verdict} {found}")
+    other = "the sender's own digest was another one, and " if details.get("client_digest") == "different" else ""
+    return f"{went}. What they knew: {other}{knew}."
 
 
 def shown_time(at: str) -> str:

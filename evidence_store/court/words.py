@@ -92,6 +92,27 @@ def _screened(said: Details) -> str:
     return f"{found} {went}" + (f" By {said['engine']}." if said["engine"] else "")
 
 
+def _quarantine(said: Details) -> str:
+    knew = []
+    if said["client_digest"] == "different":
+        knew.append("the digest that the sender worked out was another one")
+    knew.append(
+        {
+            "": "it was not screened for malware",
+            "clean": "no malware was found",
+            "infected": f"the malware screening had found {said['found']}",
+            "unknown": f"the malware screening could not tell ({said['found']})",
+        }[said["verdict"]]
+    )
+    went = {
+        "released": "It was released from quarantine, so it is available.",
+        "proposed": "A person proposed to release it from quarantine; a second person must agree.",
+        "rejected": "A second person refused to release it. It stays in quarantine.",
+    }[said["outcome"]]
+    second = " A second person agreed." if said["outcome"] == "released" and said.get("proposed_by") else ""
+    return f"{went}{second} What was known: {' and '.join(knew)}."
+
+
 def _viewed(said: Details) -> str:
     if "search" in said:
         asked = ", ".join(f"{name} {value}" for name, value in said["search"].items()) or "everything"
@@ -187,6 +208,7 @@ _WORDS: Mapping[str, tuple[str, Callable[[Details], str]]] = {
     Action.RECEIVED: ("Received and sealed", _received),
     Action.QUARANTINED: ("Received, into quarantine", _received),
     Action.SCREENED: ("Screened for malware", _screened),
+    Action.QUARANTINE_REVIEWED: ("Quarantine decided upon", _quarantine),
     Action.REFUSED: ("Refused", _refused),
     Action.DAMAGED: ("Found damaged", lambda said: f"The store said: {said['what']}"),
     Action.VIEWED: ("Looked at", _viewed),

@@ -141,7 +141,7 @@ class ObjectDetail(Metadata):
     original: LinkAnswer | None = Field(description="What it was derived from")
     copies: list[LinkAnswer] = Field(description="What was derived from it")
     media: MediaAnswer
-    screening: ScreeningAnswer | None = Field(description="null: no clamd was named when it was received")
+    screening: ScreeningAnswer | None = Field(description="null: it was never screened")
 
 
 def _told(model: type[T], value: object) -> T:

@@ -11,7 +11,7 @@ from evidence_store.keeping.retention import keep_until
 T = TypeVar("T", bound=BaseModel)
 _CODE = r"^[a-z][a-z0-9_-]{0,39}$"
 NEXT: Any = Field(None, description="Pass as `after` for those that follow; null when these were the last")
-_REASON = Field(min_length=3, max_length=500, description="Why; it stands in the ledger for good: no names")
+REASON = Field(min_length=3, max_length=500, description="Why; it stands in the ledger for good: no names")
 
 
 class _Asked(BaseModel):
@@ -23,13 +23,13 @@ class HoldRequest(_Asked):
 
     incident: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")
     object: str | None = Field(None, pattern=r"^[0-9a-f]{32}$")
-    reason: str = _REASON
+    reason: str = REASON
 
 
 class ReasonRequest(_Asked):
     """Why something is done."""
 
-    reason: str = _REASON
+    reason: str = REASON
 
 
 class HoldAnswer(BaseModel):
@@ -97,7 +97,7 @@ class RetentionRequest(_Asked):
     """All classes that an object is kept by; the longest wins."""
 
     classes: list[AssignedRequest] = Field(max_length=20)
-    reason: str = _REASON
+    reason: str = REASON
 
 
 class AssignedAnswer(BaseModel):
@@ -124,7 +124,7 @@ class ReviewRequest(_Asked):
     """What a person who reviewed an object came to."""
 
     outcome: Literal["keep", "dispose"]
-    reason: str = _REASON
+    reason: str = REASON
 
 
 class ReviewAnswer(BaseModel):

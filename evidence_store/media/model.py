@@ -56,6 +56,7 @@ class Problem(StrEnum):
     SLOW = "slow"
     CRASHED = "crashed"
     TRIED = "tried"
+    MALWARE = "malware"
 
 
 PROBLEM_SAYS = {
@@ -66,6 +67,7 @@ PROBLEM_SAYS = {
     Problem.SLOW: "No preview could be made in the time that is allowed for one.",
     Problem.CRASHED: "No preview could be made: opening the file went beyond the bounds that are set for it.",
     Problem.TRIED: "No preview could be made: it was tried several times and never came to an end.",
+    Problem.MALWARE: "No preview is made: malware was found in it when people released it from quarantine.",
 }
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKey, Integer, String, Table, Text, delete, func, insert, select, update
 
 from evidence_store.database import METADATA, Connection, UtcDateTime
+from evidence_store.media.model import Problem
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.storage import OBJECTS, object_of
 
@@ -75,6 +76,12 @@ async def finish(db: Connection, object_id: str, *, facts: str, problem: str) ->
 async def set_play_problem(db: Connection, object_id: str, problem: str) -> None:
     """Note that nothing playable can be made."""
     await db.execute(update(_MEDIA).where(_MEDIA.c.object == object_id).values(play_problem=problem))
+
+
+async def close(db: Connection, object_id: str, problem: Problem) -> None:
+    """Note that an object is not to be opened at all, whatever was known of it."""
+    values = {"state": DONE, "facts": "", "problem": problem.value, "play_problem": problem.value}
+    await db.execute(update(_MEDIA).where(_MEDIA.c.object == object_id).values(values))
 
 
 async def look_again(db: Connection, object_id: str, *, now: datetime) -> None:

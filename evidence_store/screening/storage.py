@@ -1,12 +1,13 @@
 """The table of screenings, and all its SQL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Integer, String, Table, func, insert, select, update
+from sqlalchemy import Column, ForeignKey, Integer, Select, String, Table, func, insert, or_, select, update
 
-from evidence_store.database import METADATA, Connection, UtcDateTime
+from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.screening.clamd import Screened
 from evidence_store.storage import OBJECTS, object_of
@@ -25,6 +26,7 @@ _SCREENINGS = Table(
     Column("screened_at", UtcDateTime),
 )
 _WHERE_IT_WAITS = (ObjectState.SCREENING.value, ObjectState.QUARANTINED.value)
+_KEPT = (*_WHERE_IT_WAITS, ObjectState.RECEIVED.value)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,46 @@ async def list_due(db: Connection, *, now: datetime, limit: int) -> Sequence[tup
     found = {row.object: Screening(**row._asdict()) for row in await db.execute(chosen)}
     rows = await db.execute(select(OBJECTS).where(OBJECTS.c.id.in_(found)))
     return [(object_of(row), found[row.id]) for row in rows]
+
+
+async def list_by_others(
+    db: Connection, engine: str, *, after: str, limit: int
+) -> list[tuple[StoredObject, Screening | None]]:
+    """Return objects that have no verdict by this clamd, by id, behind the id `after`; None: never screened."""
+    chosen = select(OBJECTS).where(OBJECTS.c.id > after).order_by(OBJECTS.c.id).limit(limit)
+    found = [object_of(row) for row in await db.execute(_by_others(chosen, engine))]
+    rows = await db.execute(select(_SCREENINGS).where(_SCREENINGS.c.object.in_([stored.id for stored in found])))
+    known = {row.object: Screening(**row._asdict()) for row in rows}
+    return [(stored, known.get(stored.id)) for stored in found]
+
+
+async def count_by_others(db: Connection, engine: str) -> int:
+    """Return how many objects have no verdict by this clamd; with an empty name, how many have none at all."""
+    counted = select(func.count()).select_from(OBJECTS)
+    if engine:
+        return int((await db.execute(_by_others(counted, engine))).scalar_one())
+    none = or_(_SCREENINGS.c.verdict.is_(None), _SCREENINGS.c.verdict == "")
+    return int((await db.execute(_of_kept(counted).where(none))).scalar_one())
+
+
+def _by_others(chosen: Select[Any], engine: str) -> Select[Any]:
+    return _of_kept(chosen).where(or_(_SCREENINGS.c.engine.is_(None), _SCREENINGS.c.engine != engine))
+
+
+def _of_kept(chosen: Select[Any]) -> Select[Any]:
+    beside = chosen.outerjoin(_SCREENINGS, _SCREENINGS.c.object == OBJECTS.c.id)
+    return beside.where(OBJECTS.c.state.in_(_KEPT))
+
+
+async def begin(db: Connection, object_id: str, *, now: datetime) -> Screening | None:
+    """Give an object that was never screened a row to be claimed; None when another process did."""
+    made = Screening(object_id, DONE, 0, now, "", "", "", None)
+    try:
+        async with db.begin_nested():
+            await db.execute(insert(_SCREENINGS).values(asdict(made)))
+    except IntegrityError:
+        return None
+    return made
 
 
 async def claim(db: Connection, screening: Screening, *, next_at: datetime) -> bool:

@@ -15,6 +15,9 @@ from evidence_store.keeping import storage as keeping
 from evidence_store.keeping.model import ReviewState
 from evidence_store.keeping.retention import keep_until
 from evidence_store.model import ObjectState
+from evidence_store.quarantine.model import is_open
+from evidence_store.quarantine.service import read_standing
+from evidence_store.quarantine.storage import list_releases_on
 from evidence_store.screening.storage import find as find_screening
 from evidence_store.tokens import Scope
 from evidence_store.view import forms, glass, guards, pages, player, seen, timeline, words
@@ -112,6 +115,7 @@ async def show(request: web.Request) -> web.Response:
         assigned, reviews = await keeping.list_assigned(db, stored.id), await keeping.list_reviews_on(db, stored.id)
         classes = {row.code: row for row in await keeping.list_classes(db)}
         screening, glasses = await find_screening(db, stored.id), await list_on_incident(db, stored.incident)
+        standing, releases = await read_standing(db, stored), await list_releases_on(db, stored.id)
         lines = []
         if Scope.TRAIL in token.scopes:
             lines = await ledger.list_entries(db, after=0, limit=MOST_LINES + 1, object_id=stored.id)
@@ -123,6 +127,9 @@ async def show(request: web.Request) -> web.Response:
         open_holds=[hold for hold in holds if hold.released_at is None], reviews=reviews,
         waiting=next((review for review in reviews if review.state is ReviewState.PROPOSED), None),
         disposal=next((review for review in reviews if review.state is ReviewState.DONE), None),
+        causes=list(standing.causes()) if stored.state is ObjectState.QUARANTINED else [],
+        releases=releases, releases_said=words.RELEASES,
+        releasing=next((one for one in releases if is_open(one, standing)), None),
         assigned=[(classes[one.code], one.starts_at) for one in assigned], until=keep_until(assigned),
         events=events, lanes=timeline.lanes_of(events), shapes=timeline.SHAPES, drawn=timeline.DRAWN,
         now=store.clock(), more_lines=len(lines) > MOST_LINES, reviews_said=words.REVIEWS, is_kept=is_kept,

@@ -24,6 +24,7 @@ ROLES: dict[str, frozenset[Scope]] = {
         {
             Scope.READ,
             Scope.QUARANTINE,
+            Scope.RELEASE,
             Scope.ANNOTATE,
             Scope.HOLD,
             Scope.RETENTION,

@@ -19,7 +19,7 @@ SHAPES = {
     "ring": N_("looked at"),
     "triangle": N_("given out"),
     "diamond": N_("labelled, noted, linked"),
-    "bar": N_("held, kept, reviewed"),
+    "bar": N_("held, kept, reviewed, released"),
     "cross": N_("refused, damaged, disposed of, emergency access"),
 }
 """Each kind of event has a shape of its own: colour alone tells nobody anything."""
@@ -38,6 +38,7 @@ _SHAPE_OF = {
     Action.RELEASED: "bar",
     Action.RETENTION_CHANGED: "bar",
     Action.REVIEWED: "bar",
+    Action.QUARANTINE_REVIEWED: "bar",
 }
 
 

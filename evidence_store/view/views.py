@@ -15,6 +15,7 @@ from evidence_store.view import (
     package,
     pages,
     player,
+    quarantine,
     seen,
     work,
 )
@@ -23,5 +24,5 @@ from evidence_store.view import (
 def add_pages(app: web.Application, settings: Settings) -> None:
     """Add the pages to an application."""
     app[pages.ENVIRONMENT] = pages.make_environment(settings)
-    for views in (pages, entry, look, deeds, keep, dispose, original, work, chosen, package, player, seen, glass):
+    for views in (pages, entry, look, deeds, keep, dispose, original, work, chosen, package, player, quarantine, seen, glass):
         app.add_routes(views.routes)

@@ -20,6 +20,13 @@ STATES = {
 }
 """Words and colour of each state of an object."""
 
+RELEASES = {
+    "proposed": N_("Release proposed, waits for a second person"),
+    "released": N_("Released"),
+    "rejected": N_("Release rejected"),
+    "overtaken": N_("Proposed, and overtaken by what was found since"),
+}
+
 REVIEWS = {
     "kept": N_("To be kept"),
     "proposed": N_("Disposal proposed, waits for a second person"),
@@ -39,6 +46,9 @@ DONE = {
     "approved": N_("Disposal was approved: the key and the bytes are destroyed."),
     "approving": N_("Disposal was approved and is being carried out. The certificate is here in a moment."),
     "rejected": N_("Disposal was rejected: this is kept."),
+    "released": N_("This is released from quarantine. Whoever may read this incident's evidence can open it now."),
+    "proposed": N_("The release is proposed. A second person must approve it; until then this stays in quarantine."),
+    "refused": N_("The release was rejected: this stays in quarantine."),
     "link": N_("The original is linked."),
     "chosen": N_("What you selected is chosen for a court package."),
     "back": N_("It is put back."),
@@ -60,6 +70,7 @@ REFUSALS = {
     ),
     "ticket_refused": N_("This entry is not valid any more. Go back and select Evidence again."),
     "quarantined": N_("This exhibit is quarantined. Your role does not allow opening it."),
+    "not_quarantined": N_("This exhibit is not in quarantine any more. Open it to see what happened."),
     "disposed": N_("This exhibit was disposed of. Its history remains; its contents are gone."),
     "damaged": N_(
         "What is stored is not what was written, so it is not given out. Tell whoever runs the evidence store."
@@ -180,8 +191,27 @@ def say_verdict(verdict: str, reason: str) -> str:
     return said % {"reason": reason} if "%(reason)s" in said else said
 
 
+_MOVED = {
+    "quarantined": N_("%(said)s; put in quarantine"),
+    "released from quarantine": N_("%(said)s; released from quarantine"),
+}
+
+
 def _screened(details: Mapping[str, Any]) -> str:
-    return say_verdict(str(details.get("verdict")), str(details.get("reason", "")))
+    said = say_verdict(str(details.get("verdict")), str(details.get("reason", "")))
+    moved = _MOVED.get(str(details.get("outcome")))
+    return gettext(moved) % {"said": said} if moved else said
+
+
+_QUARANTINE = {
+    "released": N_("Released from quarantine"),
+    "proposed": N_("Release from quarantine proposed, waits for a second person"),
+    "rejected": N_("Release from quarantine rejected"),
+}
+
+
+def _quarantine(details: Mapping[str, Any]) -> str:
+    return gettext(_QUARANTINE.get(str(details.get("outcome")), N_("Quarantine decided upon")))
 
 
 def _viewed(details: Mapping[str, Any]) -> str:
@@ -201,4 +231,5 @@ _SAYINGS: dict[Action, Callable[[Mapping[str, Any]], str]] = {
     Action.DAMAGED: _damaged,
     Action.VIEWED: _viewed,
     Action.SCREENED: _screened,
+    Action.QUARANTINE_REVIEWED: _quarantine,
 }

@@ -6,6 +6,7 @@ from evidence_store import app_keys
 from evidence_store.custody.storage import find_label
 from evidence_store.database import Connection
 from evidence_store.keeping import storage
+from evidence_store.quarantine.storage import list_proposed as list_releases
 from evidence_store.storage import find_object
 from evidence_store.tokens import Scope
 from evidence_store.view import guards, pages
@@ -17,19 +18,19 @@ MOST = 200
 @routes.get("/evidence/view/work", name="view.work", allow_head=False)
 @guards.person(Scope.HOLD)
 async def show(request: web.Request) -> web.Response:
-    """List open holds, disposals that wait for a second person, and exhibits due for review."""
+    """List open holds, what waits for a second person, and exhibits due for review."""
     store, token = request.app[app_keys.STORE], request[app_keys.TOKEN]
     async with store.database.read() as db:
         holds = await storage.list_open_holds(db, incident=token.incident, limit=MOST)
         reviews = await storage.list_proposed(db, incident=token.incident, limit=MOST)
+        releases = await list_releases(db, incident=token.incident, limit=MOST)
         ended = await storage.list_due(db, before=store.clock(), incident=token.incident, after=None, limit=MOST)
         due = [one.stored for one in ended if not one.is_held]
-        names = {
-            one: await _name_of(db, one) for one in {*(h.object for h in holds), *(r.object for r in reviews)} if one
-        }
+        listed = {one.object for one in holds} | {one.object for one in reviews} | {one.object for one in releases}
+        names = {one: await _name_of(db, one) for one in listed if one}
         names |= {stored.id: await _name_of(db, stored.id) for stored in due}
     return pages.render(
-        request, "work.html", holds=holds, reviews=reviews, due=due, names=names, most=MOST,
+        request, "work.html", holds=holds, reviews=reviews, releases=releases, due=due, names=names, most=MOST,
         mine=token.name.casefold(), done=pages.done(request),
     )  # fmt: skip
 

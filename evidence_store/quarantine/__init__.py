@@ -1,0 +1,1 @@
+"""Quarantine: why an object is set aside, and how people release it."""
