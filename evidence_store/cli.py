@@ -19,6 +19,7 @@ from evidence_store.checkpoints import ask_mirrors
 from evidence_store.cli_nodes import nodes
 from evidence_store.cli_parts import Data, File, KeysFolder, hsm_of
 from evidence_store.cli_parts import with_store as _with_store
+from evidence_store.cli_rescreen import rescreen_command
 from evidence_store.cli_webhooks import webhooks
 from evidence_store.config import Settings, load
 from evidence_store.court.export import Wanted, export
@@ -276,6 +277,7 @@ def _faults(count: int) -> str:
 cli.add_typer(cli_tokens.cli, name="token")
 cli.command(name="webhooks")(webhooks)
 cli.command(name="nodes")(nodes)
+cli.command(name="rescreen")(rescreen_command)
 
 
 def main() -> None:

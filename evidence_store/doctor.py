@@ -16,6 +16,7 @@ from evidence_store.nodes.model import Standing as At
 from evidence_store.nodes.passing import Passing
 from evidence_store.nodes.service import survey, url_of
 from evidence_store.screening.clamd import Clamd, Down, signatures_made_at
+from evidence_store.screening.storage import count_by_others
 from evidence_store.sealing.signing import NotGenuine
 from evidence_store.store import Store
 from evidence_store.webhooks.model import Standing
@@ -23,7 +24,9 @@ from evidence_store.webhooks.storage import list_standings
 
 _MIN_FREE_BYTES = 10 << 30
 _OLDEST_NEWS = timedelta(minutes=10)
-_OLDEST = {RunKind.SCRUB: timedelta(days=35), RunKind.BACKUP: timedelta(days=2)}
+_OLDEST = {
+    RunKind.SCRUB: timedelta(days=35), RunKind.BACKUP: timedelta(days=2), RunKind.RESCREEN: timedelta(days=35),
+}  # fmt: skip
 _OLDEST_SIGNATURES = timedelta(days=3)
 _FAST_CLOCK = timedelta(minutes=2)
 
@@ -143,7 +146,7 @@ async def _previews(store: Store) -> Finding:
 
 def _clamd(store: Store) -> list[Finding]:
     if not store.settings.clamd:
-        return [note("Nothing is screened for malware: set EVIDENCE_CLAMD to screen what is received from then on.")]
+        return [note("Nothing is screened for malware: set EVIDENCE_CLAMD, then run 'evidence-store rescreen'.")]
     asked = Clamd(store.settings.clamd)
     try:
         version, alerts = asked.version(), asked.alerts_beyond_limits()
@@ -265,7 +268,11 @@ async def _webhooks(store: Store) -> AsyncIterator[Finding]:
 async def _runs(store: Store) -> AsyncIterator[Finding]:
     async with store.database.read() as db:
         rotation = await storage.find_newest_run(db, RunKind.ROTATE, finished=False)
-        finished = {kind: await storage.find_newest_run(db, kind, finished=True) for kind in _OLDEST}
+        kinds = [kind for kind in _OLDEST if kind is not RunKind.RESCREEN or store.settings.clamd]
+        finished = {kind: await storage.find_newest_run(db, kind, finished=True) for kind in kinds}
+        never = await count_by_others(db, "") if store.settings.clamd else 0
+    if never:
+        yield note(f"{never:,} objects were never screened for malware: run 'evidence-store rescreen'.")
     if rotation is not None:
         yield bad("A key rotation was interrupted: run 'evidence-store rotate' and it goes on.")
     for kind, run in finished.items():

@@ -12,6 +12,7 @@ from evidence_store.model import RunKind
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
 from evidence_store.screening import storage as screening_storage
+from evidence_store.screening.rescreen import OUTCOMES
 from evidence_store.webhooks.model import Standing
 from evidence_store.webhooks.storage import list_standings
 
@@ -37,6 +38,7 @@ _SCREENINGS_WAITING = Gauge(
     "evidence_screenings_waiting", "Objects without a verdict, some of them in quarantine for it", registry=REGISTRY
 )
 _SCREENED = Gauge("evidence_screened", "Verdicts since the start of this process", ["verdict"], registry=REGISTRY)
+_RESCREENED = Gauge("evidence_rescreened", "What the last rescreen came to, by outcome", ["outcome"], registry=REGISTRY)
 _LOOKS_WAITING = Gauge("evidence_looks_waiting", "Objects that wait to be looked into", registry=REGISTRY)
 _PREVIEWS = Gauge("evidence_previews", "How looks for a preview ended, since the start", ["end"], registry=REGISTRY)
 _PREVIEWS_OFF = Gauge("evidence_previews_off", "1 while no previews are made here", registry=REGISTRY)
@@ -97,6 +99,8 @@ async def metrics(request: web.Request) -> web.Response:
             if last is not None and last.finished_at is not None:
                 _RUN_AT.labels(kind.value).set(last.finished_at.timestamp())
                 _RUN_FAULTS.labels(kind.value).set(last.faults)
+                for outcome in OUTCOMES if kind is RunKind.RESCREEN else ():
+                    _RESCREENED.labels(outcome).set(last.details[outcome])
             _RUN_OPEN.labels(kind.value).set(await storage.find_newest_run(db, kind, finished=False) is not None)
         _SCREENINGS_WAITING.set(await screening_storage.count_waiting(db))
         _LOOKS_WAITING.set(await media_storage.count_waiting(db))
