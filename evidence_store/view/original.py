@@ -6,6 +6,7 @@ from pydantic import Field
 from evidence_store import access, app_keys
 from evidence_store.errors import Disposed, Quarantined
 from evidence_store.model import ObjectState, StoredObject
+from evidence_store.quarantine.service import read_standing
 from evidence_store.tokens import Scope
 from evidence_store.view import forms, guards, pages
 from evidence_store.view.i18n import N_
@@ -28,7 +29,7 @@ _WORDS = {"purpose": N_("Say why you need the original, in 3 to 120 characters. 
 @guards.person(Scope.READ)
 async def show(request: web.Request) -> web.Response:
     """Ask why the original is needed."""
-    return _page(request, await access.get_sealed(request), forms.Filled())
+    return await _page(request, await access.get_sealed(request), forms.Filled())
 
 
 @routes.post(_HERE)
@@ -38,21 +39,18 @@ async def send(request: web.Request) -> web.StreamResponse:
     stored = await access.get_sealed(request, reads=True)
     filled = forms.fill(PurposeForm, await guards.read_form(request), _WORDS)
     if filled.values is None:
-        return _page(request, stored, filled)
+        return await _page(request, stored, filled)
     return await give_out(request, stored, purpose=access.under_glass(request, filled.values.purpose))
 
 
-def _page(request: web.Request, stored: StoredObject, filled: forms.Filled[PurposeForm]) -> web.Response:
+async def _page(request: web.Request, stored: StoredObject, filled: forms.Filled[PurposeForm]) -> web.Response:
     if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
         raise Disposed
     if stored.state is ObjectState.QUARANTINED and not _may_open_quarantined(request):
         raise Quarantined
-    return pages.ask(
-        request,
-        "original.html",
-        filled,
-        stored=stored,
-    )
+    async with request.app[app_keys.STORE].database.read() as db:
+        malware = (await read_standing(db, stored)).malware
+    return pages.ask(request, "original.html", filled, stored=stored, malware=malware)
 
 
 def _may_open_quarantined(request: web.Request) -> bool:

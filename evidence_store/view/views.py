@@ -24,5 +24,20 @@ from evidence_store.view import (
 def add_pages(app: web.Application, settings: Settings) -> None:
     """Add the pages to an application."""
     app[pages.ENVIRONMENT] = pages.make_environment(settings)
-    for views in (pages, entry, look, deeds, keep, dispose, original, work, chosen, package, player, quarantine, seen, glass):
+    for views in (
+        pages,
+        entry,
+        look,
+        deeds,
+        keep,
+        dispose,
+        original,
+        work,
+        chosen,
+        package,
+        player,
+        quarantine,
+        seen,
+        glass,
+    ):
         app.add_routes(views.routes)

@@ -350,6 +350,8 @@ async def test_two_of_the_staff_release_malware_on_the_pages(wire: Wire):
         assert "done=released" in await bob.post(place, **decision)
         page = words_of(await bob.get(f"{here}?done=released"))
         assert "Released (Own.Test)" in page
+        assert "Open it only on a machine that is meant for that" in page
+        assert "Open it only on a machine that is meant for that" in words_of(await bob.get(f"{here}/original"))
         assert "malware was found in it when people released it" in page
         assert "Released" in words_of(await bob.get(place))
 
