@@ -274,6 +274,7 @@ async def test_what_was_never_screened_or_with_older_signatures_is_given_to_clam
     again = await rescreen(wire.store, bounds=Bounds(), progress=unseen)
     assert again.run.objects == 0, "by these signatures all is known"
     daemon.stop()
+    wire.clock.move(seconds=1)
     daemon.learn(101, made_at + timedelta(days=1), Own_Test=MALWARE, Later_Test=LATER)
     daemon.start("AlertExceedsMax yes")
     found = await rescreen(wire.store, bounds=Bounds(), progress=unseen)
