@@ -3,7 +3,8 @@
 from aiohttp import web
 
 from evidence_store import access, app_keys, cursors, repeats
-from evidence_store.custody.views import act_of, answer, read_query
+from evidence_store.asked import read_query
+from evidence_store.custody.views import act_of, answer
 from evidence_store.errors import Forbidden
 from evidence_store.keeping.lists import parse_place
 from evidence_store.keeping.schemas import ReasonRequest
