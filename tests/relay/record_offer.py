@@ -3,14 +3,13 @@
 The browsers: chromium, firefox.
 """
 
-import asyncio
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.async_api import async_playwright
+from playwright.sync_api import sync_playwright
 
-from tests.relay.firefox import Firefox
+from tests.firefox import Firefox
 
 PAGE = (Path(__file__).parent / "call.html").as_uri()
 MAKE_OFFER = """async () => {
@@ -27,30 +26,29 @@ MAKE_OFFER = """async () => {
 }"""
 
 
-async def record_chromium() -> str:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
+def record_chromium() -> str:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
             args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"],
         )
-        page = await browser.new_page()
-        await page.goto(PAGE)
-        offer = await page.evaluate(MAKE_OFFER)
-        await browser.close()
+        page = browser.new_page()
+        page.goto(PAGE)
+        offer = page.evaluate(MAKE_OFFER)
+        browser.close()
         return str(offer)
 
 
-async def record_firefox() -> str:
+def record_firefox() -> str:
     with tempfile.TemporaryDirectory() as folder:
         browser = Firefox(Path(folder))
-        await browser.start()
         try:
-            await browser.goto(PAGE)
-            return str(await browser.evaluate(MAKE_OFFER))
+            browser.goto(PAGE)
+            return str(browser.evaluate(MAKE_OFFER))
         finally:
-            await browser.close()
+            browser.close()
 
 
 if __name__ == "__main__":
     record = {"chromium": record_chromium, "firefox": record_firefox}[sys.argv[1]]
-    sys.stdout.write(asyncio.run(record()))
+    sys.stdout.write(record())

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.relay.firefox import FIREFOX, Firefox
 from tests.relay.harness import PageServer, RelayProcess, connect, until
 from video_server.relay.compiled import FORWARDERS
 
@@ -182,24 +181,3 @@ async def test_joining_again_is_seen_in_the_same_slot(stage):
     await stage.join("b")
     await stage.decodes("a", where["b"], more=10)
     await until(lambda: stage.seated("a") == where, "all sit where they sat")
-
-
-@pytest.mark.skipif(not FIREFOX.exists(), reason="needs Debian's firefox-esr")
-async def test_firefox_and_chromium_see_and_hear_each_other(stage, tmp_path):
-    firefox = Firefox(tmp_path / "profile")
-    await firefox.start()
-    try:
-        await firefox.goto(stage.server.url)
-        stage.pages["fox"] = firefox
-        await stage.join("a")
-        await stage.join("fox")
-        await stage.decodes("a", 0)
-        await stage.decodes("fox", 0)
-
-        def both_ways():
-            told = [e.data for e in stage.events if e.name == "quality" and e.participant == "fox"]
-            return [one for one in told if one["up"]["bits_per_second"] > 0 < one["down"]["bits_per_second"]]
-
-        await until(both_ways, "its figures both ways")
-    finally:
-        await firefox.close()
