@@ -32,6 +32,7 @@ from tests.test_journeys import (
 )
 
 DESKTOP, PHONE = ({**one, "ignore_https_errors": True} for one in (PLAIN_DESKTOP, PLAIN_PHONE))
+HARDLY_BITS = 100_000
 WHY_NOT = paths.why_not()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 
@@ -42,7 +43,7 @@ COUNTS = """async () => {
     if (one.type === "inbound-rtp") found.lost += one.packetsLost ?? 0;
     if (one.type === "inbound-rtp" && one.kind === "video") found.frames += one.framesDecoded ?? 0;
     if (one.type === "inbound-rtp" && one.kind === "audio") found.sound += one.totalAudioEnergy ?? 0;
-    if (one.type === "outbound-rtp" && one.kind === "video") found.sent += one.packetsSent ?? 0;
+    if (one.type === "outbound-rtp" && one.kind === "video") found.sent += one.bytesSent ?? 0;
     if (one.type === "candidate-pair" && one.nominated) found.from = report.get(one.localCandidateId)?.address ?? "";
   });
   return found;
@@ -90,23 +91,27 @@ def browsers(
 
 
 class Call:
-    """Two people in a call, for as long as the module runs; `rungs` is what the phone was told of its own link."""
+    """Two people in a call, for as long as the module runs; `rungs` is what the booth was told of the phone's link."""
 
     def __init__(self, booth: Page, phone: Page, booked: Booked) -> None:
         self.booth, self.phone, self.booked = booth, phone, booked
         self.me, self.rungs = "", []
-        phone.on("websocket", lambda line: line.on("framereceived", self._hear))
+        phone.on("websocket", lambda line: line.on("framereceived", self._learn_who))
+        booth.on("websocket", lambda line: line.on("framereceived", self._hear))
 
-    def _hear(self, frame: str | bytes) -> None:
+    def _learn_who(self, frame: str | bytes) -> None:
         said = json.loads(frame)
         if said["type"] == "state":
             self.me = said["state"].get("me") or self.me
+
+    def _hear(self, frame: str | bytes) -> None:
+        said = json.loads(frame)
         if said["type"] in {"rung", "quality"} and said["of"] == self.me:
             self.rungs.append(said["rung"])
 
     def rung(self) -> str:
-        """Return where the phone was told last that its link stands; the page takes it in as we look."""
-        self.phone.wait_for_timeout(50)  # events are heard while Playwright waits
+        """Return where the phone's link stands, as the booth was told: on a thin one the phone may not hear it."""
+        self.booth.wait_for_timeout(50)  # events are heard while Playwright waits
         return self.rungs[-1] if self.rungs else "full"
 
     def counts(self, page: Page) -> dict:
@@ -168,15 +173,15 @@ def test_a_thin_downlink_is_given_less_then_only_sound_and_climbs_back_when_it_i
         expect(signal).not_to_contain_text("good")
         both_see_and_hear(call.booth, call.phone)
 
-        def sends_no_picture() -> bool:
+        def hardly_sends() -> bool:
             before = call.counts(call.phone)["sent"]
             call.phone.wait_for_timeout(1000)
-            return call.counts(call.phone)["sent"] == before
+            return 8 * (call.counts(call.phone)["sent"] - before) < HARDLY_BITS
 
         far_end.narrow_down(60)
         far_end.lose(0.1)
         until(lambda: call.rung() in {"sound_only", "ring"}, "sound only", 60)
-        until(sends_no_picture, "the phone to leave what it has to its sound")
+        until(hardly_sends, "the phone to leave what it has to its sound, told by web or by the relay", 60)
         hears(call.booth, "#remotes video")
         hears(call.phone, "[data-remote]")
         far_end.open_up()

@@ -153,7 +153,7 @@ def test_figures_come_every_five_seconds():
 
 
 def test_a_publisher_is_capped_by_the_receiver_that_can_take_least_of_its_pictures():
-    publisher = SimpleNamespace(sources={})
+    publisher = SimpleNamespace(sources={}, ladder=Ladder())
     camera, other = make_source(1, owner=publisher), make_source(9, owner=object())
     publisher.sources = {1: camera}
     assert find_cap(publisher) == ALL_BITS + SOUND_BITS
@@ -169,3 +169,5 @@ def test_a_publisher_is_capped_by_the_receiver_that_can_take_least_of_its_pictur
     receiver(1000, 900_000, camera)
     receiver(2000, 800_000, camera, other)
     assert find_cap(publisher) == 400_000 + SOUND_BITS
+    publisher.ladder = Ladder(Rung.SOUND_ONLY)
+    assert find_cap(publisher) == SOUND_BITS, "its pictures would go to nobody"

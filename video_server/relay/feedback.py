@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 
 from video_server.relay.counters import Counters
-from video_server.relay.ladder import ALL_BITS
+from video_server.relay.ladder import ALL_BITS, Rung
 from video_server.relay.limits import REPORT_SECONDS, refill
 from video_server.relay.peers import RESENDS_PER_TICK, Peer
 from video_server.relay.reports import note_sender_report, report_reception, shift_sender_report
@@ -174,7 +174,13 @@ class Feedback:
 
 
 def find_cap(peer: Peer) -> int:
-    """Return the bits per second that this publisher may send: what its weakest receiver can take of its pictures."""
+    """Return the bits per second that this publisher may send: what its weakest receiver can take of its pictures.
+
+    On a link that carries only sound its own pictures go to nobody. Its page is told to stop its camera; this reaches
+    the browser also where web's line does not get through.
+    """
+    if peer.ladder.rung.depth >= Rung.SOUND_ONLY.depth:
+        return SOUND_BITS
     receivers = {
         output.link.media
         for source in peer.sources.values()
