@@ -25,6 +25,7 @@ from tests.test_journeys import (  # noqa: F401 (fixtures)
     photograph,
     playwright,
     product,
+    say_ready,
     sees,
     sign_in,
 )
@@ -73,7 +74,7 @@ def join_as_guest(page: Page, booth: Page, link: str, called: str) -> None:
     page.get_by_role("button", name="Start").click()
     page.get_by_role("button", name="Turn on camera and microphone").click()
     sees(page, "[data-echo]", GREEN)
-    page.get_by_role("button", name="I am ready").click()
+    say_ready(page)
     booth.get_by_role("button", name=f"Let in: {called}").click()
 
 

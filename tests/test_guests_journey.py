@@ -24,6 +24,7 @@ from tests.test_journeys import (  # noqa: F401 (fixtures)
     photograph,
     playwright,
     product,
+    say_ready,
     sees,
     sign_in,
 )
@@ -77,7 +78,7 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
     interpreter.get_by_role("button", name="Start").click()
     interpreter.get_by_role("button", name="Turn on camera and microphone").click()
     sees(interpreter, "[data-echo]", GREEN)
-    interpreter.get_by_role("button", name="I am ready").click()
+    say_ready(interpreter)
     booth.get_by_role("button", name="Let in: Sam Jones, Interpreter").click()
     everybody = "In this call: {}, PC Smith (Officer)"
     expect(interpreter.locator("[data-others-people]")).to_have_text(

@@ -220,11 +220,23 @@ def walk_to_check(phone: Page, link: str, *, word: str | None = None) -> None:
     expect(phone.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
 
 
+def say_ready(page: Page) -> None:
+    """Press “I am ready” until the page took it: figures above it may still move it under a press."""
+    ready = page.get_by_role("button", name="I am ready")
+
+    def is_taken() -> bool:
+        if ready.is_visible():
+            ready.click()
+        return ready.is_hidden()
+
+    until(is_taken, "the page to take that they are ready")
+
+
 def check_and_wait(phone: Page) -> None:
     """See oneself through the relay, then wait."""
     phone.get_by_role("button", name="Turn on camera and microphone").click()
     sees(phone, "[data-echo]", RED)
-    phone.get_by_role("button", name="I am ready").click()
+    say_ready(phone)
     expect(phone.locator('[data-section="waiting"]')).to_be_visible()
 
 

@@ -262,10 +262,12 @@ async def test_a_page_follows_its_room_when_another_process_has_moved_it(two_rel
         async def offer(number: int) -> None:
             peer = RawPeer(fleet.monkeypatch)
             fleet.peers.append(peer)
-            answer: dict = {"type": "refused"}
-            while answer["type"] == "refused":  # until the application has found its relays
+            await socket.send_json({"type": "offer", "id": number, "sdp": await peer.offer()})
+            while (answer := await hear("answer", "refused"))["type"] == "refused":
+                await asyncio.sleep(
+                    0.2
+                )  # the application has not found its relays yet; asked without a pause it hangs up
                 await socket.send_json({"type": "offer", "id": number, "sdp": await peer.offer()})
-                answer = await hear("answer", "refused")
             await peer.accept(answer["sdp"])
 
         await offer(1)

@@ -110,7 +110,15 @@ async def web_token(wire: Wire, tmp_path: Path) -> str:
     return (tmp_path / "web" / "evidence.token").read_text()
 
 
-_WEB_MAY = {"objects.put", "objects.show", "objects.content", "objects.preview", "objects.playable"}
+_WEB_MAY = {
+    "objects.put",
+    "objects.post",
+    "objects.show",
+    "objects.content",
+    "objects.content_head",
+    "objects.preview",
+    "objects.playable",
+}
 
 
 async def test_the_web_servers_token_does_what_web_does_and_nothing_else(wire: Wire, web_token):
