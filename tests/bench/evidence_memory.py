@@ -23,23 +23,29 @@ PHONE_RATE = 125_000  # bytes a second: 1 Mbit/s
 PHONE_SECONDS = 12
 
 
+def peak_mb(store: EvidenceStore, source: Source, size: int) -> tuple[float, str]:
+    """Return the highest memory while an object of this size goes in and out, and its address."""
+    sha256, keys = source.sha256(size), store.folder / "keys"
+    store.forget_peak()
+    path, seconds = put_store(store.port, keys, source, sha256, size=size)
+    reading = get(store.port, f"{path}/content", token_of(keys))
+    found = store.resident_mb(peak=True)
+    say(f"  {size / 1e6:,.0f} MB: in {seconds:.1f} s, out {reading:.1f} s, peak {found:.1f} MB")
+    return found, path
+
+
+def small_peak_mb(store: EvidenceStore, source: Source) -> float:
+    """Return the same of 10 MB, once the first has brought in what every later one uses."""
+    peak_mb(store, source, SMALL_BYTES)
+    return peak_mb(store, source, SMALL_BYTES)[0]
+
+
 def measure_large(shape: Shape, folder: Path, source: Source) -> Measured:
     """Measure memory while a large object comes in and goes out, and ranges of it."""
     with ending(EvidenceStore(folder / "store", previews=False)) as store:
         keys = store.folder / "keys"
-
-        def peak(size: int) -> tuple[float, str]:
-            sha256 = source.sha256(size)
-            store.forget_peak()
-            path, seconds = put_store(store.port, keys, source, sha256, size=size)
-            reading = get(store.port, f"{path}/content", token_of(keys))
-            found = store.resident_mb(peak=True)
-            say(f"  {size / 1e6:,.0f} MB: in {seconds:.1f} s, out {reading:.1f} s, peak {found:.1f} MB")
-            return found, path
-
-        peak(SMALL_BYTES)  # the first brings in what every later one uses
-        small, _ = peak(SMALL_BYTES)
-        large, path = peak(shape.large)
+        small = small_peak_mb(store, source)
+        large, path = peak_mb(store, source, shape.large)
         firsts = []
         with Connection(store.port) as connection:
             for _ in range(shape.asked):
@@ -53,21 +59,16 @@ def measure_large(shape: Shape, folder: Path, source: Source) -> Measured:
     }  # fmt: skip
 
 
-def measure_phones(shape: Shape, folder: Path) -> Measured:
-    """Measure memory while many phones are each in the middle of one request, at 1 Mbit/s.
+def measure_phones(shape: Shape, folder: Path, source: Source) -> Measured:
+    """Measure memory while many phones are each in the middle of one request, at 1 Mbit/s, beyond 10 MB in and out.
 
     Raises RuntimeError when one of them did not get as far as it should have.
     """
     piece = b"\xff\xd8\xff\xe0" + os.urandom(PHONE_PIECE_BYTES - 4)
     rounds = PHONE_RATE * PHONE_SECONDS // PHONE_PIECE_BYTES
     with ending(EvidenceStore(folder / "store", previews=False)) as store, ExitStack() as stack:
-        for _ in range(2):  # what the first upload brings in is not the phones'
-            with Connection(store.port) as connection:
-                path, headers = create(connection, store, PHONE_BYTES)
-                more = headers | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
-                connection.ask("PATCH", path, more, body=piece * (PHONE_BYTES // PHONE_PIECE_BYTES))
+        before = small_peak_mb(store, source)
         store.forget_peak()
-        before = store.resident_mb()
         phones = [stack.enter_context(Connection(store.port)) for _ in range(PHONES)]
         opened = [create(phone, store, PHONE_BYTES) for phone in phones]
         for phone, (path, headers) in zip(phones, opened, strict=True):
