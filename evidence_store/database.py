@@ -17,7 +17,7 @@ import pysqlite3
 # The system's SQLite may hold the WAL-reset corruption bug (fixed in 3.51.3); aiosqlite imports the module by name.
 sys.modules["sqlite3"] = pysqlite3
 
-from sqlalchemy import DateTime, Dialect, MetaData, event, func, insert, select  # noqa: E402
+from sqlalchemy import DateTime, Dialect, Executable, MetaData, event, func, insert, select  # noqa: E402
 from sqlalchemy.engine import ExceptionContext, make_url  # noqa: E402
 from sqlalchemy.exc import IntegrityError  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine  # noqa: E402
@@ -106,6 +106,15 @@ class Database:
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
+
+
+async def change_one(db: Connection, change: Executable) -> bool:
+    """Make one change of one row; False when a constraint or trigger refuses it, or no row fits."""
+    try:
+        async with db.begin_nested():
+            return (await db.execute(change)).rowcount == 1
+    except IntegrityError:
+        return False
 
 
 async def copy_rows(source: Connection, target: Connection, told: Callable[[int, int], None]) -> None:

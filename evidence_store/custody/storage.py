@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, insert, select, update
 
 from evidence_store.custody.model import Label, Link, Note
 from evidence_store.custody.search import Search
-from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
+from evidence_store.database import METADATA, Connection, UtcDateTime, change_one
 from evidence_store.model import StoredObject
 from evidence_store.storage import OBJECTS, object_of
 
@@ -106,7 +105,7 @@ async def put_label(db: Connection, label: Label, *, is_new: bool) -> bool:
     """Set a label; False when the incident has this mark already, or the label was signed meanwhile."""
     unsigned = (_LABELS.c.object == label.object) & _LABELS.c.signed_at.is_(None)
     change = insert(_LABELS) if is_new else update(_LABELS).where(unsigned)
-    return await _done(db, change.values(asdict(label)))
+    return await change_one(db, change.values(asdict(label)))
 
 
 # --- notes
@@ -114,7 +113,7 @@ async def put_label(db: Connection, label: Label, *, is_new: bool) -> bool:
 
 async def insert_note(db: Connection, note: Note) -> bool:
     """Add a note; False when its id is taken."""
-    return await _done(db, insert(_NOTES).values(asdict(note)))
+    return await change_one(db, insert(_NOTES).values(asdict(note)))
 
 
 async def find_note(db: Connection, note_id: str) -> Note | None:
@@ -134,7 +133,7 @@ async def list_notes(db: Connection, object_id: str) -> list[Note]:
 
 async def insert_link(db: Connection, link: Link) -> bool:
     """Say what an object was derived from; False when that was said already."""
-    return await _done(db, insert(_LINKS).values(asdict(link)))
+    return await change_one(db, insert(_LINKS).values(asdict(link)))
 
 
 async def find_link(db: Connection, object_id: str) -> Link | None:
@@ -154,12 +153,3 @@ async def list_all(db: Connection) -> tuple[list[Label], list[Note], list[Link]]
     labels = [Label(**row._asdict()) for row in await db.execute(select(_LABELS))]
     notes = [Note(**row._asdict()) for row in await db.execute(select(_NOTES))]
     return labels, notes, [Link(**row._asdict()) for row in await db.execute(select(_LINKS))]
-
-
-async def _done(db: Connection, change: Any) -> bool:
-    """Make one change of one row; False when a constraint refuses it or no row fits."""
-    try:
-        async with db.begin_nested():
-            return (await db.execute(change)).rowcount == 1
-    except IntegrityError:
-        return False

@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
+from evidence_store.database import METADATA, Connection, UtcDateTime, change_one
 from evidence_store.keeping.defaults import DEFAULTS, REVIEWED_AGAIN_AFTER
 from evidence_store.keeping.lists import Place
 from evidence_store.keeping.model import Assigned, Due, Hold, RetentionClass, Review, ReviewState
@@ -102,7 +102,7 @@ _REVIEWS = Table(
 
 async def insert_hold(db: Connection, hold: Hold) -> bool:
     """Place a hold; False when its id is taken or the object is gone."""
-    return await _done(db, insert(_HOLDS).values(asdict(hold)))
+    return await change_one(db, insert(_HOLDS).values(asdict(hold)))
 
 
 async def find_hold(db: Connection, hold_id: str) -> Hold | None:
@@ -115,13 +115,13 @@ async def release_hold(db: Connection, hold: Hold) -> bool:
     """Note that an open hold was released; False when it was before."""
     values = {name: getattr(hold, name) for name in ("released_by", "released_at", "release_reason")}
     is_open = (_HOLDS.c.id == hold.id) & _HOLDS.c.released_at.is_(None)
-    return await _done(db, update(_HOLDS).where(is_open).values(values))
+    return await change_one(db, update(_HOLDS).where(is_open).values(values))
 
 
 async def list_holds(db: Connection, incident: str, *, limit: int, after: Place | None = None) -> list[Hold]:
     """Return an incident's holds, oldest first."""
     chosen = select(_HOLDS).where(_HOLDS.c.incident == incident).order_by(_HOLDS.c.placed_at, _HOLDS.c.id)
-    chosen = chosen.where(_is_behind(_HOLDS.c.placed_at, _HOLDS.c.id, after))
+    chosen = chosen.where(is_behind(_HOLDS.c.placed_at, _HOLDS.c.id, after))
     return [Hold(**row._asdict()) for row in await db.execute(chosen.limit(limit))]
 
 
@@ -199,7 +199,7 @@ async def list_due(
     reviewed = exists().where((_REVIEWS.c.object == OBJECTS.c.id) & (_REVIEWS.c.state.in_(_OPEN_STATES) | kept))
     chosen = select(_ENDS.c.object, _ENDS.c.ends_at, held.label("is_held")).join_from(_ENDS, OBJECTS)
     chosen = chosen.where(_ENDS.c.ends_at < before, OBJECTS.c.state.in_(_KEPT), ~reviewed)
-    chosen = chosen.where(_is_behind(_ENDS.c.ends_at, _ENDS.c.object, after))
+    chosen = chosen.where(is_behind(_ENDS.c.ends_at, _ENDS.c.object, after))
     if incident is not None:
         chosen = chosen.where(OBJECTS.c.incident == incident)
     rows = (await db.execute(chosen.order_by(_ENDS.c.ends_at, _ENDS.c.object).limit(limit))).all()
@@ -208,14 +208,15 @@ async def list_due(
     return [Due(objects[row.object], row.ends_at, bool(row.is_held)) for row in rows]
 
 
-def _is_behind(at: Any, id_: Any, after: Place | None) -> Any:
+def is_behind(at: Any, id_: Any, after: Place | None) -> Any:
+    """Say in SQL whether a row comes behind a place of a list that is ordered by a time and an id."""
     return true() if after is None else (at > after[0]) | ((at == after[0]) & (id_ > after[1]))
 
 
 async def prepare(db: Connection) -> None:
     """Begin the force's table with the defaults, where there is none."""
     if not await list_classes(db):
-        await _done(db, insert(_CLASSES).values(DEFAULTS))
+        await change_one(db, insert(_CLASSES).values(DEFAULTS))
     if (await db.execute(select(_ENDS).limit(1))).first() is None:  # kept by classes before ends were kept
         await _restate_ends(db, select(_ASSIGNED.c.object))
 
@@ -225,7 +226,7 @@ async def prepare(db: Connection) -> None:
 
 async def insert_review(db: Connection, review: Review) -> bool:
     """Add a review; False when its id is taken, or the object has an open one."""
-    return await _done(db, insert(_REVIEWS).values(asdict(review) | {"state": review.state.value}))
+    return await change_one(db, insert(_REVIEWS).values(asdict(review) | {"state": review.state.value}))
 
 
 async def find_review(db: Connection, review_id: str) -> Review | None:
@@ -245,7 +246,7 @@ async def list_proposed(
 ) -> list[Review]:
     """Return reviews that wait for a second person, oldest first."""
     chosen = select(_REVIEWS).where(_REVIEWS.c.state == ReviewState.PROPOSED.value)
-    chosen = chosen.where(_is_behind(_REVIEWS.c.reviewed_at, _REVIEWS.c.id, after))
+    chosen = chosen.where(is_behind(_REVIEWS.c.reviewed_at, _REVIEWS.c.id, after))
     if incident is not None:
         chosen = chosen.where(_REVIEWS.c.incident == incident)
     rows = await db.execute(chosen.order_by(_REVIEWS.c.reviewed_at, _REVIEWS.c.id).limit(limit))
@@ -255,7 +256,7 @@ async def list_proposed(
 async def update_review(db: Connection, review: Review, *, before: ReviewState) -> bool:
     """Move a review on from a state; False when it is not there any more."""
     mine = (_REVIEWS.c.id == review.id) & (_REVIEWS.c.state == before.value)
-    return await _done(db, update(_REVIEWS).where(mine).values(asdict(review) | {"state": review.state.value}))
+    return await change_one(db, update(_REVIEWS).where(mine).values(asdict(review) | {"state": review.state.value}))
 
 
 def _review(row: Row[Any]) -> Review:
@@ -278,7 +279,7 @@ async def list_all(db: Connection) -> tuple[list[Hold], dict[str, list[Assigned]
 async def move_object(db: Connection, object_id: str, *, before: Sequence[ObjectState], after: ObjectState) -> bool:
     """Change an object's state; False when it is in none of those before, or a trigger refuses."""
     mine = (OBJECTS.c.id == object_id) & OBJECTS.c.state.in_([state.value for state in before])
-    return await _done(db, update(OBJECTS).where(mine).values(state=after.value))
+    return await change_one(db, update(OBJECTS).where(mine).values(state=after.value))
 
 
 async def list_disposing(db: Connection) -> list[tuple[StoredObject, Review]]:
@@ -288,12 +289,3 @@ async def list_disposing(db: Connection) -> list[tuple[StoredObject, Review]]:
     approved = select(_REVIEWS).where(_REVIEWS.c.state == ReviewState.APPROVED.value)
     reviews = {row.object: _review(row) for row in await db.execute(approved)}
     return [(stored, reviews[stored.id]) for stored in found if stored.id in reviews]
-
-
-async def _done(db: Connection, change: Any) -> bool:
-    """Make one change of one row; False when a constraint or trigger refuses it or no row fits."""
-    try:
-        async with db.begin_nested():
-            return (await db.execute(change)).rowcount == 1
-    except IntegrityError:
-        return False

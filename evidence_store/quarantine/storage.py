@@ -12,16 +12,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    and_,
     insert,
-    or_,
     select,
     text,
     update,
 )
 
-from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
+from evidence_store.database import METADATA, Connection, UtcDateTime, change_one
 from evidence_store.keeping.lists import Place
+from evidence_store.keeping.storage import is_behind
 from evidence_store.model import ObjectState
 from evidence_store.quarantine.model import Release, ReleaseState
 from evidence_store.storage import OBJECTS
@@ -52,7 +51,7 @@ _RELEASES = Table(
 
 async def insert_release(db: Connection, release: Release) -> bool:
     """Add a release; False when its id is taken, or the object has an open one."""
-    return await _done(db, insert(_RELEASES).values(_values(release)))
+    return await change_one(db, insert(_RELEASES).values(_values(release)))
 
 
 async def find_release(db: Connection, release_id: str) -> Release | None:
@@ -77,10 +76,7 @@ async def list_proposed(
     )
     if incident is not None:
         chosen = chosen.where(_RELEASES.c.incident == incident)
-    if after is not None:
-        at, id_ = after
-        same = and_(_RELEASES.c.asked_at == at, _RELEASES.c.id > id_)
-        chosen = chosen.where(or_(_RELEASES.c.asked_at > at, same))
+    chosen = chosen.where(is_behind(_RELEASES.c.asked_at, _RELEASES.c.id, after))
     rows = await db.execute(chosen.order_by(_RELEASES.c.asked_at, _RELEASES.c.id).limit(limit))
     return [_release(row) for row in rows]
 
@@ -88,7 +84,7 @@ async def list_proposed(
 async def update_release(db: Connection, release: Release) -> bool:
     """Move a proposed release on; False when it is not proposed any more."""
     mine = (_RELEASES.c.id == release.id) & (_RELEASES.c.state == ReleaseState.PROPOSED.value)
-    return await _done(db, update(_RELEASES).where(mine).values(_values(release)))
+    return await change_one(db, update(_RELEASES).where(mine).values(_values(release)))
 
 
 async def overtake(db: Connection, object_id: str, *, but: str) -> None:
@@ -112,12 +108,3 @@ def _values(release: Release) -> dict[str, Any]:
 def _release(row: Row[Any]) -> Release:
     values = row._asdict()
     return Release(**values | {"state": ReleaseState(values["state"])})
-
-
-async def _done(db: Connection, change: Any) -> bool:
-    """Make one change of one row; False when a constraint refuses it or no row fits."""
-    try:
-        async with db.begin_nested():
-            return (await db.execute(change)).rowcount == 1
-    except IntegrityError:
-        return False

@@ -24,7 +24,7 @@ from evidence_store.tokens import Scope
 from evidence_store.view import forms, guards, pages, words
 from evidence_store.view.deeds import act_of, new_act_id
 from evidence_store.view.i18n import N_, gettext
-from evidence_store.view.keep import REASON, REASON_WORDS
+from evidence_store.view.keep import REASON, REASON_WORDS, DecisionForm
 
 routes = web.RouteTableDef()
 _OBJECT = "/evidence/view/objects/{id}"
@@ -86,13 +86,6 @@ async def review(request: web.Request) -> web.Response:
         filled.problems["outcome"] = refused(refusal)
         return pages.ask(request, "review.html", filled, stored=stored)
     return pages.see(request, "view.object", id=stored.id, done=filled.values.outcome)
-
-
-class DecisionForm(forms.Form):
-    """What a second person decides, as it is typed."""
-
-    decision: Literal["approve", "reject"]
-    reason: str = REASON
 
 
 _DECISION_WORDS = {"decision": N_("Choose whether to approve or reject the disposal"), "reason": REASON_WORDS}

@@ -25,6 +25,13 @@ REASON = Field(min_length=3, max_length=500)
 REASON_WORDS = N_("Give the reason in 3 to 500 characters. It stands in the history for good: no names")
 
 
+class DecisionForm(forms.Form):
+    """What a second person decides, as it is typed."""
+
+    decision: Literal["approve", "reject"]
+    reason: str = REASON
+
+
 class HoldForm(forms.Form):
     """What to hold, as it is typed."""
 

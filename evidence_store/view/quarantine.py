@@ -1,7 +1,5 @@
 """Release from quarantine: why it is set aside, who may let it out, and a second person where malware was found."""
 
-from typing import Literal
-
 from aiohttp import web
 
 from evidence_store import access, app_keys
@@ -23,7 +21,7 @@ from evidence_store.tokens import Scope
 from evidence_store.view import forms, guards, pages, words
 from evidence_store.view.deeds import act_of, new_act_id
 from evidence_store.view.i18n import N_, gettext
-from evidence_store.view.keep import REASON, REASON_WORDS, ReasonForm
+from evidence_store.view.keep import REASON_WORDS, DecisionForm, ReasonForm
 
 routes = web.RouteTableDef()
 _HERE = "/evidence/view/objects/{id}/quarantine"
@@ -76,13 +74,6 @@ async def _page(request: web.Request, stored: StoredObject, filled: forms.Filled
         standing = await service.read_standing(db, stored)
     confirming = filled.values is not None and not filled.problems and "change" not in filled.typed
     return pages.ask(request, "unquarantine.html", filled, stored=stored, standing=standing, confirming=confirming)
-
-
-class DecisionForm(forms.Form):
-    """What a second person decides, as it is typed."""
-
-    decision: Literal["approve", "reject"]
-    reason: str = REASON
 
 
 _DECISION_WORDS = {"decision": N_("Choose whether to approve or reject the release"), "reason": REASON_WORDS}

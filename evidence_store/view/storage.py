@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Column, ForeignKey, String, Table, delete, func, insert, select, update
 
-from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
+from evidence_store.database import METADATA, Connection, UtcDateTime, change_one
 from evidence_store.model import StoredObject
 from evidence_store.storage import OBJECTS, object_of
 from evidence_store.view.model import Session
@@ -43,7 +42,7 @@ _CHOSEN = Table(
 
 async def insert_session(db: Connection, session: Session, *, secret_sha256: str) -> bool:
     """Open a session; False when its ticket was used before."""
-    return await _done(db, insert(_SESSIONS).values(asdict(session) | {"secret_sha256": secret_sha256}))
+    return await change_one(db, insert(_SESSIONS).values(asdict(session) | {"secret_sha256": secret_sha256}))
 
 
 async def find_session(db: Connection, secret_sha256: str) -> Session | None:
@@ -76,7 +75,7 @@ async def forget_sessions(db: Connection, *, before: datetime) -> None:
 
 async def choose(db: Connection, session_id: str, object_id: str, *, now: datetime) -> None:
     """Choose an object; choosing it twice changes nothing."""
-    await _done(db, insert(_CHOSEN).values(session=session_id, object=object_id, chosen_at=now))
+    await change_one(db, insert(_CHOSEN).values(session=session_id, object=object_id, chosen_at=now))
 
 
 async def put_back(db: Connection, session_id: str, object_id: str | None = None) -> None:
@@ -97,12 +96,3 @@ async def count_chosen(db: Connection, session_id: str) -> int:
     """Return how many objects were chosen."""
     chosen = select(func.count()).select_from(_CHOSEN).where(_CHOSEN.c.session == session_id)
     return int((await db.execute(chosen)).scalar_one())
-
-
-async def _done(db: Connection, change: Any) -> bool:
-    """Make one change of one row; False when a constraint refuses it."""
-    try:
-        async with db.begin_nested():
-            return (await db.execute(change)).rowcount == 1
-    except IntegrityError:
-        return False
