@@ -248,7 +248,7 @@ async def running(app: web.Application, settings: Settings) -> AsyncIterator[str
         handler_cancellation=False,  # bytes of a broken connection are still made durable
         shutdown_timeout=10,
         lingering_time=5,  # how long a refused body is read, so that its sender sees the refusal
-        read_bufsize=1 << 18,
+        read_bufsize=1 << 14,  # what of a body may wait until it is taken up; `inlet.py` widens it for large ones
     )
     await runner.setup()
     context = None

@@ -29,7 +29,9 @@ MIN_BYTES = 1 << 20
 _FEW = 16
 """So many bodies at one time may each have a buffer of a whole segment."""
 
-_MODEST_BYTES = 32 << 10
+_SHARED_BYTES = 3 << 20
+"""Where there are more, all their buffers together have so much, or the smallest each."""
+
 _GROWTH = 4
 _PLAIN = DEFAULT.plain_bytes
 _FAST_SECONDS = 0.1
@@ -47,6 +49,11 @@ def can_take_over(request: web.Request) -> bool:
         and not request.content.is_eof()
         and (request.content_length or 0) - request.content.total_bytes >= MIN_BYTES
     )
+
+
+def largest_buffer(bodies: int) -> int:
+    """Return how many bytes the buffer of one body may have while so many are being read."""
+    return SEGMENT_BYTES if bodies <= _FEW else max(SMALL_BYTES, _SHARED_BYTES // bodies)
 
 
 class Direct(asyncio.BufferedProtocol):
@@ -129,8 +136,8 @@ class Direct(asyncio.BufferedProtocol):
         is_fast = was_full and self._full_at - self._began_at < _FAST_SECONDS
         piece = Piece(size, [memoryview(buffer)[:size]], buffer, rests=not is_fast or len(buffer) < SEGMENT_BYTES)
         self._position += size
-        largest = SEGMENT_BYTES if Direct.alive <= _FEW else _MODEST_BYTES
-        self._set_buffer(min(largest, len(buffer) * _GROWTH) if is_fast else SMALL_BYTES)
+        size = min(largest_buffer(Direct.alive), len(buffer) * _GROWTH) if is_fast else SMALL_BYTES
+        self._set_buffer(size)
         if was_full and not self._is_over and not self._transport.is_closing():
             self._transport.resume_reading()
         return piece

@@ -59,6 +59,8 @@ class Inlet:
         piece = self._source.empty()
         if can_take_over(self._request):
             self._source = Direct(self._request, self._position + piece.size)
+        elif (self._request.content_length or _BATCH_BYTES) >= _BATCH_BYTES:
+            self._request.content.set_read_chunk_size(_BATCH_BYTES // 2)  # else read in small sips: slow
         self._rests = piece.rests
         return piece
 
