@@ -29,6 +29,8 @@ SNIFF_BYTES = 512
 """How much of the beginning is kept at hand, to tell what kind of file this is."""
 
 _WRITEBACK_BYTES = 8 << 20
+_SLOW_TURN = threading.Lock()
+"""Slow uploads fill their segments in turn: so many as there are, one of them has whole segments in memory."""
 _PLAIN = floe.DEFAULT.plain_bytes
 _SEGMENT = floe.SEGMENT_BYTES
 
@@ -148,19 +150,24 @@ class Incoming:
         with self._turn:
             for part in parts:
                 self._note(part)
-            if rests and self._pending.put_aside(parts):
-                return False
-            for part in parts:
-                view, start = memoryview(part), 0
-                while start < len(view):
-                    if self._pending.size == _PLAIN:  # only now is it certain that this segment is not the final one
-                        self._append(final=False)
-                    if buffer is not None and not (start or rests) and self._pending.adopt(buffer, len(view)):
-                        return True
-                    start += self._pending.add(view[start:])
-            if rests:
-                self._pending.rest()
+            if not rests:
+                return self._add(parts, buffer)
+            if not self._pending.put_aside(parts):
+                with _SLOW_TURN:
+                    self._add(parts)
+                    self._pending.rest()
             return False
+
+    def _add(self, parts: Sequence[bytes | memoryview], buffer: bytearray | None = None) -> bool:
+        for part in parts:
+            view, start = memoryview(part), 0
+            while start < len(view):
+                if self._pending.size == _PLAIN:  # only now is it certain that this segment is not the final one
+                    self._append(final=False)
+                if buffer is not None and not start and self._pending.adopt(buffer, len(view)):
+                    return True
+                start += self._pending.add(view[start:])
+        return False
 
     def _append(self, *, final: bool) -> None:
         out = SEGMENTS.borrow()

@@ -7,25 +7,31 @@ import random
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, StreamReader, web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence_store import app_keys
 from evidence_store.app import make_app, open_store, running
 from evidence_store.config import Settings
+from evidence_store.database import is_empty
+from evidence_store.direct import largest_buffer
 from evidence_store.errors import Damaged
+from evidence_store.model import Upload
 from evidence_store.sealing import pending as pending_module
 from evidence_store.sealing import signing
-from evidence_store.sealing.buffers import SEGMENTS, Buffers
+from evidence_store.sealing.buffers import SEGMENTS, SMALL_BYTES, Buffers
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.sealing.keys import Keys
 from evidence_store.sealing.pending import Pending
 from evidence_store.sealing.shelf import Shelf
+from evidence_store.uploads import Uploads
 from evidence_store.verify import verify
 from tests.conftest import HeldClock
 from tests.evidence.conftest import INCIDENT, SEGMENT, Wire, jpeg, sha256
@@ -250,6 +256,33 @@ async def test_a_sender_is_not_read_faster_than_its_bytes_are_sealed(wire: Wire,
     assert await content(wire, object_id) == data
 
 
+async def test_what_comes_before_anybody_reads_it_is_little(wire: Wire, monkeypatch):
+    goes_on, append, waiting = asyncio.Event(), Uploads.append, list[StreamReader]()
+
+    async def late(self: Uploads, upload_id: str, *, request: web.Request, **more: Any) -> Upload:
+        waiting.append(request.content)
+        await goes_on.wait()
+        return await append(self, upload_id, request=request, **more)
+
+    monkeypatch.setattr(Uploads, "append", late)
+    data, seen = jpeg(8 * MIB), list[int]()
+    path, auth = await wire.create(data)
+    raw = await connect(wire)
+    await raw.begin("PATCH", path, patch_headers(auth, 0), len(data))
+    sending = asyncio.ensure_future(raw.send(data))
+
+    async def stands_still() -> bool:
+        seen.extend(stream.total_bytes for stream in waiting)
+        return len(seen) > 50 and len(set(seen[-50:])) == 1
+
+    await until(stands_still)
+    assert 0 < seen[-1] < MIB // 2  # one read of the socket, at most 256 kB, behind what is allowed
+    goes_on.set()
+    await sending
+    await stands_at(wire, path, auth, len(data))
+    await wire.digest(path, auth, sha256(data))
+
+
 async def test_many_at_once_share_the_buffers_and_get_their_own_bytes(wire: Wire):
     bodies = {signing.new_id(): jpeg(2 * MIB + 1000 * n, n) for n in range(8)}
     await asyncio.gather(*(wire.put(object_id, data) for object_id, data in bodies.items()))
@@ -282,6 +315,53 @@ async def test_a_wrong_checksum_puts_a_large_piece_back_to_where_it_began(wire: 
 
 
 # --- the parts by themselves
+
+
+@pytest.mark.parametrize("bodies", [17, 50, 200, 384, 385, 5000])
+def test_the_buffers_of_many_bodies_have_a_sum(bodies: int):
+    assert largest_buffer(16) == SEGMENTS.size_bytes
+    assert largest_buffer(bodies) == SMALL_BYTES or bodies * largest_buffer(bodies) <= 3 * MIB
+
+
+async def test_reads_of_the_database_take_turns(wire: Wire):
+    database, now, most = wire.store.database, [0], [0]
+
+    async def read() -> None:
+        async with database.read() as db:
+            now[0] += 1
+            most[0] = max(most[0], *now)
+            assert await is_empty(db) is False
+            now[0] -= 1
+
+    await asyncio.gather(*(read() for _ in range(60)))
+    assert most == [4]
+
+
+def test_slow_uploads_fill_their_segments_in_turn(tmp_path: Path, monkeypatch):
+    inside, most, append = [0], [0], Incoming._append
+
+    def watched(self: Incoming, *, final: bool) -> None:
+        inside[0] += 1
+        most[0] = max(most[0], *inside)
+        append(self, final=final)
+        inside[0] -= 1
+
+    monkeypatch.setattr(Incoming, "_append", watched)
+    slow = []
+    for name in "abcd":
+        (tmp_path / name / "object").mkdir(parents=True)
+        slow.append(Incoming.create(tmp_path / name, name, bytes(32)))
+
+    def send(incoming: Incoming) -> None:
+        for _ in range(3 * MIB // 20_000):
+            incoming.write([bytes(20_000)], rests=True)
+
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(send, slow))
+    for incoming in slow:
+        assert incoming.finish() == sha256(bytes(3 * MIB // 20_000 * 20_000))
+        incoming.close()
+    assert most == [1]
 
 
 @settings(max_examples=60, deadline=None)
