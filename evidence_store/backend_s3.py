@@ -28,8 +28,8 @@ from evidence_store.sealing.floe import HEADER_BYTES
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-_PART_BYTES = 8 << 20
-"""20 GB are 2,400 parts, of 10,000 that S3 allows."""
+_PART_BYTES = 5 << 20
+"""The least that S3 takes, for three are in memory at one time; 20 GB are 3,815 parts, of 10,000 that S3 allows."""
 _PARTS_AT_ONCE = 3
 _READ_BYTES = 4 << 20
 _PROBE = "probe"

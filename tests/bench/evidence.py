@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.evidence_files import FULL, QUICK, Measured, Shape, make_source, measure_ingest, measure_reading, say
-from tests.bench.evidence_memory import PHONES, SMALL_BYTES, measure_large, measure_phones
+from tests.bench.evidence_memory import PHONES, SMALL_BYTES, measure_bucket, measure_large, measure_phones
 from tests.bench.evidence_small import PHOTO_SENDERS, measure_ledger, measure_photos
 from tests.bench.figures import MissingTool, Target, render_json, render_table
 
@@ -40,6 +40,7 @@ TARGETS = (
     Target("proof_p99_ms", "proofs in the large ledger, p99, ms", 5, 5),
     Target("verify_lines_per_s", "ledger lines verified a second", 0, 0, more=True),
     Target("memory_growth_mb", "peak memory of taking and giving the large object beyond 10 MB's", 20, 20),
+    Target("bucket_memory_growth_mb", "peak memory of an object into a bucket and back beyond 10 MB's", 20, 20),
     Target("slow_phones_memory_mb", f"peak memory of {PHONES} slow uploads at once beyond 10 MB's", 20, 20),
 )
 
@@ -47,6 +48,7 @@ PARTS: dict[str, Callable[[Shape, Path], Measured]] = {
     "ingest": lambda shape, folder: measure_ingest(shape, folder, make_source(folder, shape.size)),
     "read": lambda shape, folder: measure_reading(shape, folder, make_source(folder, shape.size)),
     "large": lambda shape, folder: measure_large(shape, folder, make_source(folder, shape.size)),
+    "bucket": lambda shape, folder: measure_bucket(shape, folder, make_source(folder, SMALL_BYTES)),
     "phones": lambda shape, folder: measure_phones(shape, folder, make_source(folder, SMALL_BYTES)),
     "photos": measure_photos,
     "ledger": measure_ledger,

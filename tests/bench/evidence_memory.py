@@ -10,8 +10,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.evidence_files import MIB, Measured, Shape, Source, create, ending, get, put_store, say
-from tests.bench.stores import EvidenceStore, token_of
+from tests.bench.evidence_files import MIB, Measured, Shape, Source, create, ending, get, put_store, say, settle
+from tests.bench.stores import EvidenceStore, SeaweedFs, token_of
 from tests.bench.transfer import Connection
 
 SMALL_BYTES = 10_000_000
@@ -47,6 +47,7 @@ def measure_large(shape: Shape, folder: Path, source: Source) -> Measured:
         small = small_peak_mb(store, source)
         large, path = peak_mb(store, source, shape.large)
         firsts = []
+        settle()
         with Connection(store.port) as connection:
             for _ in range(shape.asked):
                 at = random.randrange(shape.large - RANGE_BYTES)
@@ -57,6 +58,16 @@ def measure_large(shape: Shape, folder: Path, source: Source) -> Measured:
         "memory_growth_mb": [large - small], "range_first_byte_ms": [statistics.median(firsts)],
         "range_first_byte_p99_ms": [statistics.quantiles(firsts, n=100)[98]],
     }  # fmt: skip
+
+
+def measure_bucket(shape: Shape, folder: Path, source: Source) -> Measured:
+    """Measure memory while a large object comes in, goes on into a bucket, and comes out of it."""
+    with ending(SeaweedFs(folder / "weed")) as bucket:
+        store_folder = folder / "store"
+        with ending(EvidenceStore(store_folder, previews=False, bucket=bucket)) as store:
+            small = small_peak_mb(store, source)
+            large, _ = peak_mb(store, source, shape.size)
+    return {"bucket_memory_growth_mb": [large - small]}
 
 
 def measure_phones(shape: Shape, folder: Path, source: Source) -> Measured:

@@ -81,9 +81,9 @@ def _tree(pid: int) -> Iterator[int]:
 
 
 class EvidenceStore(Server):
-    """The store as `evidence-store serve` runs it, on SQLite and a folder."""
+    """The store as `evidence-store serve` runs it, on SQLite and a folder, or with sealed objects in a bucket."""
 
-    def __init__(self, folder: Path, *, previews: bool = True) -> None:
+    def __init__(self, folder: Path, *, previews: bool = True, bucket: "SeaweedFs | None" = None) -> None:
         self.folder = folder
         if not (folder / "keys").exists():
             make_keys(folder / "keys")
@@ -94,6 +94,7 @@ class EvidenceStore(Server):
             EVIDENCE_KEYS=str(folder / "keys"), EVIDENCE_LISTEN=f"127.0.0.1:{port}", EVIDENCE_LOG_LEVEL="WARNING",
             EVIDENCE_PREVIEW_WORKERS="1" if previews else "0", EVIDENCE_TOKEN_PER_MINUTE="0",
             EVIDENCE_UPLOAD_PER_MINUTE="0", EVIDENCE_INCIDENT_UPLOADS_PER_MINUTE="0",
+            **(bucket.settings() if bucket is not None else {}),
         )  # fmt: skip
         lay_tokens_at(load(None, data=folder / "data", keys=folder / "keys").database_url)
 
@@ -165,6 +166,9 @@ class SeaweedFs(Server):
         if not program.exists():
             raise RuntimeError("SeaweedFS is needed and was not found: it is among requirements-dev.txt")
         folder.mkdir()
+        self._secret = folder / "secret"
+        self._secret.write_text("bench")
+        self._secret.chmod(0o600)
         ports = {name: low_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
         grpc = {f"{name}.grpc": low_port() for name in ports}
         options = [f"-{name}={port}" for name, port in (ports | grpc).items()]
@@ -191,6 +195,13 @@ class SeaweedFs(Server):
             time.sleep(0.5)
             return False
         return True
+
+    def settings(self) -> dict[str, str]:
+        """Return what an evidence store needs to keep its objects here."""
+        return {
+            "EVIDENCE_S3_BUCKET": "bench", "EVIDENCE_S3_ENDPOINT": f"http://127.0.0.1:{self.port}",
+            "EVIDENCE_S3_KEY_ID": "bench", "EVIDENCE_S3_SECRET_FILE": str(self._secret),
+        }  # fmt: skip
 
     def sign(self, method: str, key: str) -> str:
         """Return the signed address, without the host, for one request of an object."""
