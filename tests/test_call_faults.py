@@ -278,13 +278,18 @@ def test_sound_only_stops_pictures_both_ways_and_comes_back(call):
     both_see_and_hear(call.booth, call.phone)
 
 
-def test_a_screen_is_shown_large_beside_the_face_and_goes_when_it_ends(call):
+def test_a_screen_is_shown_large_beside_the_face_and_goes_when_it_ends(call, tmp_path):
+    with call.phone.expect_file_chooser() as chosen:
+        press_more(call.phone, "Show photos")
     call.booth.get_by_role("button", name="Show a screen").click()
     sees(call.phone, ".app-tile--screen video", GREEN)
     expect(call.phone.locator(".app-tile--screen")).to_have_class(re.compile("app-tile--large"))
     sees(call.phone, ".app-tile:not(.app-tile--large) video", BLUE)
-    press_more(call.phone, "Show photos")
+    Image.new("RGB", (400, 300), (200, 120, 0)).save(tmp_path / "late.png")
+    chosen.value.set_files(tmp_path / "late.png")  # chosen while nobody else showed anything
     notice(call.phone, "Somebody else is showing something.")
+    expect(call.phone.get_by_role("group", name="Photos that you show")).to_be_hidden()
+    sees(call.phone, ".app-tile--screen video", GREEN)
     call.booth.get_by_role("button", name="Stop showing the screen").click()
     expect(call.phone.locator(".app-tile--screen")).to_have_count(0)
     sees(call.phone, ".app-tile--large video", BLUE)
@@ -304,6 +309,8 @@ def test_photos_of_the_phone_are_shown_one_at_a_time_upright_and_go_when_they_en
     shows(call.booth, ".app-tile--screen video", (200, 120, 0))
     expect(call.booth.locator(".app-tile--screen")).to_have_class(re.compile("app-tile--large"))
     expect(album).to_contain_text("Photo 1 of 3. It is shown now, and not kept.")
+    call.booth.get_by_role("button", name="Show a screen").click()
+    expect(call.booth.locator("#own-notice")).to_contain_text("Somebody else shows something now.")
     notice(call.phone, "PC Smith sees what you show.")
     album.get_by_role("button", name="Next").click()
     shows(call.booth, ".app-tile--screen video", (0, 140, 140))

@@ -6,7 +6,8 @@
 // connection (ICE restart), then a fresh connection, until it flows again. What the break was is told to the server.
 //
 // Events: "connected", "flowing" {video}, "broken" {since}, "recovered", "level" {local, remote, sounds}, "slots",
-// "quality" (the last five seconds, see figures.js; `slots`: of each slot alone), "failed" {code}
+// "quality" (the last five seconds, see figures.js; `slots`: of each slot alone), "share_taken" (another's screen is
+// shown, so ours is not), "failed" {code}
 
 import { Breaks } from "./breaks.js";
 import { read, sample, sampleSlots } from "./figures.js";
@@ -115,6 +116,7 @@ export class Call extends EventTarget {
   async shareScreen(track) {
     this.screen = track;
     await this.putTracks();
+    this.#heedOthers();
   }
 
   /**
@@ -230,6 +232,12 @@ export class Call extends EventTarget {
   setPeople(people) {
     this.people = people;
     this.tell("slots", people);
+    this.#heedOthers();
+  }
+
+  /** Of two who share at the same moment the relay shows one: who then sees the other's screen is the one it does not. */
+  #heedOthers() {
+    if (this.screen && this.isSharedByOthers) this.tell("share_taken", {});
   }
 
   /** Whether somebody shares a screen already; our own sits in no slot of ours. */

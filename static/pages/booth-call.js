@@ -231,6 +231,7 @@ async function goOnCamera() {
     setTimeout(() => started.breaks.isOpen && setTrouble("media", words.say("mediaBroken")), FLICKER_MS);
   });
   started.addEventListener("level", (event) => remotes.drawLevels(detail(event).remote));
+  started.addEventListener("share_taken", () => void stopSharing().then(() => tell(words.say("shareTaken"))));
   started.addEventListener("failed", hangUp);
   void started.setWithoutPicture("wish", soundOnly);
   sessionStorage.setItem(onCameraKey, "yes");

@@ -244,6 +244,7 @@ function startCall() {
     trouble.brokenSince = 0;
     trouble.mendedAt = Date.now();
   });
+  started.addEventListener("share_taken", () => void more.giveWay());
   started.addEventListener("failed", cannotGoOn);
   started.start().catch(cannotGoOn);
   void more.resume();

@@ -130,6 +130,12 @@ export class More {
     this.deeds.changed();
   }
 
+  /** Somebody else showed something a moment before: ours is seen by nobody. */
+  async giveWay() {
+    await this.stopSharing();
+    this.deeds.tell(this.words.share_taken);
+  }
+
   async float() {
     this.close();
     await float(this.deeds.largest()).catch(() => {}); // the browser may refuse while nothing has come yet

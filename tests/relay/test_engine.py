@@ -596,6 +596,27 @@ async def test_a_shared_screen_takes_a_slot_and_gives_it_back_when_it_stops(rela
     assert not [slot for slot in relay.told("slots", "b")[-1].data["slots"] if slot["screen"]]
 
 
+async def test_of_two_screens_at_the_same_moment_one_alone_is_seen_and_the_other_can_tell(relay):
+    peers = {name: await relay.join(name) for name in "abc"}
+    await asyncio.gather(*(peers[name].send("screen", b"slide") for name in "ab"))
+    room = relay.engine.rooms.get("r")
+    await until(lambda: room.participants["a"].screen and room.participants["b"].screen, "both have come")
+    seen, unseen = ("a", "b") if room.sharer == "a" else ("b", "a")
+
+    def screens(participant: str) -> list[tuple[str, int]]:
+        slots = relay.told("slots", participant)[-1].data["slots"]
+        return [(each["participant"], each["slot"]) for each in slots if each["screen"]]
+
+    assert [screens(name) for name in ("c", unseen, seen)] == [[(seen, 2)], [(seen, 2)], []]
+    await peers[unseen].send("screen", b"kept out")
+    await peers[unseen].send_until("audio", peers["c"], 0 if unseen == "a" else 1, b"so that has arrived too")
+    await peers[seen].send("screen", b"another slide")
+    await until(lambda: b"another slide" in peers["c"].got(2, "video"), "the one that is seen")
+    assert not any(packet[4] == b"kept out" for peer in peers.values() for packet in peer.packets)
+    relay.engine.handle(Permit("r", 1, seen, ("audio", "video")))
+    assert [screens(name) for name in ("c", seen, unseen)] == [[(unseen, 2)], [(unseen, 2)], []]
+
+
 async def test_silence_hearing_and_going_are_told(relay):
     a = await relay.join("a")
     relay.ticking.cancel()

@@ -53,6 +53,26 @@ def test_a_screen_takes_a_slot_of_its_own_and_gives_it_back():
     assert a.seats == {Seat("b"): 0, Seat("c"): 2}
 
 
+def test_of_two_screens_at_once_one_is_seen_until_it_stops():
+    a, b, waiting = participant("a"), participant("b"), participant("w", admitted=False)
+    room = room_of(a, b, waiting)
+    waiting.screen = True
+    room.reseat()
+    assert room.sharer is None, "who is not let in keeps nobody from sharing"
+    b.screen = True
+    room.reseat()
+    a.screen = waiting.admitted = True
+    room.reseat()
+    assert room.sharer == "b"
+    assert Seat("b", True) in a.seats
+    assert Seat("b", True) in waiting.seats
+    assert b.seats == {Seat("a"): 0, Seat("w"): 1}
+    b.screen = False
+    room.reseat()
+    assert Seat("a", True) in b.seats
+    assert a.seats == {Seat("b"): 0, Seat("w"): 2}
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abcdefg"), st.sampled_from(["come", "go", "admit", "wait", "share", "stop"])))
 )
@@ -75,6 +95,7 @@ def test_nobody_ever_moves_to_another_slot_while_heard(steps):
         for receiver in room.participants.values():
             assert len(set(receiver.seats.values())) == len(receiver.seats)
             assert all(slot < 3 for slot in receiver.seats.values())
+            assert {seat.participant for seat in receiver.seats if seat.screen} <= {room.sharer}
             for seat, slot in receiver.seats.items():
                 assert room.may_hear(receiver, room.participants[seat.participant])
                 assert before.get(receiver.id, {}).get(seat, slot) == slot

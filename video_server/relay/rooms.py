@@ -66,12 +66,16 @@ class Participant:
 
 @dataclass(slots=True)
 class Room:
-    """One room of one epoch. While `held`, nothing is forwarded from one to another."""
+    """One room of one epoch. While `held`, nothing is forwarded from one to another.
+
+    sharer   whose screen the others see: of several who share at once one alone, until it stops
+    """
 
     id: str
     epoch: int
     participants: dict[str, Participant] = field(default_factory=dict)
     held: bool = False
+    sharer: str | None = None
 
     def may_hear(self, receiver: Participant, sender: Participant) -> bool:
         """Say whether anything of `sender` may reach `receiver`."""
@@ -94,13 +98,14 @@ class Room:
 
         Who keeps being heard keeps the slot; who is new takes the lowest free one; who finds none is not heard.
         """
+        self._choose_sharer()
         changed = []
         for receiver in self.participants.values():
             wanted = [
                 Seat(sender.id, screen)
                 for screen in (False, True)
                 for sender in self.participants.values()
-                if sender.sits(screen=screen) and self.may_hear(receiver, sender)
+                if sender.sits(screen=screen) and self.may_hear(receiver, sender) and not self._waits(sender, screen)
             ]
             kept = {seat: slot for seat, slot in receiver.seats.items() if seat in wanted and slot < receiver.slots}
             free = [slot for slot in range(receiver.slots) if slot not in kept.values()]
@@ -111,6 +116,19 @@ class Room:
                 receiver.seats = kept
                 changed.append(receiver)
         return changed
+
+    def _choose_sharer(self) -> None:
+        """Let who shares go on; else take the first of those who wish to."""
+        sharing = [one.id for one in self.participants.values() if one.sits(screen=True) and self._meets(one)]
+        if self.sharer not in sharing:
+            self.sharer = sharing[0] if sharing else None
+
+    def _waits(self, sender: Participant, screen: bool) -> bool:
+        """Say whether this is a screen that another one's keeps out."""
+        return screen and self._meets(sender) and sender.id != self.sharer
+
+    def _meets(self, one: Participant) -> bool:
+        return one.admitted and not one.echo
 
 
 class Rooms:
