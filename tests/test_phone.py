@@ -783,6 +783,39 @@ async def test_each_fault_of_the_camera_is_told_in_words_with_a_way_on(phone, bo
     await expect(problem.get_by_role("button", name="Continue without camera")).to_be_visible()
 
 
+async def be_checked(handset: Phone, path: str) -> None:
+    """Stand before the result of the check."""
+    await reach_call(handset, path)
+    await handset.page.get_by_role("button", name="Turn on camera and microphone").tap()
+    await expect(handset.page.get_by_role("button", name="I am ready")).to_be_visible()
+
+
+async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
+    appointment = await book()
+    handset = await phone()
+    first = handset.page
+    await be_checked(handset, link(appointment))
+    await first.get_by_role("button", name="I am ready").tap()
+    await expect(first.locator("[data-section=waiting]")).to_be_visible()
+
+    second = await handset.context.new_page()
+    await second.goto(str(handset.server.make_url("/phone/call")))
+    await expect(second.locator("[data-section=elsewhere]")).to_contain_text("open in another tab or window")
+    await expect(first.locator("[data-section=waiting]")).to_be_visible()
+
+    await second.get_by_role("button", name="Go on here").tap()
+    await expect(second.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
+    await expect(first.locator("[data-section=elsewhere]")).to_be_visible()
+    assert await first.evaluate("document.querySelector('[data-preview]').srcObject") is None
+    await second.get_by_role("button", name="Turn on camera and microphone").tap()
+    await expect(second.locator("[data-section=waiting]")).to_be_visible()
+
+    await second.close()
+    await first.get_by_role("button", name="Go on here").tap()
+    await expect(first.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
+    assert await state_of(database, appointment) == [State.WAITING], "the same session all along"
+
+
 CALM = {
     "brokenSince": 0,
     "downSince": 0,

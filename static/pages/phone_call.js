@@ -4,6 +4,7 @@
 
 import { DeviceWatch } from "../js/devices.js";
 import { Call } from "../js/media.js";
+import { OneTab } from "../js/one_tab.js";
 import { RoomSocket } from "../js/signalling.js";
 import { LinkState, drawSignal } from "./call-tools.js";
 import { Tiles } from "./call-tiles.js";
@@ -23,6 +24,7 @@ const own = /** @type {HTMLVideoElement} */ (one(root, "[data-own]"));
 const preview = /** @type {HTMLVideoElement} */ (one(root, "[data-preview]"));
 const meter = /** @type {HTMLMeterElement} */ (one(root, "[data-own-level]"));
 
+const tab = new OneTab(`call ${given.socket}`);
 const socket = new RoomSocket(given.socket);
 /** @type {any} */
 let snapshot = null;
@@ -34,6 +36,7 @@ let call = null;
 let wish = "";
 let section = "";
 let isAway = false;
+let isHere = false; // this tab speaks for the person, and no other one does
 /** @type {import("./phone_notices.js").Trouble} */
 const trouble = {
   brokenSince: 0,
@@ -91,6 +94,19 @@ const others = new Others(one(root, "[data-others]"), {
 
 // --- the room ---
 
+tab.addEventListener("here", () => {
+  if (isAway || isHere) return;
+  isHere = true;
+  snapshot = null;
+  wish = "";
+  section = "";
+  socket.open();
+});
+tab.addEventListener("elsewhere", () => {
+  if (isAway || hasEnded()) return;
+  show("elsewhere");
+  if (isHere) socket.close();
+});
 socket.addEventListener("state", (event) => follow(/** @type {CustomEvent} */ (event).detail));
 socket.addEventListener("down", (event) => {
   trouble.downSince = /** @type {CustomEvent} */ (event).detail.since;
@@ -109,10 +125,16 @@ socket.addEventListener("quality", (event) => {
 });
 socket.addEventListener("closed", (event) => {
   const { reason } = /** @type {CustomEvent} */ (event).detail;
-  if (isAway || reason === "bye" || ["ended", "replaced", "removed"].includes(section)) return;
+  isHere = false;
+  if (section === "elsewhere") letGo(); // another tab of this browser speaks now: it alone is seen and heard, and has the camera
+  if (isAway || reason === "bye" || hasEnded()) return;
   if (!["replaced", "removed"].includes(snapshot?.view)) show(reason === "elsewhere" ? "elsewhere" : "closed");
   letGo();
 });
+
+function hasEnded() {
+  return ["ended", "replaced", "removed"].includes(section);
+}
 
 /** Do what the room says. @param {any} state */
 function follow(state) {
@@ -510,7 +532,7 @@ const deeds = {
     show("check");
     check.open({ straightOn: false });
   },
-  reload: () => location.reload(),
+  move: () => tab.move(),
 };
 
 root.addEventListener("click", (event) => {
@@ -523,4 +545,4 @@ function control(name) {
   return one(root, `[data-section="call"] [data-do="${name}"]`);
 }
 
-socket.open();
+tab.wait();
