@@ -221,15 +221,9 @@ def walk_to_check(phone: Page, link: str, *, word: str | None = None) -> None:
 
 
 def say_ready(page: Page) -> None:
-    """Press “I am ready” until the page took it: figures above it may still move it under a press."""
-    ready = page.get_by_role("button", name="I am ready")
-
-    def is_taken() -> bool:
-        if ready.is_visible():
-            ready.click()
-        return ready.is_hidden()
-
-    until(is_taken, "the page to take that they are ready")
+    """Press “I am ready”, once: a press is taken whatever moves meanwhile."""
+    page.get_by_role("button", name="I am ready").click()
+    expect(page.locator('[data-section="check"]')).to_be_hidden()
 
 
 def check_and_wait(phone: Page) -> None:

@@ -816,6 +816,112 @@ async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(pho
     assert await state_of(database, appointment) == [State.WAITING], "the same session all along"
 
 
+async def be_checked(handset: Phone, path: str) -> None:
+    """Stand before the result of the check."""
+    await reach_call(handset, path)
+    await handset.page.get_by_role("button", name="Turn on camera and microphone").tap()
+    await expect(handset.page.get_by_role("button", name="I am ready")).to_be_visible()
+
+
+async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
+    appointment = await book()
+    handset = await phone()
+    first = handset.page
+    await be_checked(handset, link(appointment))
+    await first.get_by_role("button", name="I am ready").tap()
+    await expect(first.locator("[data-section=waiting]")).to_be_visible()
+
+    second = await handset.context.new_page()
+    await second.goto(str(handset.server.make_url("/phone/call")))
+    await expect(second.locator("[data-section=elsewhere]")).to_contain_text("open in another tab or window")
+    await expect(first.locator("[data-section=waiting]")).to_be_visible()
+
+    await second.get_by_role("button", name="Go on here").tap()
+    await expect(second.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
+    await expect(first.locator("[data-section=elsewhere]")).to_be_visible()
+    assert await first.evaluate("document.querySelector('[data-preview]').srcObject") is None
+    await second.get_by_role("button", name="Turn on camera and microphone").tap()
+    await expect(second.locator("[data-section=waiting]")).to_be_visible()
+
+    await second.close()
+    await first.get_by_role("button", name="Go on here").tap()
+    await expect(first.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
+    assert await state_of(database, appointment) == [State.WAITING], "the same session all along"
+
+
+@pytest.mark.parametrize("by", ["mouse", "finger"])
+async def test_one_press_of_i_am_ready_is_taken_although_what_stands_above_it_grows_meanwhile(
+    phone, book, link, database, by
+):
+    appointment = await book()
+    handset = await phone(height=1200)  # nothing is scrolled, so nothing makes up for what has grown
+    page = handset.page
+    await be_checked(handset, link(appointment))
+    ready = page.get_by_role("button", name="I am ready")
+    box = await ready.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    if by == "mouse":
+        await page.mouse.move(x, y)
+        down, up = page.mouse.down, page.mouse.up
+    else:
+        touch = await handset.context.new_cdp_session(page)
+
+        async def down() -> None:
+            await touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+
+        async def up() -> None:
+            await touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    await down()
+    await page.evaluate("document.querySelector('[data-part=problem]').hidden = false")
+    assert (await ready.bounding_box())["y"] > y, "the button is not under the finger any more"
+    await up()
+    await expect(page.locator("[data-section=waiting]")).to_be_visible()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await state_of(database, appointment) != [State.WAITING]:
+            await page.wait_for_timeout(50)
+
+
+async def test_a_finger_that_is_moved_away_from_a_button_presses_nothing(phone, book, link):
+    handset = await phone(height=1200)
+    page = handset.page
+    await be_checked(handset, link(await book()))
+    box = await page.get_by_role("button", name="I am ready").bounding_box()
+    await page.mouse.move(box["x"] + 5, box["y"] + 5)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + 5, box["y"] - 60)
+    await page.mouse.up()
+    await page.get_by_role("button", name="I am ready").focus()
+    await expect(page.locator("[data-section=waiting]")).to_be_hidden()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[data-section=waiting]")).to_be_visible()
+
+
+async def test_who_is_ready_while_the_camera_is_changed_goes_on_with_the_new_one(phone, book, link):
+    handset = await phone()
+    page = handset.page
+    await page.add_init_script(
+        """(() => {
+            const media = navigator.mediaDevices;
+            const [open, list] = [media.getUserMedia.bind(media), media.enumerateDevices.bind(media)];
+            const come = new Promise((resolve) => (window.comes = resolve));
+            media.getUserMedia = async (wish) => {
+                if (!wish.audio) await come;  // the other camera is slow to start
+                return open(wish);
+            };
+            const behind = { kind: "videoinput", deviceId: "c2", groupId: "c", label: "Back camera" };
+            media.enumerateDevices = async () => [...(await list()), behind];
+        })();"""
+    )
+    await be_checked(handset, link(await book()))
+    await page.get_by_role("button", name="Use the back camera").tap()
+    await page.get_by_role("button", name="I am ready").tap()
+    await page.evaluate("window.comes()")
+    await expect(page.locator("[data-section=waiting]")).to_be_visible()
+    lives = "document.querySelector('[data-preview]').srcObject.getTracks().map((track) => track.readyState)"
+    assert await page.evaluate(lives) == ["live", "live"]
+
+
 CALM = {
     "brokenSince": 0,
     "downSince": 0,

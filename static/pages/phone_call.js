@@ -12,6 +12,7 @@ import { Check, mirror, openCamera, otherCamera, reopen } from "./phone_check.js
 import { LEAVING } from "./exit.js";
 import { More } from "./phone_more.js";
 import { notice } from "./phone_notices.js";
+import { onPress } from "./presses.js";
 import { copyLink, letSleep, one, root, say, showSection, stayAwake } from "./phone_page.js";
 import { Others } from "./phone_others.js";
 import { PersonEvidence } from "./evidence_person.js";
@@ -177,7 +178,8 @@ function follow(state) {
 
 /** @param {any} state */
 function showRoom(state) {
-  say("[data-waiting-words]", state.officer.present ? state.officer.knows : state.officer.away);
+  const isTold = ["waiting", "call"].includes(state.view); // a press is seen at once, and told as soon as the line allows
+  say("[data-waiting-words]", !isTold ? words.telling : state.officer.present ? state.officer.knows : state.officer.away);
   say("[data-waiting-since]", state.since_words ? words.since.replace("{time}", state.since_words) : "");
   trouble.inCall = state.view === "call";
   statement?.follow(trouble.inCall ? state.statement : null);
@@ -535,10 +537,7 @@ const deeds = {
   move: () => tab.move(),
 };
 
-root.addEventListener("click", (event) => {
-  const pressed = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("[data-do]"));
-  if (pressed) deeds[pressed.dataset.do ?? ""]?.(pressed);
-});
+onPress(root, "[data-do]", (pressed) => deeds[pressed.dataset.do ?? ""]?.(pressed));
 
 /** A button of the call itself. @param {string} name */
 function control(name) {

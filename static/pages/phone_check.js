@@ -82,6 +82,7 @@ export class Check {
     this.sounds = 0;
     this.timer = 0;
     this.turn = 0;
+    this.flipping = Promise.resolve();
     this.player = /** @type {HTMLVideoElement} */ (section.querySelector("[data-echo]"));
     this.meter = /** @type {HTMLMeterElement} */ (section.querySelector("[data-level]"));
   }
@@ -128,7 +129,7 @@ export class Check {
       return;
     }
     this.say("[data-asking]", "");
-    if (this.straightOn) this.ready();
+    if (this.straightOn) await this.ready();
     else await this.echo(turn);
   }
 
@@ -204,9 +205,12 @@ export class Check {
     this.setResult("sound", heard ? this.words.sound_ok : this.words.sound_none, heard);
   }
 
-  ready() {
+  /** Go on with these devices; while one camera is changed for another, with the one that comes. */
+  async ready() {
+    const { turn } = this;
+    await this.flipping;
     const stream = this.stream;
-    if (!stream) return;
+    if (!stream || turn !== this.turn) return;
     this.close({ keep: true });
     this.onReady({ stream, facing: this.facing });
   }
@@ -222,13 +226,18 @@ export class Check {
     this.say('[data-do="flip"]', isTouch() ? other : this.words.use_other);
   }
 
-  /** Change to the other side of a phone, or to a computer's next camera. */
-  async flip() {
+  /** Change to the other side of a phone, or to a computer's next camera, one change at a time. */
+  flip() {
+    this.flipping = this.flipping.then(() => this.useOther());
+    return this.flipping;
+  }
+
+  async useOther() {
     const { call, stream, turn } = this;
     if (!stream || !call) return;
-    const next = await otherCamera(stream);
-    if (isTouch()) this.facing = this.facing === "user" ? "environment" : "user";
     try {
+      const next = await otherCamera(stream);
+      if (isTouch()) this.facing = this.facing === "user" ? "environment" : "user";
       const changed = await openCamera(stream, this.facing, next);
       if (turn !== this.turn) {
         for (const track of changed.getTracks()) track.stop();

@@ -43,6 +43,7 @@ def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[st
     """
     named = {"name": said["name"], "full": said["full"], "phone": phone, "reference": reference.replace("-", UNBROKEN)}
     return {
+        "telling": _("We are telling %(name)s that you are ready.") % named,
         "since": _("You have been waiting since {time}."),
         "title_check": _("Check your camera and microphone"),
         "title_waiting": _("Waiting"),
