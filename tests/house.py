@@ -69,9 +69,9 @@ DOORS: Sequence[tuple[str, str, str]] = (
     ),
     (
         r"sqlalchemy|alembic|sqlite3|pysqlite3|aiosqlite",
-        r".*/storage\.py|video_server/core/database\.py|video_server/migrations/.*"
+        r".*/storage(\.py|/\w+\.py)|video_server/core/database\.py|video_server/migrations/.*"
         r"|evidence_store/(ledger|database)\.py|evidence_store/migrations/.*",
-        "storage.py, core/database.py and migrations",
+        "storage, core/database.py and migrations",
     ),
     (
         r"asyncpg",

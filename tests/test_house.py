@@ -116,6 +116,7 @@ def test_the_rule_catches_what_breaks_it_and_names_the_line(rule, path, text):
         (house.check_line, "video_server/app.py", "from video_server.booth import views"),
         (house.check_line, "video_server/statistics/a.py", "from video_server.calls import storage"),
         (house.check_doors, "video_server/core/keys.py", "import hmac, secrets"),
+        (house.check_doors, "video_server/a/storage/rooms.py", "from sqlalchemy import select"),
         (house.check_doors, "video_server/phone/a.py", "import randomness"),
         (house.check_verifier, "evidence_store/court/verify.py", "import json\nfrom cryptography import exceptions"),
         (house.check_clock, "video_server/core/clock.py", "datetime.now(UTC)"),
