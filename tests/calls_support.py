@@ -8,7 +8,7 @@ from tests.conftest import AddStaff, HeldClock
 from video_server.accounts.model import Role as StaffRole
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
-from video_server.calls import listening, service
+from video_server.calls import arriving, listening, presence, safety, service
 from video_server.calls.model import Role, RoomView, Watched
 from video_server.core.database import Database
 from video_server.core.force import Force
@@ -61,14 +61,14 @@ def waiting(database: Database, appointment: Appointment, clock: HeldClock) -> A
     async def arrive() -> str:
         async with database.begin() as db:
             session, _ = await sessions.open_session(db, "phone", appointment.id, now=clock())
-            person = await service.arrive(
+            person = await arriving.arrive(
                 db, appointment, session_id=session.id, role=Role.VICTIM, device="iPhone, Safari", now=clock()
             )
-            await service.answer_safety(
+            await safety.answer_safety(
                 db, appointment, session_id=session.id, safe_place=True, watched=Watched.NO, now=clock()
             )
             await service.start_waiting(db, person.id, now=clock())
-            await service.take_socket(db, person, socket=session.id, now=clock())
+            await presence.take_socket(db, person, socket=session.id, now=clock())
         return session.id
 
     return arrive
@@ -92,10 +92,10 @@ def sit(database, appointment, clock, add_staff):
         async with database.begin() as db:
             session, _ = await sessions.open_session(db, "staff", staff.id, now=clock())
             role = Role.SUPERVISOR if listens else Role.OFFICER
-            person = await service.arrive(
+            person = await arriving.arrive(
                 db, appointment, session_id=session.id, role=role, device="", now=clock(), staff=staff
             )
-            await service.take_socket(db, person, socket=session.id, now=clock())
+            await presence.take_socket(db, person, socket=session.id, now=clock())
             return await listening.start(db, person, now=clock()) if listens else person
 
     return take

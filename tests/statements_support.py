@@ -10,6 +10,7 @@ from typing import Any
 from evidence_store.errors import Conflict, Unreachable
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
+from video_server.calls import arriving, presence, safety
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, Role, Watched
 from video_server.core import keys
@@ -75,13 +76,13 @@ async def let_in(database: Database, appointment: Appointment, *, now: Any) -> t
     """Let one session of the link arrive, wait and be admitted; return its participant and its cookie's secret."""
     async with database.begin() as db:
         session, secret = await sessions.open_session(db, "phone", appointment.id, now=now)
-        person = await calls.arrive(
+        person = await arriving.arrive(
             db, appointment, session_id=session.id, role=Role.VICTIM, device="iPhone, Safari", now=now
         )
-        await calls.answer_safety(db, appointment, session_id=session.id, safe_place=True, watched=Watched.NO, now=now)
-        await calls.take_socket(db, person, socket="p" * 32, now=now)
+        await safety.answer_safety(db, appointment, session_id=session.id, safe_place=True, watched=Watched.NO, now=now)
+        await presence.take_socket(db, person, socket="p" * 32, now=now)
         await calls.start_waiting(db, person.id, now=now)
-        await calls.take_socket(db, person, socket=session.id, now=now)
+        await presence.take_socket(db, person, socket=session.id, now=now)
         return await calls.admit(db, appointment, person.id, by=appointment.officer_id, now=now), secret
 
 

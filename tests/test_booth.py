@@ -20,7 +20,7 @@ from video_server.appointments.model import Appointment
 from video_server.appointments.model import State as Booking
 from video_server.audit import service as audit
 from video_server.booth import deeds, diary
-from video_server.calls import notes, page_news
+from video_server.calls import arriving, notes, page_news, presence, safety
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, State, Watched, Word
 from video_server.calls.model import Role as InRoom
@@ -89,14 +89,14 @@ def guest(database: Database, clock: HeldClock) -> Guest:
         async with database.begin() as db:
             session, _ = await sessions.open_session(db, "phone", appointment.id, now=now)
             named = {"session_id": session.id, "now": now}
-            person = await calls.arrive(db, appointment, role=InRoom.VICTIM, device=device, **named)
-            await calls.take_socket(db, person, socket=session.id, now=now)
+            person = await arriving.arrive(db, appointment, role=InRoom.VICTIM, device=device, **named)
+            await presence.take_socket(db, person, socket=session.id, now=now)
             if until == "unsafe":
-                await calls.answer_safety(db, appointment, safe_place=False, watched=None, **named)
+                await safety.answer_safety(db, appointment, safe_place=False, watched=None, **named)
             if until in {"waiting", "exited"}:
-                await calls.answer_safety(db, appointment, safe_place=True, watched=Watched.NO, **named)
+                await safety.answer_safety(db, appointment, safe_place=True, watched=Watched.NO, **named)
                 if word:
-                    await calls.give_word(db, appointment, word=word, **named)
+                    await safety.give_word(db, appointment, word=word, **named)
                 await calls.start_waiting(db, person.id, now=now)
             if until == "exited":
                 await calls.exit_on_purpose(db, appointment.id, **named)
@@ -595,7 +595,7 @@ async def test_the_summary_holds_times_outcome_notes_and_every_deed_in_words(
     person = await guest(appointment, word="wrong word")
     clock.move(minutes=1)
     async with database.begin() as db:
-        await calls.renew_presence(db, [person.socket], now=clock())  # the page is still open
+        await presence.renew_presence(db, [person.socket], now=clock())  # the page is still open
     await client.post(path_of(appointment, "admit"), json={"participant": person.id})
     for version, text in enumerate(("Blue", "Blue van", "Blue van <b>")):
         clock.move(minutes=version)  # saved as typed, recorded once a minute
@@ -648,8 +648,8 @@ async def test_the_summary_tells_how_the_connection_was_and_why_each_gap_came(
     stretches = [meter.add_link(link, clock.move(seconds=5)) for _ in range(6)]
     async with database.begin() as db:
         await page_news.keep_stretch(db, appointment.id, stretches[-1])
-        await calls.note_silence(db, person.id, why="silent", now=clock())
-        await calls.note_sound(db, person.id, now=clock.move(seconds=12))
+        await presence.note_silence(db, person.id, why="silent", now=clock())
+        await presence.note_sound(db, person.id, now=clock.move(seconds=12))
         told = {"type": "broke", "why": "network_changed", "ago_ms": 12_000, "lasted_ms": 12_000}
         await page_news.hear(db, await calls.get_participant(db, person.id), told, now=clock())
     await client.post(path_of(appointment, "end"), json={"outcome": "seen"})

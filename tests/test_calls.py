@@ -7,10 +7,11 @@ import pytest
 
 from video_server.appointments.service import AlreadyEnded
 from video_server.audit import service as audit
-from video_server.calls import devices, notes, service
+from video_server.calls import arriving, devices, notes, presence, rooms, safety, service
 from video_server.calls.model import LEASE, AlertKind, Role, State, Watched, Word
 from video_server.calls.seats import Allowance
 from video_server.core.database import Database
+from video_server.core.errors import TooMany
 from video_server.core.force import Force
 from video_server.incidents import service as incidents
 from video_server.phone import state as phone_state
@@ -23,7 +24,7 @@ FORCE = Force()
 
 async def test_nobody_waits_who_has_not_said_that_it_is_safe(database, appointment, clock, look):
     async with database.begin() as db:
-        person = await service.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
+        person = await arriving.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
     with pytest.raises(service.CannotJoin):
         async with database.begin() as db:
             await service.start_waiting(db, person.id, now=clock())
@@ -41,8 +42,8 @@ async def test_an_unsafe_answer_alarms_the_booth_opens_a_task_and_is_final(
     database, appointment, clock, look, safe_place, watched
 ):
     async with database.begin() as db:
-        await service.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
-        state = await service.answer_safety(
+        await arriving.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
+        state = await safety.answer_safety(
             db, appointment, session_id="s" * 32, safe_place=safe_place, watched=watched, now=clock()
         )
     assert state is State.UNSAFE
@@ -55,18 +56,18 @@ async def test_an_unsafe_answer_alarms_the_booth_opens_a_task_and_is_final(
         assert (await incidents.get_person(db, appointment.person_id)).held_at is not None
     with pytest.raises(service.CannotJoin):
         async with database.begin() as db:
-            await service.answer_safety(
+            await safety.answer_safety(
                 db, appointment, session_id="s" * 32, safe_place=True, watched=Watched.NO, now=clock()
             )
     async with database.begin() as db:  # said again, it alarms once
-        await service.answer_safety(db, appointment, session_id="s" * 32, safe_place=False, watched=None, now=clock())
+        await safety.answer_safety(db, appointment, session_id="s" * 32, safe_place=False, watched=None, now=clock())
     assert len((await look()).alerts) == 1
 
 
 async def test_not_knowing_who_did_it_is_no_reason_to_turn_somebody_away(database, appointment, clock):
     async with database.begin() as db:
-        await service.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
-        state = await service.answer_safety(
+        await arriving.arrive(db, appointment, session_id="s" * 32, role=Role.VICTIM, device="", now=clock())
+        state = await safety.answer_safety(
             db, appointment, session_id="s" * 32, safe_place=True, watched=Watched.UNKNOWN_PERSON, now=clock()
         )
     assert state is State.CHECKING
@@ -152,7 +153,7 @@ async def test_the_end_comes_once_and_to_everybody(database, appointment, clock,
     person = (await look()).of_session(session_id)
     async with database.begin() as db:
         await service.admit(db, appointment, person.id, by="o" * 32, now=clock())
-        await service.note_silence(db, person.id, why="silent", now=clock())
+        await presence.note_silence(db, person.id, why="silent", now=clock())
         await service.end_call(db, appointment.id, outcome="seen", by="o" * 32, now=clock.move(minutes=9))
     view = await look()
     assert view.room.outcome == "seen"
@@ -164,24 +165,24 @@ async def test_the_end_comes_once_and_to_everybody(database, appointment, clock,
     assert (await look()).room.outcome == "seen"
     with pytest.raises(service.CannotJoin):
         async with database.begin() as db:
-            await service.place(db, appointment.id, living={"r1"}, best="r1", now=clock())
+            await rooms.place(db, appointment.id, living={"r1"}, best="r1", now=clock())
 
 
 async def test_a_gap_of_an_admitted_person_stands_in_the_record_once(database, appointment, clock, waiting, look):
     session_id = await waiting()
     person = (await look()).of_session(session_id)
     async with database.begin() as db:
-        await service.note_silence(db, person.id, why="silent", now=clock())
-        await service.note_sound(db, person.id, now=clock())
+        await presence.note_silence(db, person.id, why="silent", now=clock())
+        await presence.note_sound(db, person.id, now=clock())
     assert (await look()).gaps == [], "silence while waiting is no gap"
     async with database.begin() as db:
         await service.admit(db, appointment, person.id, by="o" * 32, now=clock())
         for _ in range(3):  # every web process hears the same news
-            await service.note_silence(db, person.id, why="silent", now=clock())
+            await presence.note_silence(db, person.id, why="silent", now=clock())
     clock.move(seconds=7)
     async with database.begin() as db:
         for _ in range(3):
-            await service.note_sound(db, person.id, now=clock())
+            await presence.note_sound(db, person.id, now=clock())
     [gap] = (await look()).gaps
     assert gap.ended_at - gap.began_at == timedelta(seconds=7)
 
@@ -191,7 +192,7 @@ async def test_a_room_whose_relay_died_gets_a_new_epoch_once(database, appointme
     epochs = []
     for relay in ("r1", "r1", "r2", "r2"):
         async with database.begin() as db:
-            room = await service.place(db, appointment.id, living={relay}, best=relay, now=clock())
+            room = await rooms.place(db, appointment.id, living={relay}, best=relay, now=clock())
             epochs.append(room.epoch)
     assert epochs == [1, 1, 2, 2]
 
@@ -200,7 +201,7 @@ async def test_presence_of_a_dead_process_runs_out(database, appointment, clock,
     session_id = await waiting()
     person = (await look()).of_session(session_id)
     async with database.begin() as db:
-        await service.take_socket(db, person, socket="a" * 32, now=clock())
+        await presence.take_socket(db, person, socket="a" * 32, now=clock())
     assert (await look()).by_id(person.id).is_present(clock())
     clock.now += LEASE + timedelta(seconds=1)
     assert not (await look()).by_id(person.id).is_present(clock())
@@ -212,9 +213,9 @@ async def test_an_old_socket_that_closes_late_does_not_make_the_new_page_absent(
     session_id = await waiting()
     person = (await look()).of_session(session_id)
     async with database.begin() as db:
-        await service.take_socket(db, person, socket="a" * 32, now=clock())
-        await service.take_socket(db, person, socket="b" * 32, now=clock())
-        await service.drop_socket(db, person, socket="a" * 32, how="lost", now=clock())
+        await presence.take_socket(db, person, socket="a" * 32, now=clock())
+        await presence.take_socket(db, person, socket="b" * 32, now=clock())
+        await presence.drop_socket(db, person, socket="a" * 32, how="lost", now=clock())
     assert (await look()).by_id(person.id).connected
 
 
@@ -236,25 +237,25 @@ async def test_notes_saved_in_two_windows_lose_nothing(database, appointment, cl
 async def test_a_wrong_word_is_wrong(database, appointment, clock, waiting, said, found):
     session_id = await waiting()
     async with database.begin() as db:
-        assert await service.give_word(db, appointment, session_id=session_id, word=said, now=clock()) is found
+        assert await safety.give_word(db, appointment, session_id=session_id, word=said, now=clock()) is found
 
 
 async def test_the_agreed_word_is_right_in_any_spelling_of_case_and_space(database, appointment, clock, waiting):
     session_id = await waiting()
     for said in (appointment.agreed_word, f" {appointment.agreed_word.upper().replace(' ', '-')} "):
         async with database.begin() as db:
-            assert await service.give_word(db, appointment, session_id=session_id, word=said, now=clock()) is Word.RIGHT
+            assert await safety.give_word(db, appointment, session_id=session_id, word=said, now=clock()) is Word.RIGHT
 
 
 async def test_one_link_cannot_fill_a_room_and_never_keeps_an_officer_out(database, appointment, clock, look):
     async def arrive(session: str, role: Role = Role.VICTIM) -> None:
         async with database.begin() as db:
-            person = await service.arrive(db, appointment, session_id=session, role=role, device="", now=clock())
-            await service.take_socket(db, person, socket=session, now=clock())
+            person = await arriving.arrive(db, appointment, session_id=session, role=role, device="", now=clock())
+            await presence.take_socket(db, person, socket=session, now=clock())
 
-    for n in range(service.MOST_SESSIONS):
+    for n in range(arriving.MOST_SESSIONS):
         await arrive(f"{n:032}")
-    with pytest.raises(service.TooMany):
+    with pytest.raises(TooMany):
         await arrive("x" * 32)
     await arrive("o" * 32, Role.OFFICER)
     clock.move(seconds=30)  # nobody looks at those pages any more
@@ -309,7 +310,7 @@ async def test_cancelling_ends_the_call_and_nobody_is_let_in_after(database, app
             await service.admit(db, appointment, view.of_session(session_id).id, by="o" * 32, now=clock())
     with pytest.raises(service.CannotJoin):
         async with database.begin() as db:
-            await service.place(db, appointment.id, living={"r1"}, best="r1", now=clock())
+            await rooms.place(db, appointment.id, living={"r1"}, best="r1", now=clock())
 
 
 async def test_an_outcome_is_told_only_to_who_was_in_the_call(database, appointment, clock, waiting, look):

@@ -11,7 +11,7 @@ from video_server.appointments import links
 from video_server.appointments import service as appointments
 from video_server.appointments.model import GuestRole
 from video_server.audit import service as audit
-from video_server.calls import guests, pauses, roles, service
+from video_server.calls import guests, pauses, presence, roles, service
 from video_server.calls.model import FINAL, Role, State
 from video_server.core.errors import NotFound
 from video_server.incidents import service as incidents
@@ -59,7 +59,7 @@ def guest_waits(database, appointment, clock, key_ring):
             session, _, found, _ = await invitations.trade(db, token, now=clock(), force=FORCE, keys=key_ring)
             person = await guests.arrive(db, appointment, found, session_id=session.id, device="", now=clock())
             await service.start_waiting(db, person.id, now=clock())
-            await service.take_socket(db, person, socket=session.id, now=clock())
+            await presence.take_socket(db, person, socket=session.id, now=clock())
             return await service.get_participant(db, person.id)
 
     return come
@@ -76,7 +76,7 @@ async def _come_late(database, appointment, guest, clock):
         session, _ = await sessions.open_session(db, "guest", guest.id, now=clock())
         person = await guests.arrive(db, appointment, guest, session_id=session.id, device="", now=clock())
         await service.start_waiting(db, person.id, now=clock())
-        await service.take_socket(db, person, socket=session.id, now=clock())
+        await presence.take_socket(db, person, socket=session.id, now=clock())
         return person
 
 
@@ -293,7 +293,7 @@ async def test_a_role_that_must_be_present_is_missing_until_somebody_of_it_is_in
     await admit(database, appointment, person, clock)
     assert await missing() == [Role.GUARDIAN]
     async with database.begin() as db:
-        await service.drop_socket(db, person, socket=person.session_id, how="lost", now=clock())
+        await presence.drop_socket(db, person, socket=person.session_id, how="lost", now=clock())
     assert await missing() == [Role.GUARDIAN, Role.INTERPRETER]
     async with database.read() as db:
         actions = [entry.action for entry in await audit.list_for(db, f"appointment:{appointment.id}")]

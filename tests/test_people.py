@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from video_server.audit import service as audit
-from video_server.calls import asking, listening, pauses, roles, service
+from video_server.calls import asking, listening, pauses, presence, roles, service
 from video_server.calls.absences import Absences
 from video_server.calls.model import COMES_BACK, LEASE, Role, State
 from video_server.phone import state as phone_state
@@ -55,10 +55,10 @@ async def test_everybody_is_told_of_whom_nothing_is_heard(database, clock, sit, 
         return {one["name_to_show"]: one["lost"] for one in told}
 
     async with database.begin() as db:
-        await service.note_silence(db, jones.id, why="silent", now=clock())
+        await presence.note_silence(db, jones.id, why="silent", now=clock())
     assert await lost() == {"You": False, "PC Jones": True}
     async with database.begin() as db:
-        await service.note_sound(db, jones.id, now=clock())
+        await presence.note_sound(db, jones.id, now=clock())
     assert await lost() == {"You": False, "PC Jones": False}
 
 
@@ -67,8 +67,8 @@ async def test_who_lost_the_connection_counts_for_a_minute_and_who_closed_the_pa
 ):
     lost, closed = await sit("jones", name="PC Jones"), await sit("wood", name="PC Wood")
     async with database.begin() as db:
-        await service.drop_socket(db, lost, socket=lost.session_id, how="lost", now=clock())
-        await service.drop_socket(db, closed, socket=closed.session_id, how="closed_page", now=clock())
+        await presence.drop_socket(db, lost, socket=lost.session_id, how="lost", now=clock())
+        await presence.drop_socket(db, closed, socket=closed.session_id, how="closed_page", now=clock())
     people = [one["name_to_show"] for one in roles.list_people(await look(), None, victim="Jo", now=clock())]
     assert people == ["PC Jones"]
     clock.now += COMES_BACK + timedelta(seconds=1)
@@ -79,15 +79,15 @@ async def test_who_is_not_told_of_may_hear_no_more_once_that_was_so_for_a_while(
     absences = Absences()
     person, officer = await admitted(), await sit("jones", name="PC Jones")
     async with database.begin() as db:
-        await service.drop_socket(db, person, socket=person.socket, how="closed_page", now=clock())
+        await presence.drop_socket(db, person, socket=person.socket, how="closed_page", now=clock())
     clock.now += COMES_BACK + LEASE  # nobody renewed anything meanwhile: as after an outage
     assert absences.find(await look(), clock()) == []
     async with database.begin() as db:
-        await service.renew_presence(db, [officer.session_id], now=clock())
+        await presence.renew_presence(db, [officer.session_id], now=clock())
     clock.now += LEASE
     assert [one.id for one in absences.find(await look(), clock())] == [person.id]
     async with database.begin() as db:
-        await service.take_socket(db, person, socket="again", now=clock())
+        await presence.take_socket(db, person, socket="again", now=clock())
     assert absences.find(await look(), clock()) == []
 
 

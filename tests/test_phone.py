@@ -17,6 +17,7 @@ from video_server.accounts.model import Role
 from video_server.app import make_app
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
+from video_server.calls import presence
 from video_server.calls import service as calls
 from video_server.calls.model import AlertKind, State, Word
 from video_server.config import Settings
@@ -331,7 +332,7 @@ async def test_after_the_call_the_page_says_what_happens_next_until_its_day_is_o
     await answer(client)
     async with database.begin() as db:
         (person,) = (await calls.view(db, appointment.id)).participants
-        await calls.take_socket(db, person, socket="a" * 32, now=clock())
+        await presence.take_socket(db, person, socket="a" * 32, now=clock())
         await calls.start_waiting(db, person.id, now=clock())
         await calls.admit(db, appointment, person.id, by="staff", now=clock())
         await calls.end_call(db, appointment.id, outcome="officer_to_attend", by="staff", now=clock())
@@ -790,65 +791,6 @@ async def be_checked(handset: Phone, path: str) -> None:
     await expect(handset.page.get_by_role("button", name="I am ready")).to_be_visible()
 
 
-async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
-    appointment = await book()
-    handset = await phone()
-    first = handset.page
-    await be_checked(handset, link(appointment))
-    await first.get_by_role("button", name="I am ready").tap()
-    await expect(first.locator("[data-section=waiting]")).to_be_visible()
-
-    second = await handset.context.new_page()
-    await second.goto(str(handset.server.make_url("/phone/call")))
-    await expect(second.locator("[data-section=elsewhere]")).to_contain_text("open in another tab or window")
-    await expect(first.locator("[data-section=waiting]")).to_be_visible()
-
-    await second.get_by_role("button", name="Go on here").tap()
-    await expect(second.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
-    await expect(first.locator("[data-section=elsewhere]")).to_be_visible()
-    assert await first.evaluate("document.querySelector('[data-preview]').srcObject") is None
-    await second.get_by_role("button", name="Turn on camera and microphone").tap()
-    await expect(second.locator("[data-section=waiting]")).to_be_visible()
-
-    await second.close()
-    await first.get_by_role("button", name="Go on here").tap()
-    await expect(first.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
-    assert await state_of(database, appointment) == [State.WAITING], "the same session all along"
-
-
-async def be_checked(handset: Phone, path: str) -> None:
-    """Stand before the result of the check."""
-    await reach_call(handset, path)
-    await handset.page.get_by_role("button", name="Turn on camera and microphone").tap()
-    await expect(handset.page.get_by_role("button", name="I am ready")).to_be_visible()
-
-
-async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
-    appointment = await book()
-    handset = await phone()
-    first = handset.page
-    await be_checked(handset, link(appointment))
-    await first.get_by_role("button", name="I am ready").tap()
-    await expect(first.locator("[data-section=waiting]")).to_be_visible()
-
-    second = await handset.context.new_page()
-    await second.goto(str(handset.server.make_url("/phone/call")))
-    await expect(second.locator("[data-section=elsewhere]")).to_contain_text("open in another tab or window")
-    await expect(first.locator("[data-section=waiting]")).to_be_visible()
-
-    await second.get_by_role("button", name="Go on here").tap()
-    await expect(second.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
-    await expect(first.locator("[data-section=elsewhere]")).to_be_visible()
-    assert await first.evaluate("document.querySelector('[data-preview]').srcObject") is None
-    await second.get_by_role("button", name="Turn on camera and microphone").tap()
-    await expect(second.locator("[data-section=waiting]")).to_be_visible()
-
-    await second.close()
-    await first.get_by_role("button", name="Go on here").tap()
-    await expect(first.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
-    assert await state_of(database, appointment) == [State.WAITING], "the same session all along"
-
-
 @pytest.mark.parametrize("by", ["mouse", "finger"])
 async def test_one_press_of_i_am_ready_is_taken_although_what_stands_above_it_grows_meanwhile(
     phone, book, link, database, by
@@ -920,6 +862,32 @@ async def test_who_is_ready_while_the_camera_is_changed_goes_on_with_the_new_one
     await expect(page.locator("[data-section=waiting]")).to_be_visible()
     lives = "document.querySelector('[data-preview]').srcObject.getTracks().map((track) => track.readyState)"
     assert await page.evaluate(lives) == ["live", "live"]
+
+
+async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
+    appointment = await book()
+    handset = await phone()
+    first = handset.page
+    await be_checked(handset, link(appointment))
+    await first.get_by_role("button", name="I am ready").tap()
+    await expect(first.locator("[data-section=waiting]")).to_be_visible()
+
+    second = await handset.context.new_page()
+    await second.goto(str(handset.server.make_url("/phone/call")))
+    await expect(second.locator("[data-section=elsewhere]")).to_contain_text("open in another tab or window")
+    await expect(first.locator("[data-section=waiting]")).to_be_visible()
+
+    await second.get_by_role("button", name="Go on here").tap()
+    await expect(second.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
+    await expect(first.locator("[data-section=elsewhere]")).to_be_visible()
+    assert await first.evaluate("document.querySelector('[data-preview]').srcObject") is None
+    await second.get_by_role("button", name="Turn on camera and microphone").tap()
+    await expect(second.locator("[data-section=waiting]")).to_be_visible()
+
+    await second.close()
+    await first.get_by_role("button", name="Go on here").tap()
+    await expect(first.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
+    assert await state_of(database, appointment) == [State.WAITING], "the same session all along"
 
 
 CALM = {

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import HeldClock
 from video_server.audit import service as audit
-from video_server.calls import page_news, service
+from video_server.calls import page_news, presence, service
 from video_server.calls.model import Sending, State
 from video_server.calls.quality import (
     STRETCH,
@@ -153,8 +153,8 @@ async def gaps_of(look):
 
 async def test_the_page_explains_the_gap_that_the_relay_noticed(database, clock, admitted, look):
     async with database.begin() as db:
-        await service.note_silence(db, admitted.person.id, why="silent", now=clock())
-        await service.note_sound(db, admitted.person.id, now=clock.move(seconds=6))
+        await presence.note_silence(db, admitted.person.id, why="silent", now=clock())
+        await presence.note_sound(db, admitted.person.id, now=clock.move(seconds=6))
     clock.move(seconds=1)
     await admitted(type="broke", why="asleep", ago_ms=9000, lasted_ms=8000)
     assert await gaps_of(look) == [("asleep", timedelta(seconds=6))]
@@ -162,12 +162,12 @@ async def test_the_page_explains_the_gap_that_the_relay_noticed(database, clock,
 
 async def test_a_gap_that_the_page_explains_before_the_relay_hears_it_still_ends(database, clock, admitted, look):
     async with database.begin() as db:
-        await service.note_silence(db, admitted.person.id, why="silent", now=clock())
+        await presence.note_silence(db, admitted.person.id, why="silent", now=clock())
     clock.move(seconds=6)
     await admitted(type="broke", why="asleep", ago_ms=6000, lasted_ms=5900)
     assert await gaps_of(look) == [("asleep", None)]
     async with database.begin() as db:
-        await service.note_sound(db, admitted.person.id, now=clock.move(seconds=1))
+        await presence.note_sound(db, admitted.person.id, now=clock.move(seconds=1))
     assert await gaps_of(look) == [("asleep", timedelta(seconds=7))]
 
 
@@ -180,8 +180,8 @@ async def test_a_break_that_only_the_page_noticed_is_recorded_with_its_times(clo
 
 async def test_the_page_does_not_rewrite_that_the_relay_died(database, clock, admitted, look):
     async with database.begin() as db:
-        await service.note_silence(db, admitted.person.id, why="relay_lost", now=clock())
-        await service.note_sound(db, admitted.person.id, now=clock.move(seconds=1))
+        await presence.note_silence(db, admitted.person.id, why="relay_lost", now=clock())
+        await presence.note_sound(db, admitted.person.id, now=clock.move(seconds=1))
     await admitted(type="broke", why="offline", ago_ms=1000, lasted_ms=900)
     assert await gaps_of(look) == [("relay_lost", timedelta(seconds=1))]
 
@@ -195,8 +195,8 @@ async def test_a_telephone_call_in_between_overlaps_with_silence_and_each_ends_b
     await admitted(type="pause", why="interrupted", on=True)
     await admitted(type="pause", why="interrupted", on=True)
     async with database.begin() as db:
-        await service.note_silence(db, admitted.person.id, why="silent", now=clock.move(seconds=1))
-        await service.note_sound(db, admitted.person.id, now=clock.move(seconds=1))
+        await presence.note_silence(db, admitted.person.id, why="silent", now=clock.move(seconds=1))
+        await presence.note_sound(db, admitted.person.id, now=clock.move(seconds=1))
     assert await gaps_of(look) == [("interrupted", None), ("silent", timedelta(seconds=1))]
     clock.move(seconds=8)
     await admitted(type="pause", why="interrupted", on=False)
@@ -267,7 +267,7 @@ async def test_figures_are_kept_with_the_appointment_and_once(database, clock, a
 async def test_leaving_ends_every_gap(database, clock, admitted, look):
     await admitted(type="pause", why="device_lost", on=True)
     async with database.begin() as db:
-        await service.note_silence(db, admitted.person.id, why="silent", now=clock())
+        await presence.note_silence(db, admitted.person.id, why="silent", now=clock())
         await service.leave(db, admitted.person.id, now=clock.move(seconds=3))
     assert (await look()).by_id(admitted.person.id).state is State.LEFT
     assert [lasted for _, lasted in await gaps_of(look)] == [timedelta(seconds=3)] * 2

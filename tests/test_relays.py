@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.relay.harness import RelayProcess, until
 from tests.relay.raw_peer import RawPeer
-from video_server.calls import service
+from video_server.calls import presence, rooms, service
 from video_server.calls.model import COMES_BACK
 from video_server.calls.placement import Load, choose, weigh
 from video_server.calls.relay_metrics import RelayCollector
@@ -91,7 +91,7 @@ async def room(database, appointment, clock, waiting) -> str:
 
 async def find_room(fleet: Fleet, room: str):
     async with fleet.database.read() as db:
-        return await service.find_room(db, room)
+        return await rooms.find_room(db, room)
 
 
 async def test_a_room_whose_relay_is_killed_goes_to_the_living_one_at_once_and_its_people_meet_there(fleet, room):
@@ -130,7 +130,7 @@ async def test_the_relay_refuses_who_still_believes_in_the_older_epoch(fleet, ro
     relay = relays.find_place(room, 1)
     async with fleet.database.begin() as db:  # moved away and back
         for living in ({"elsewhere"}, {relay}):
-            await service.place(db, room, living=living, best=next(iter(living)), now=fleet.clock())
+            await rooms.place(db, room, living=living, best=next(iter(living)), now=fleet.clock())
     _, again, epoch = await fleet.join(relays, room, "p")
     assert (again, epoch) == (name, 3)
     with pytest.raises(Exception, match="stale_epoch"):
@@ -226,7 +226,7 @@ async def test_what_a_relay_says_of_a_room_that_was_moved_away_is_not_written(fl
     old = relays.find_place(room, 1)
     other = next(link.instance for link in relays.links if link.name != name)
     async with fleet.database.begin() as db:
-        await service.place(db, room, living={other}, best=other, now=fleet.clock())
+        await rooms.place(db, room, living={other}, best=other, now=fleet.clock())
     await relays.leave(appointment_id=room, epoch=1, participant_id=person.id)
     assert relays.lives(old)
     await fleet.join(relays, room, person.id)
@@ -275,7 +275,7 @@ async def test_a_page_follows_its_room_when_another_process_has_moved_it(two_rel
         other = await fleet.see()  # a process that does not see the relay which holds the room
         living = {link.instance for link in other.links} - {first}
         async with fleet.database.begin() as db:
-            await service.place(db, appointment.id, living=living, best=next(iter(living)), now=fleet.clock())
+            await rooms.place(db, appointment.id, living=living, best=next(iter(living)), now=fleet.clock())
         assert [(await hear("relay"))["state"] for _ in range(2)] == ["lost", "back"]
         await offer(2)
         people = {link.instance: link.client for link in other.links}
@@ -292,7 +292,7 @@ async def test_who_keeps_the_media_without_a_page_is_taken_out_once_nobody_is_to
     await fleet.join(relays, appointment.id, person.id)
     held_by = next(link.client for link in relays.links if link.instance == relays.find_place(appointment.id, 1))
     async with fleet.database.begin() as db:  # the page's line goes, on purpose or not; its media do not
-        await service.drop_socket(db, person, socket=person.socket, how="lost", now=clock())
+        await presence.drop_socket(db, person, socket=person.socket, how="lost", now=clock())
     client = await sign_in("smith")
     clock.move(seconds=COMES_BACK.total_seconds() - 1)
     async with client.ws_connect(f"/booth/appointments/{appointment.id}/socket") as socket:

@@ -14,7 +14,7 @@ from video_server.appointments import guests as invitations
 from video_server.appointments import service as appointments
 from video_server.appointments.model import GuestRole
 from video_server.audit import service as audit
-from video_server.calls import guests
+from video_server.calls import guests, presence
 from video_server.calls import service as calls
 from video_server.core.database import Database
 from video_server.core.errors import NotFound
@@ -370,7 +370,7 @@ async def test_a_statement_stays_locked_until_who_must_be_present_is_in_the_call
         await desk.offer(statement)
     async with desk.database.begin() as db:
         person = await guests.arrive(db, desk.appointment, guest, session_id="g" * 32, device="", now=now)
-        await calls.take_socket(db, person, socket="g" * 32, now=now)
+        await presence.take_socket(db, person, socket="g" * 32, now=now)
         await calls.start_waiting(db, person.id, now=now)
         await calls.admit(db, desk.appointment, person.id, by=officer, now=now)
     seen = await desk.confirm_all(await desk.offer(statement))

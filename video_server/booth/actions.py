@@ -10,7 +10,7 @@ from video_server.appointments import service as appointments
 from video_server.appointments.model import OUTCOMES
 from video_server.booth import access, views
 from video_server.booth.views import booth_staff
-from video_server.calls import notes
+from video_server.calls import alerts, notes
 from video_server.calls import service as calls
 from video_server.calls.model import Note
 from video_server.calls.relays import RELAYS
@@ -126,7 +126,7 @@ async def dismiss_alert(request: web.Request) -> web.Response:
         alert_id = request.match_info["alert"]
         if alert_id not in {alert.id for alert in (await calls.view(db, appointment.id)).alerts}:
             raise NotFound
-        await calls.dismiss_alert(db, alert_id, by=request[staff_access.STAFF].id, now=now)
+        await alerts.dismiss(db, alert_id, by=request[staff_access.STAFF].id, now=now)
     return _answer(request, "booth.diary")
 
 

@@ -12,8 +12,8 @@ from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment, GuestRole, State
 from video_server.audit import service as audit
 from video_server.booth import access, connection, deeds, diary, reading
+from video_server.calls import alerts, notes, page_news, roles
 from video_server.calls import model as calls_model
-from video_server.calls import notes, page_news, roles
 from video_server.calls import service as calls
 from video_server.calls.turn import TURN
 from video_server.core import keys
@@ -189,8 +189,8 @@ async def _diary(request: web.Request) -> dict[str, Any]:
         listed = await _visible(db, person, day, force=force)
         earlier = [one for n in before for one in await _visible(db, person, day - timedelta(days=n), force=force)]
         alarms = await evidence.list_alarms(db) if person.holds(Role.SUPERVISOR) else ()
-        alerts = diary.open_alerts(await calls.list_open_alerts(db, [one.id for one in (*listed, *earlier)]))
-        alarmed = {alert.appointment_id for alert in alerts}
+        opened = diary.open_alerts(await alerts.list_open(db, [one.id for one in (*listed, *earlier)]))
+        alarmed = {alert.appointment_id for alert in opened}
         rows = await reading.read_rows(db, listed, now=now)
         more = await reading.read_rows(db, [one for one in earlier if one.id in alarmed], now=now)
     by_id = {row["id"]: row for row in (*rows, *more)}
@@ -202,7 +202,7 @@ async def _diary(request: web.Request) -> dict[str, Any]:
         "waiting": sum(row["standing"] == diary.Standing.WAITING for row in rows),
         "alerts": [
             {"id": alert.id, "kind": alert.kind.value, "at": alert.at, **_named(by_id[alert.appointment_id])}
-            for alert in alerts
+            for alert in opened
         ],
     }
 

@@ -9,7 +9,7 @@ from video_server.appointments import service as appointments
 from video_server.booth import people, state
 from video_server.booth.access import access_appointment, may_open
 from video_server.booth.views import LISTEN
-from video_server.calls import devices, listening, notes, service
+from video_server.calls import arriving, devices, listening, notes
 from video_server.calls.model import Participant, RoomView
 from video_server.calls.model import Role as RoomRole
 from video_server.calls.seats import Seat
@@ -34,7 +34,7 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
     sockets.require_upgrade(request)
     listens = LISTEN in request.query and request[access.STAFF].holds(Role.SUPERVISOR)
     async with request.app[app_keys.DATABASE].begin() as db:
-        person = await service.arrive(
+        person = await arriving.arrive(
             db,
             appointment,
             session_id=session_id,

@@ -30,7 +30,7 @@ async def ask(
     person = await service.get_participant(db, participant_id)
     if person.appointment_id != appointment_id or person.staff_id is not None or person.state is not State.ADMITTED:
         raise NotInCall
-    if not await storage.set_asked(db, person.id, what=what, by=name):
+    if not await storage.participants.set_asked(db, person.id, what=what, by=name):
         raise NotInCall
     await service.tell(db, person, "calls.asked", now=now, actor=f"staff:{by}", wish=what)
 
@@ -38,5 +38,5 @@ async def ask(
 async def settle(db: Connection, participant_id: str, *, now: datetime) -> None:
     """Note that a participant has done, or put aside, what was asked."""
     person = await service.get_participant(db, participant_id)
-    if person.asked is not None and await storage.set_asked(db, person.id, what=None, by=""):
+    if person.asked is not None and await storage.participants.set_asked(db, person.id, what=None, by=""):
         await events.record(db, "room", person.appointment_id, now=now)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from video_server.appointments import guests as invitations
 from video_server.appointments.model import Appointment, Guest
-from video_server.calls import service, storage
+from video_server.calls import arriving, service, storage
 from video_server.calls.model import FINAL, Participant, Role, State
 from video_server.calls.service import OPEN
 from video_server.core.database import Connection
@@ -15,7 +15,7 @@ async def arrive(
     db: Connection, appointment: Appointment, guest: Guest, *, session_id: str, device: str, now: datetime
 ) -> Participant:
     """Put a guest's session into the room, once, ready to check camera and microphone. Raises TooMany."""
-    return await service.arrive(
+    return await arriving.arrive(
         db, appointment, session_id=session_id, role=Role(guest.role.value), device=device, now=now, guest=guest
     )
 
@@ -25,13 +25,13 @@ async def remove(db: Connection, appointment_id: str, guest_id: str, *, by: str,
 
     The same whether they are in the call, wait, or have not come. Raises NotFound
     """
-    await storage.lock_room(db, appointment_id)  # before `admit`, or after it
+    await storage.rooms.lock_room(db, appointment_id)  # before `admit`, or after it
     await invitations.revoke(db, appointment_id, guest_id, by=by, now=now)
-    people = await storage.list_participants(db, [appointment_id])
+    people = await storage.participants.list_participants(db, [appointment_id])
     out = [person for person in people if person.guest_id == guest_id and person.state not in FINAL]
     for person in out:
-        if await storage.change_state(db, person.id, to=State.REMOVED, given=OPEN, left_at=now):
-            await storage.close_gap(db, person.id, now=now)
+        if await storage.participants.change_state(db, person.id, to=State.REMOVED, given=OPEN, left_at=now):
+            await storage.gaps.close_gap(db, person.id, now=now)
             await service.tell(db, person, "calls.removed", now=now, actor=f"staff:{by}")
     return [person.id for person in out]
 

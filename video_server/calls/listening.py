@@ -7,7 +7,7 @@ the room next ends it for a supervisor whose page was lost, so that nobody hears
 from collections.abc import Sequence
 from datetime import datetime
 
-from video_server.calls import service, storage
+from video_server.calls import rooms, service, storage
 from video_server.calls.model import Participant, Role, RoomView, State
 from video_server.core.database import Connection
 
@@ -17,21 +17,23 @@ async def turn(db: Connection, person: Participant, *, listens: bool, now: datet
     if listens == (person.role is Role.SUPERVISOR):
         return person
     if listens:
-        await storage.set_role(db, person.id, Role.SUPERVISOR)
-        await storage.change_state(db, person.id, to=State.LEFT, given=[State.ADMITTED])
+        await storage.participants.set_role(db, person.id, Role.SUPERVISOR)
+        await storage.participants.change_state(db, person.id, to=State.LEFT, given=[State.ADMITTED])
     else:
         await stop(db, person, now=now)
-        await storage.set_role(db, person.id, Role.OFFICER)
-        await storage.change_state(db, person.id, to=State.ADMITTED, given=[State.LEFT], left_at=None)
+        await storage.participants.set_role(db, person.id, Role.OFFICER)
+        await storage.participants.change_state(db, person.id, to=State.ADMITTED, given=[State.LEFT], left_at=None)
     return await service.get_participant(db, person.id)
 
 
 async def start(db: Connection, person: Participant, *, now: datetime) -> Participant:
     """Announce that a supervisor listens, from now on; twice, or when the call is over, changes nothing."""
-    room = await service.find_room(db, person.appointment_id)
+    room = await rooms.find_room(db, person.appointment_id)
     if room is not None and room.ended_at is not None:
         return person
-    if await storage.change_state(db, person.id, to=State.ADMITTED, given=[State.LEFT], admitted_at=now, left_at=None):
+    if await storage.participants.change_state(
+        db, person.id, to=State.ADMITTED, given=[State.LEFT], admitted_at=now, left_at=None
+    ):
         await service.tell(db, person, "calls.listening_began", now=now)
     return await service.get_participant(db, person.id)
 
@@ -39,7 +41,7 @@ async def start(db: Connection, person: Participant, *, now: datetime) -> Partic
 async def stop(db: Connection, person: Participant, *, now: datetime) -> bool:
     """End listening; False when it had ended."""
     given = [State.ADMITTED]
-    if not await storage.change_state(db, person.id, to=State.LEFT, given=given, left_at=now):
+    if not await storage.participants.change_state(db, person.id, to=State.LEFT, given=given, left_at=now):
         return False
     await service.tell(db, person, "calls.listening_ended", now=now)
     return True

@@ -30,7 +30,7 @@ class NoteTooLong(Refusal):
 
 async def get_note(db: Connection, appointment_id: str) -> Note:
     """Return the officer's note; version 0 when there is none."""
-    return await storage.find_note(db, appointment_id)
+    return await storage.notes.find_note(db, appointment_id)
 
 
 async def save_note(db: Connection, appointment_id: str, *, text: str, version: int, by: str, now: datetime) -> Note:
@@ -40,11 +40,11 @@ async def save_note(db: Connection, appointment_id: str, *, text: str, version: 
     """
     if len(text) > NOTE_CHARACTERS:
         raise NoteTooLong
-    current = await storage.find_note(db, appointment_id)
+    current = await storage.notes.find_note(db, appointment_id)
     if current.version and current.text == text:
         return current  # a retry after a lost answer
-    if not await storage.save_note(db, appointment_id, text=text, version=version, by=by, now=now):
-        raise NoteChanged(await storage.find_note(db, appointment_id))
+    if not await storage.notes.save_note(db, appointment_id, text=text, version=version, by=by, now=now):
+        raise NoteChanged(await storage.notes.find_note(db, appointment_id))
     if current.saved_at is None or _minute(current.saved_at) != _minute(now):
         await audit.record(  # once a minute: saving as one types must not bury the other deeds
             db,
@@ -54,7 +54,7 @@ async def save_note(db: Connection, appointment_id: str, *, text: str, version: 
             details={"version": version + 1, "characters": len(text)},
             now=now,
         )
-    return await storage.find_note(db, appointment_id)
+    return await storage.notes.find_note(db, appointment_id)
 
 
 def _minute(at: datetime) -> datetime:

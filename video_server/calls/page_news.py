@@ -43,10 +43,10 @@ async def note_ring(db: Connection, participant_id: str, *, on: bool, now: datet
     """
     person = await service.get_participant(db, participant_id)
     if not on:
-        if await storage.close_gap(db, person.id, why=["ring"], now=now):
+        if await storage.gaps.close_gap(db, person.id, why=["ring"], now=now):
             await events.record(db, "room", person.appointment_id, now=now)
         return
-    if person.state is State.ADMITTED and await storage.open_gap(db, person, why="ring", now=now):
+    if person.state is State.ADMITTED and await storage.gaps.open_gap(db, person, why="ring", now=now):
         await audit.record(
             db,
             actor="system:relay",
@@ -60,19 +60,21 @@ async def note_ring(db: Connection, participant_id: str, *, on: bool, now: datet
 
 async def keep_stretch(db: Connection, appointment_id: str, stretch: Stretch) -> None:
     """Keep half a minute of a participant's figures."""
-    await storage.insert_stretch(db, appointment_id, stretch)
+    await storage.told_by_pages.insert_stretch(db, appointment_id, stretch)
 
 
 async def quality_of(db: Connection, appointment_id: str) -> list[Summary]:
     """Return how the call was for each participant, in figures."""
-    return summarise(await storage.list_stretches(db, appointment_id))
+    return summarise(await storage.told_by_pages.list_stretches(db, appointment_id))
 
 
 async def _note_sending(db: Connection, person: Participant, message: Mapping[str, Any], *, now: datetime) -> None:
     muted, camera_off, audio_only = (message.get(name) for name in ("muted", "camera_off", "audio_only"))
     if not (isinstance(muted, bool) and isinstance(camera_off, bool) and isinstance(audio_only, bool)):
         return
-    if await storage.set_sending(db, person.appointment_id, Sending(person.id, muted, camera_off, audio_only)):
+    if await storage.told_by_pages.set_sending(
+        db, person.appointment_id, Sending(person.id, muted, camera_off, audio_only)
+    ):
         await events.record(db, "room", person.appointment_id, now=now)
 
 
@@ -84,13 +86,13 @@ async def _note_break(db: Connection, person: Participant, message: Mapping[str,
     if person.state is not State.ADMITTED:
         return
     began_at = max(now - ago, person.admitted_at or now)
-    noticed = await storage.find_gap_since(db, person.id, why=HEARD_BY_RELAY, since=began_at)
+    noticed = await storage.gaps.find_gap_since(db, person.id, why=HEARD_BY_RELAY, since=began_at)
     if noticed is not None:
-        told = why in TOLD_BY_PAGE and await storage.explain_gap(db, noticed, why=str(why))
+        told = why in TOLD_BY_PAGE and await storage.gaps.explain_gap(db, noticed, why=str(why))
     else:
-        told = lasted >= SHORTEST and await storage.count_gaps(db, person.id) < MOST_GAPS
+        told = lasted >= SHORTEST and await storage.gaps.count_gaps(db, person.id) < MOST_GAPS
         if told:
-            await storage.insert_gap(db, person, Gap(person.id, began_at, min(now, began_at + lasted), str(why)))
+            await storage.gaps.insert_gap(db, person, Gap(person.id, began_at, min(now, began_at + lasted), str(why)))
     if told:
         await events.record(db, "room", person.appointment_id, now=now)
 
@@ -100,10 +102,10 @@ async def _note_pause(db: Connection, person: Participant, message: Mapping[str,
     if why not in PAUSES or not isinstance(on, bool):
         return
     if on and person.state is State.ADMITTED:
-        has_room = await storage.count_gaps(db, person.id) < MOST_GAPS
-        changed = has_room and await storage.open_gap(db, person, why=str(why), now=now)
+        has_room = await storage.gaps.count_gaps(db, person.id) < MOST_GAPS
+        changed = has_room and await storage.gaps.open_gap(db, person, why=str(why), now=now)
     else:
-        changed = await storage.close_gap(db, person.id, why=[str(why)], now=now)
+        changed = await storage.gaps.close_gap(db, person.id, why=[str(why)], now=now)
     if changed:
         await events.record(db, "room", person.appointment_id, now=now)
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Literal
 
-from video_server.calls import page_news, service
+from video_server.calls import page_news, presence, rooms
 from video_server.core.clock import Clock
 from video_server.core.database import Connection, Database
 from video_server.core.log import get_logger
@@ -43,7 +43,7 @@ class News:
             relay, event = await self._queue.get()
             try:
                 async with self._database.begin() as db:
-                    room = await service.find_room(db, event.room)
+                    room = await rooms.find_room(db, event.room)
                     if room is not None and room.relay == relay:
                         await self._write(db, event)
             except Exception:
@@ -51,10 +51,10 @@ class News:
 
     async def _write(self, db: Connection, event: RelayEvent) -> None:
         now = self._clock()
-        presence = _PRESENCE.get(event.name)
-        if presence == "sound":
-            await service.note_sound(db, event.participant, now=now)
-        elif presence is not None:
-            await service.note_silence(db, event.participant, why=presence, now=now)
+        heard = _PRESENCE.get(event.name)
+        if heard == "sound":
+            await presence.note_sound(db, event.participant, now=now)
+        elif heard is not None:
+            await presence.note_silence(db, event.participant, why=heard, now=now)
         if event.name in _RINGS:  # a fresh connection begins on the top rung
             await page_news.note_ring(db, event.participant, on=event.data.get("rung") == "ring", now=now)

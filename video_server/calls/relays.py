@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from video_server.calls import placement, service
+from video_server.calls import placement, rooms, service
 from video_server.calls.relay_link import RelayLink
 from video_server.calls.relay_news import ECHO, News
 from video_server.core.clock import Clock
@@ -201,14 +201,14 @@ class Relays:
     async def put_out(self, appointment_id: str, participant_id: str) -> None:
         """Take a participant out of whatever relay holds the room, also when their page has lost its line to us."""
         async with self._database.read() as db:
-            room = await service.find_room(db, appointment_id)
+            room = await rooms.find_room(db, appointment_id)
         if room is not None and room.epoch:
             await self.leave(appointment_id=appointment_id, epoch=room.epoch, participant_id=participant_id)
 
     async def close_room(self, appointment_id: str) -> None:
         """Put everybody out of a room that has ended, and end their checks; also without a line to their page."""
         async with self._database.read() as db:
-            room = await service.find_room(db, appointment_id)
+            room = await rooms.find_room(db, appointment_id)
             people = await service.list_participants(db, [appointment_id])
         for person in people:
             await self._end_echoes(person.id)
@@ -242,7 +242,7 @@ class Relays:
         living = {link.instance for link in self.links if link.client} - refused
         best = self._choose(refused)
         async with self._database.begin() as db:
-            room = await service.place(db, appointment_id, living=living, best=best, now=self._clock())
+            room = await rooms.place(db, appointment_id, living=living, best=best, now=self._clock())
         if room is None:
             raise NoRelay
         self.note_place(appointment_id, room.epoch, room.relay)
@@ -267,7 +267,7 @@ class Relays:
         relay = self.find_place(appointment_id, epoch)
         if relay is None:
             async with self._database.read() as db:
-                room = await service.find_room(db, appointment_id)
+                room = await rooms.find_room(db, appointment_id)
             if room is None or room.epoch != epoch:
                 raise NoRelay
             relay = room.relay

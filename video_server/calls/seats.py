@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from video_server.calls import asking, listening, metrics, page_news, pauses, service
+from video_server.calls import asking, listening, metrics, page_news, pauses, presence, service
 from video_server.calls.absences import Absences
 from video_server.calls.allowance import Allowance
 from video_server.calls.at_relay import AtRelay, Still
@@ -93,7 +93,7 @@ class Seat:
         self._at_relay = AtRelay(self._relays, self._database, person, self._still)
         self._meter = Meter(person.id)
         async with self._database.begin() as db:
-            await service.take_socket(db, person, socket=self._id, now=self._clock())
+            await presence.take_socket(db, person, socket=self._id, now=self._clock())
             if person.role is Role.SUPERVISOR:  # announced before anything can be heard
                 self._person = await listening.start(db, person, now=self._clock())
         self._seats.add(self._id)
@@ -134,7 +134,7 @@ class Seat:
         if is_mine and (how == "closed_page" or listens):
             await self._at_relay.leave()
         async with self._database.begin() as db:
-            if await service.drop_socket(db, self._person, socket=self._id, how=how, now=self._clock()) and listens:
+            if await presence.drop_socket(db, self._person, socket=self._id, how=how, now=self._clock()) and listens:
                 await listening.stop(db, self._person, now=self._clock())
 
     def _on_room(self, event: Event) -> None:
@@ -191,7 +191,7 @@ class Seat:
 
     async def _note_lost_relay(self) -> None:
         async with self._database.begin() as db:
-            await service.note_silence(db, self._person.id, why="relay_lost", now=self._clock())
+            await presence.note_silence(db, self._person.id, why="relay_lost", now=self._clock())
 
     def _send(self, message: dict[str, Any]) -> None:
         self._start(self._page.send(message))

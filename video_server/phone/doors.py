@@ -6,7 +6,7 @@ from aiohttp import web
 
 from video_server.appointments import service as appointments
 from video_server.appointments.model import room_opens_at
-from video_server.calls import devices
+from video_server.calls import arriving, devices
 from video_server.calls import service as calls
 from video_server.calls.model import Role
 from video_server.core.errors import Refusal
@@ -57,7 +57,7 @@ async def trade_link(request: web.Request) -> web.Response:
                 db, token, now=now, force=force, keys=request.app[app_keys.KEYS]
             )
             if now >= room_opens_at(appointment, force):
-                await calls.arrive(
+                await arriving.arrive(
                     db, appointment, session_id=session.id, role=Role.VICTIM, device=describe_device(request), now=now
                 )
             person = await incidents.get_person(db, appointment.person_id)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from video_server.accounts import service as accounts
 from video_server.appointments.model import room_closes_at, room_opens_at
+from video_server.calls import arriving, safety
 from video_server.calls import service as calls
 from video_server.calls.model import SLOTS, Participant, Role, State, Watched
 from video_server.calls.turn import TURN
@@ -95,7 +96,7 @@ async def _note_safety(request: web.Request, *, safe_place: bool, watched: Watch
         participant = await calls.find_by_session(db, victim.appointment.id, victim.session_id)
         if _step(request, participant) in {Step.EARLY, Step.ENDED}:
             return None
-        await calls.arrive(
+        await arriving.arrive(
             db,
             victim.appointment,
             session_id=victim.session_id,
@@ -103,7 +104,7 @@ async def _note_safety(request: web.Request, *, safe_place: bool, watched: Watch
             device=doors.describe_device(request),
             now=now,
         )
-        return await calls.answer_safety(
+        return await safety.answer_safety(
             db, victim.appointment, session_id=victim.session_id, safe_place=safe_place, watched=watched, now=now
         )
 
@@ -128,7 +129,7 @@ async def answer_word(request: web.Request) -> web.Response:
         return await _question(request, "phone/word.html", refusal)
     victim, now = request[access.VICTIM], request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].begin() as db:
-        await calls.give_word(db, victim.appointment, session_id=victim.session_id, word=form.word, now=now)
+        await safety.give_word(db, victim.appointment, session_id=victim.session_id, word=form.word, now=now)
     raise pages.see_other(request, "phone.call")
 
 
