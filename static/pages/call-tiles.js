@@ -7,6 +7,25 @@ import { arrange, follow, nobody, SPEAKS } from "../js/layout.js";
 /** @typedef {{muted: boolean, camera_off: boolean, audio_only: boolean}} Sending */
 /** @typedef {{slot: number, participant: string, audio: boolean, video: boolean, screen: boolean}} Seated */
 
+/**
+ * Everybody in the call but us, as tiles name them; who is first is large until somebody speaks.
+ * @param {any} room the snapshot
+ * @param {(person: any) => boolean} isFirst
+ * @param {{id: string|null, name: string}} alone the other one of a call of two, while the room tells of nobody
+ * @returns {Person[]}
+ */
+export function othersIn(room, isFirst, alone) {
+  const others = (room.people ?? []).filter((/** @type {any} */ person) => !person.is_self);
+  if (!others.length) return alone.id ? [{ id: alone.id, name: alone.name, rank: 0 }] : [];
+  return others.map((/** @type {any} */ person) => ({
+    id: person.id,
+    name: person.name_to_show,
+    signs: person.signs === true,
+    lost: person.lost === true,
+    rank: isFirst(person) ? 0 : 1,
+  }));
+}
+
 export class Tiles {
   /**
    * @param {HTMLElement} box

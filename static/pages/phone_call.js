@@ -2,79 +2,69 @@
 // The call page: check → waiting → call → goodbye in one document. What stands in the room's snapshot decides what is
 // shown; this page only adds whether its own camera is on, and what the person wished last.
 
-import { DeviceWatch } from "../js/devices.js";
 import { Call } from "../js/media.js";
 import { OneTab } from "../js/one_tab.js";
 import { RoomSocket } from "../js/signalling.js";
-import { LinkState, drawSignal } from "./call-tools.js";
-import { Tiles } from "./call-tiles.js";
-import { Check, mirror, openCamera, otherCamera, reopen } from "./phone_check.js";
+import { drawSignal } from "./call-tools.js";
+import { Tiles, othersIn } from "./call-tiles.js";
 import { LEAVING } from "./exit.js";
-import { More } from "./phone_more.js";
-import { notice } from "./phone_notices.js";
-import { onPress } from "./presses.js";
-import { copyLink, letSleep, one, root, say, showSection, stayAwake } from "./phone_page.js";
-import { Others } from "./phone_others.js";
 import { PersonEvidence } from "./evidence_person.js";
+import { Check } from "./phone_check.js";
+import { OwnDevices } from "./phone_devices.js";
+import { Live } from "./phone_live.js";
+import { More } from "./phone_more.js";
+import { calm, notice } from "./phone_notices.js";
+import { Others } from "./phone_others.js";
+import { copyLink, letSleep, one, root, say, showSection, stayAwake } from "./phone_page.js";
+import { onPress } from "./presses.js";
 import { PersonStatement } from "./statement_person.js";
 
 /** @type {{socket: string, home: string, iceServers: RTCIceServer[], slots: number, officer: string, words: Record<string, string>, after: Record<string, string>}} */
 const given = JSON.parse(one(document, "#call-data").textContent ?? "{}");
 const { words } = given;
-const own = /** @type {HTMLVideoElement} */ (one(root, "[data-own]"));
-const preview = /** @type {HTMLVideoElement} */ (one(root, "[data-preview]"));
-const meter = /** @type {HTMLMeterElement} */ (one(root, "[data-own-level]"));
 
 const tab = new OneTab(`call ${given.socket}`);
 const socket = new RoomSocket(given.socket);
 /** @type {any} */
 let snapshot = null;
-/** @type {import("./phone_check.js").Devices | null} */
-let devices = null;
-/** @type {Call | null} */
-let call = null;
 /** What the person pressed last: nothing yet, to be in the call, or to be out of it. @type {"" | "in" | "out"} */
 let wish = "";
 let section = "";
 let isAway = false;
 let isHere = false; // this tab speaks for the person, and no other one does
-/** @type {import("./phone_notices.js").Trouble} */
-const trouble = {
-  brokenSince: 0,
-  downSince: 0,
-  officerSince: 0,
-  officerPresent: true,
-  mendedAt: 0,
-  inCall: false,
-  isMuted: false,
-  hasMet: false,
-  deviceLost: false,
-  rung: "full",
-  climbedAt: 0,
-  isInterrupted: false,
-  cameraTaken: false,
-  soundOnly: false,
-  isSharing: false,
-  news: "",
-  newsAt: 0,
-};
+const trouble = calm();
 
 const tiles = new Tiles(one(root, "[data-tiles]"), {
   say: (key, values) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? ""),
   stranger: given.officer,
   onBlocked: (blocked) => (control("hear").hidden = !blocked),
 });
-const link = new LinkState();
-const watch = new DeviceWatch();
 const more = new More(one(root, '[data-section="call"]'), words, {
-  call: () => call,
+  call: () => live.call,
   largest: () => tiles.largest,
   setSpeaker: (device) => void tiles.setSpeaker(device),
   tell,
   changed: () => {
     tellSending();
-    showOwn();
+    devices.show();
   },
+});
+const live = new Live({
+  socket,
+  iceServers: given.iceServers,
+  slots: given.slots,
+  trouble,
+  tiles,
+  onShareTaken: () => void more.giveWay(),
+  onFailed: cannotGoOn,
+});
+const devices = new OwnDevices(words, trouble, {
+  call: () => live.call,
+  more,
+  tell,
+  changed: tellSending,
+  redraw: draw,
+  play: () => tiles.play(),
 });
 
 const check = new Check(one(root, '[data-section="check"]'), {
@@ -89,7 +79,7 @@ const evidence = isGuest ? null : new PersonEvidence(one(root, "[data-evidence]"
 const others = new Others(one(root, "[data-others]"), {
   send: (message) => socket.send(message),
   setMuted: (muted) => {
-    if (trouble.isMuted !== muted) toggleMute();
+    if (trouble.isMuted !== muted) devices.toggleMute();
   },
 });
 
@@ -117,13 +107,6 @@ socket.addEventListener("up", () => {
   trouble.downSince = 0;
   if (snapshot) follow(snapshot); // what was wished while the line was down is said now
 });
-socket.addEventListener("rung", (event) => hearRung(/** @type {CustomEvent} */ (event).detail));
-socket.addEventListener("quality", (event) => {
-  const said = /** @type {CustomEvent} */ (event).detail;
-  if (said.of !== snapshot?.me) return;
-  link.hearQuality(said);
-  hearRung(said); // also what was missed while the line was down
-});
 socket.addEventListener("closed", (event) => {
   const { reason } = /** @type {CustomEvent} */ (event).detail;
   isHere = false;
@@ -141,6 +124,7 @@ function hasEnded() {
 function follow(state) {
   if (isAway) return;
   snapshot = state;
+  live.me = state.me ?? "";
   const { view } = state;
   if (view === "exited" || view === "start") {
     isAway = true;
@@ -165,7 +149,7 @@ function follow(state) {
   if (wish === "out") {
     if (view !== "left") socket.send({ type: "leave" });
     show("left");
-  } else if (wish === "in" && devices) {
+  } else if (wish === "in" && devices.opened) {
     if (view === "waiting" || view === "call") startCall();
     else socket.send({ type: "waiting" });
     showRoom(state);
@@ -185,48 +169,25 @@ function showRoom(state) {
   statement?.follow(trouble.inCall ? state.statement : null);
   if (trouble.inCall) evidence?.follow(state.evidence);
   if (trouble.inCall) others.follow(state);
-  if (call) call.isHeld = state.held;
+  if (live.call) live.call.isHeld = state.held;
   show(trouble.inCall ? "call" : "waiting");
   if (!trouble.inCall) return;
   const self = (state.people ?? []).find((/** @type {any} */ person) => person.is_self);
   more.mayShare = self ? self.publishes.includes("screen") : true;
-  tiles.know(known(state), state.sending ?? {}, state.me);
-  attach();
-}
-
-/** Everybody in the call but us; the officer is large until somebody speaks. @param {any} state @returns {import("./call-tiles.js").Person[]} */
-function known(state) {
-  const others = (state.people ?? []).filter((/** @type {any} */ person) => !person.is_self);
-  if (!others.length && state.officer.id) return [{ id: state.officer.id, name: state.officer.name || given.officer, rank: 0 }];
-  return others.map((/** @type {any} */ person) => ({
-    id: person.id,
-    name: person.name_to_show,
-    signs: person.signs === true,
-    lost: person.lost === true,
-    rank: person.role === "officer" ? 0 : 1,
-  }));
-}
-
-/** Where our link stands on the ladder: without a picture when the link carries only sound. @param {{of: string, rung: string}} said */
-function hearRung({ of, rung }) {
-  if (of !== snapshot?.me) return;
-  const low = ["no_picture", "sound_only", "ring"];
-  if (low.includes(trouble.rung) && !low.includes(rung)) trouble.climbedAt = Date.now();
-  trouble.rung = rung;
-  link.hearRung(rung);
-  void call?.setWithoutPicture("link", rung === "sound_only" || rung === "ring");
+  const officer = { id: state.officer.id, name: state.officer.name || given.officer };
+  tiles.know(othersIn(state, (person) => person.role === "officer", officer), state.sending ?? {}, state.me);
+  live.attach();
 }
 
 /** Tell the room what we send and what keeps us from it, so that others read it instead of wondering. */
 function tellSending() {
   trouble.soundOnly = more.soundOnly;
   trouble.isSharing = more.screen !== null;
-  if (!call) return;
-  socket.stand("sending", { type: "sending", muted: trouble.isMuted, camera_off: !isCameraOn() || trouble.cameraTaken, audio_only: more.soundOnly });
+  devices.name();
+  if (!live.call) return;
+  socket.stand("sending", { type: "sending", muted: trouble.isMuted, camera_off: !devices.isCameraOn || trouble.cameraTaken, audio_only: more.soundOnly });
   socket.stand("interrupted", { type: "pause", why: "interrupted", on: trouble.isInterrupted });
-  const hasMicrophone = devices?.stream.getAudioTracks().some((track) => track.readyState === "live") ?? false;
-  socket.stand("device_lost", { type: "pause", why: "device_lost", on: trouble.deviceLost && !hasMicrophone });
-  nameControls();
+  socket.stand("device_lost", { type: "pause", why: "device_lost", on: trouble.deviceLost && !devices.hasMicrophone });
 }
 
 /** @param {string} text */
@@ -240,37 +201,15 @@ function tell(text) {
 
 /** The check is done. @param {import("./phone_check.js").Devices} opened */
 function enter(opened) {
-  devices = opened;
   wish = "in";
-  watchTracks();
-  showOwn();
+  devices.take(opened);
   void stayAwake();
   if (snapshot) follow(snapshot);
 }
 
 function startCall() {
-  if (call || !devices) return;
-  const started = new Call({ socket, stream: devices.stream, iceServers: given.iceServers, slots: given.slots });
-  call = started;
-  started.addEventListener("slots", attach);
-  started.addEventListener("quality", (event) => link.hearOwn(/** @type {CustomEvent} */ (event).detail));
-  started.addEventListener("flowing", () => (trouble.hasMet = true));
-  started.addEventListener("level", (event) => {
-    const { local, remote } = /** @type {CustomEvent} */ (event).detail;
-    if (remote.some((/** @type {number} */ level) => level > 0)) trouble.hasMet = true;
-    tiles.drawLevels(remote);
-    meter.value = trouble.isMuted ? 0 : Math.min(1, Math.sqrt(local));
-  });
-  started.addEventListener("broken", (event) => {
-    trouble.brokenSince = /** @type {CustomEvent} */ (event).detail.since;
-  });
-  started.addEventListener("recovered", () => {
-    trouble.brokenSince = 0;
-    trouble.mendedAt = Date.now();
-  });
-  started.addEventListener("share_taken", () => void more.giveWay());
-  started.addEventListener("failed", cannotGoOn);
-  started.start().catch(cannotGoOn);
+  if (live.call || !devices.opened) return;
+  live.start(devices.opened.stream);
   void more.resume();
   tellSending();
 }
@@ -285,34 +224,14 @@ function cannotGoOn() {
   }, 3000);
 }
 
-/** Show who is in the slots; each fresh connection brings new ones. */
-function attach() {
-  if (call && trouble.inCall) tiles.draw(call.slots, call.people);
-}
-
 /** Let go of call, camera, microphone and screen. */
 function letGo() {
   check.close();
   statement?.close();
   more.end();
-  watch.forget();
-  call?.close();
-  call = null;
-  tiles.clear();
-  for (const track of devices?.stream.getTracks() ?? []) track.stop();
-  devices = null;
-  for (const player of [own, preview]) player.srcObject = null;
-  trouble.rung = "full";
-  trouble.isInterrupted = false;
-  trouble.cameraTaken = false;
-  trouble.soundOnly = false;
-  trouble.isSharing = false;
-  trouble.inCall = false;
-  trouble.hasMet = false;
-  trouble.brokenSince = 0;
-  trouble.isMuted = false;
-  trouble.deviceLost = false;
-  control("restart").hidden = true;
+  live.close();
+  devices.close();
+  Object.assign(trouble, { soundOnly: false, isSharing: false });
   letSleep();
 }
 
@@ -331,150 +250,10 @@ document.addEventListener(LEAVING, () => {
   socket.close();
 });
 
-// --- own devices ---
-
-function watchTracks() {
-  if (devices) watch.watch(devices.stream);
-}
-
-watch.addEventListener("interrupted", (event) => hold(/** @type {CustomEvent} */ (event).detail.kind, true));
-watch.addEventListener("resumed", (event) => {
-  hold(/** @type {CustomEvent} */ (event).detail.kind, false);
-  call?.wake();
-  tiles.play();
-});
-watch.addEventListener("lost", (event) => void replaceLost(/** @type {CustomEvent} */ (event).detail.kind));
-watch.addEventListener("changed", (event) => {
-  const { came, gone } = /** @type {CustomEvent} */ (event).detail;
-  const [words_, device] = gone.length ? [words.headset_gone, gone[0]] : [words.headset_came, came[0]];
-  if (devices) tell(words_.replace("{device}", device.label));
-  void more.listDevices();
-});
-
-/** The system took a device, or gave it back. @param {string} kind @param {boolean} taken */
-function hold(kind, taken) {
-  if (kind === "audio" && trouble.isInterrupted !== taken) {
-    trouble.isInterrupted = taken;
-    tellSending();
-  }
-  if (kind === "video" && trouble.cameraTaken !== taken) {
-    trouble.cameraTaken = taken;
-    tellSending();
-  }
-  draw();
-}
-
-/** A device has stopped for good: take what is there now; only when that fails a press is needed. @param {string} kind */
-async function replaceLost(kind) {
-  hold(kind, false);
-  trouble.deviceLost = kind === "audio";
-  tellSending();
-  if (await change((before) => reopen(before.stream, before.facing))) return;
-  trouble.deviceLost = true;
-  control("restart").hidden = false;
-  nameControls();
-}
-
-function showOwn() {
-  if (!devices) return;
-  const seen = isCameraOn() && !more.soundOnly;
-  for (const player of [own, preview]) {
-    player.srcObject = devices.stream;
-    player.hidden = !seen;
-    mirror(player, devices.facing);
-    player.play().catch(() => {});
-  }
-  nameControls();
-}
-
-function isCameraOn() {
-  return devices?.stream.getVideoTracks().some((track) => track.readyState === "live" && track.enabled) ?? false;
-}
-
-function nameControls() {
-  if (devices) more.nameSwap(devices.facing === "user" ? words.use_back : words.use_front);
-  control("mute").textContent = trouble.isMuted ? words.unmute : words.mute;
-  control("camera").textContent = isCameraOn() ? words.camera_off : words.camera_on;
-}
-
-function toggleMute() {
-  trouble.isMuted = !trouble.isMuted;
-  call?.setMuted("audio", trouble.isMuted);
-  tellSending();
-  nameControls();
-  draw();
-}
-
-async function toggleCamera() {
-  if (!devices || !call) return;
-  const lives = devices.stream.getVideoTracks().some((track) => track.readyState === "live");
-  if (lives) {
-    call.setMuted("video", isCameraOn());
-    showOwn();
-    tellSending();
-    return;
-  }
-  await change((before) => openCamera(before.stream, before.facing));
-  call?.setMuted("video", false);
-  showOwn();
-  tellSending();
-}
-
-/** Change between the two sides of a phone, or to a computer's next camera. */
-async function swapCamera() {
-  more.close();
-  if (!devices || !isCameraOn()) return;
-  const facing = devices.facing === "user" ? "environment" : "user";
-  const { facing: before } = devices;
-  devices.facing = facing;
-  const next = await otherCamera(devices.stream);
-  if (!(await change(({ stream }) => openCamera(stream, facing, next))) && devices) {
-    devices.facing = before;
-    await change(({ stream }) => reopen(stream, before)); // the old one stopped first: phones have one camera at a time
-  }
-  showOwn();
-}
-
-/** A camera or microphone stopped by itself: open it again, for which the browser wants a press. */
-async function restart() {
-  await change((before) => reopen(before.stream, before.facing));
-}
-
-/**
- * Put other devices in place of the present ones, in the call too.
- * @param {(before: import("./phone_check.js").Devices) => Promise<MediaStream>} open
- * @returns {Promise<boolean>} whether they are there
- */
-async function change(open) {
-  const before = devices;
-  if (!before) return false;
-  try {
-    const stream = await open(before);
-    if (devices !== before) {
-      for (const track of stream.getTracks()) track.stop(); // left meanwhile
-      return false;
-    }
-    devices = { ...before, stream };
-    await call?.replaceStream(stream);
-    call?.setMuted("audio", trouble.isMuted);
-    trouble.deviceLost = false;
-    trouble.isInterrupted = stream.getAudioTracks().some((track) => track.muted);
-    trouble.cameraTaken = stream.getVideoTracks().some((track) => track.muted);
-    control("restart").hidden = true;
-    watchTracks();
-    tellSending();
-    showOwn();
-    return true;
-  } catch {
-    tell(words.device_problem);
-    return false;
-  }
-}
-
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState !== "visible" || !devices) return;
+  if (document.visibilityState !== "visible" || !devices.opened) return;
   void stayAwake();
-  call?.wake();
+  live.call?.wake();
   socket.checkNow();
   if (trouble.inCall) tiles.play();
 });
@@ -492,7 +271,7 @@ function draw() {
   const said = notice(trouble, Date.now(), words);
   say("[data-call-notice]", trouble.inCall ? said : "");
   say("[data-notice]", ["check", "waiting"].includes(section) ? said : "");
-  drawSignal(one(root, "[data-signal]"), trouble.inCall ? link.signal : null, (strength) => words[`signal_${strength}`]);
+  drawSignal(one(root, "[data-signal]"), trouble.inCall ? live.link.signal : null, (strength) => words[`signal_${strength}`]);
 }
 
 setInterval(draw, 500);
@@ -513,16 +292,16 @@ const deeds = {
   ready: () => check.ready(),
   flip: () => check.flip(),
   copy: copyLink,
-  mute: toggleMute,
-  camera: toggleCamera,
+  mute: () => devices.toggleMute(),
+  camera: () => devices.toggleCamera(),
   hear: () => tiles.play(),
   more: () => more.toggle(),
-  swap: swapCamera,
+  swap: () => devices.swapCamera(),
   sound_only: () => more.toggleSoundOnly(),
   share: () => more.toggleShare(),
   window: () => more.shareWindow(),
   float: () => more.float(),
-  restart,
+  restart: () => devices.restart(),
   ask_leave: () => askToLeave(true),
   stay: () => {
     askToLeave(false);

@@ -27,6 +27,29 @@ const NEWS_MS = 6000;
  * @property {number} newsAt
  */
 
+/** @returns {Trouble} none of it */
+export function calm() {
+  return {
+    brokenSince: 0,
+    downSince: 0,
+    officerSince: 0,
+    officerPresent: true,
+    mendedAt: 0,
+    inCall: false,
+    isMuted: false,
+    hasMet: false,
+    deviceLost: false,
+    rung: "full",
+    climbedAt: 0,
+    isInterrupted: false,
+    cameraTaken: false,
+    soundOnly: false,
+    isSharing: false,
+    news: "",
+    newsAt: 0,
+  };
+}
+
 /**
  * Return the sentence that matters most now, or "".
  * @param {Trouble} trouble
