@@ -265,8 +265,10 @@ export class Call extends EventTarget {
     this.networkType = networkType();
     if (navigator.onLine === false || this.isOver || !this.connection) return;
     this.setBroken("network_changed");
-    if (this.isMending) this.endPause();
-    else this.mend(false);
+    if (this.isMending) {
+      this.socket.checkNow();
+      this.endPause();
+    } else this.mend(false);
   }
 
   /** Look at what has arrived since the last look. */

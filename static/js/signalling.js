@@ -39,6 +39,7 @@ export class RoomSocket extends EventTarget {
     this.timer = 0;
     this.retryTimer = 0;
     this.isProbing = false;
+    this.patience = new AbortController();
     this.wakeUp = () => this.checkNow();
   }
 
@@ -163,6 +164,7 @@ export class RoomSocket extends EventTarget {
   /** @returns {Promise<number>} what the server answers, 0 when nothing does */
   async probe() {
     const patience = new AbortController();
+    this.patience = patience;
     const timer = setTimeout(() => patience.abort(), PROBE_WITHIN_MS); // a dead radio link never answers
     try {
       const asked = await fetch(this.url, { headers: { Accept: "application/json" }, cache: "no-store", signal: patience.signal });
@@ -191,7 +193,8 @@ export class RoomSocket extends EventTarget {
     } else if (socket === null) {
       clearTimeout(this.retryTimer);
       this.retryMs = FIRST_RETRY_MS;
-      void this.retry();
+      if (this.isProbing) this.patience.abort(); // asked over the network that was: ask again over the one that is
+      else void this.retry();
     }
   }
 

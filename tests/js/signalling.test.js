@@ -114,6 +114,19 @@ test("a question that is never answered is given up, and asked again", async () 
   socket.close();
 });
 
+test("after a change of networks a question that hangs is asked again at once", async () => {
+  answers = ["never", 426];
+  const { socket } = opened();
+  Line.all[0].cut();
+  await pass(1000);
+  assert.equal(asked, 1);
+  socket.checkNow();
+  await pass(500);
+  assert.equal(asked, 2);
+  assert.equal(Line.all.length, 2);
+  socket.close();
+});
+
 test("a line that never opens is given up", async () => {
   answers = [426];
   const { socket } = opened();
