@@ -36,6 +36,7 @@ from evidence_store.model import (
     UploadState,
 )
 
+_ASKED_AT_ONCE = 1000
 _UPLOADS = Table(
     "uploads",
     METADATA,
@@ -288,6 +289,17 @@ async def list_stagings(db: Connection) -> set[str]:
 
 
 def _object(row: Row[Any]) -> StoredObject:
+async def list_incidents(db: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Return the incidents of those of these objects that exist."""
+    wanted = sorted(ids)
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), _ASKED_AT_ONCE):
+        some = _OBJECTS.c.id.in_(wanted[start : start + _ASKED_AT_ONCE])
+        rows = await db.execute(select(_OBJECTS.c.id, _OBJECTS.c.incident).where(some))
+        found |= {row.id: row.incident for row in rows}
+    return found
+
+
     values = row._asdict()
     states = {name: ObjectState(values[name]) for name in ("state", "verdict")}
     return StoredObject(**values | states | {"client_digest": ClientDigest(values["client_digest"])})

@@ -53,17 +53,20 @@ async def adopt(store: Store, token: Token) -> None:
         if await storage.insert_token(db, issued):
             await store.record(
                 db, actor=ACTOR, action=Action.TOKEN_ISSUED, object_id="", token=token.id, name=token.name,
-                scopes=scopes, incident=token.incident, expires=issued.expires_at.isoformat(),
+                scopes=scopes, incident=token.incident, per_minute=token.per_minute,
+                expires=issued.expires_at.isoformat(), issued=issued.issued_at.isoformat(),
             )  # fmt: skip
 
 
 async def revoke(store: Store, token_id: str, *, reason: str) -> Issued:
     """Take a token's power away, for every process from its next request on; again changes nothing. Raises NotFound."""
+    now = store.clock()
     async with store.database.begin() as db:
-        if await storage.revoke_token(db, token_id, reason=reason, now=store.clock()):
+        if await storage.revoke_token(db, token_id, reason=reason, now=now):
             await store.record(
-                db, actor=ACTOR, action=Action.TOKEN_REVOKED, object_id="", purpose=reason, token=token_id
-            )
+                db, actor=ACTOR, action=Action.TOKEN_REVOKED, object_id="", purpose=reason, token=token_id,
+                revoked_at=now.isoformat(),
+            )  # fmt: skip
         found = await storage.find_token(db, token_id)
     if found is None:
         raise NotFound

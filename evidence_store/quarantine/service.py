@@ -102,11 +102,13 @@ async def _carry_out(
         raise NotQuarantined
     if is_released and made.malware:
         await media_storage.close(db, stored.id, Problem.MALWARE)
-    second = {"proposed_by": made.asked_by} if made.decided_by else {}
+    said = {"asked_at": made.asked_at.isoformat()}
+    if made.decided_at is not None:
+        said = {"proposed_by": made.asked_by, "decided_at": made.decided_at.isoformat()}
     sequence = await store.record(
         db, actor=actor, action=Action.QUARANTINE_REVIEWED, object_id=stored.id, digest=stored.sha256, purpose=reason,
         release=made.id, outcome=made.state.value, client_digest=standing.client_digest.value,
-        verdict=standing.verdict, found=standing.found, **second,
+        verdict=standing.verdict, found=standing.found, **said,
     )  # fmt: skip
     if is_released:
         await store.tell(db, ObjectState.RECEIVED.value, stored.id, stored.incident)

@@ -66,6 +66,11 @@ async def list_releases_on(db: Connection, object_id: str) -> list[Release]:
     return [_release(row) for row in await db.execute(chosen.order_by(_RELEASES.c.asked_at, _RELEASES.c.id))]
 
 
+async def list_all(db: Connection) -> list[Release]:
+    """Return every release, for who checks them against the ledger."""
+    return [_release(row) for row in await db.execute(select(_RELEASES))]
+
+
 async def list_proposed(
     db: Connection, *, incident: str | None, limit: int, after: Place | None = None
 ) -> list[Release]:

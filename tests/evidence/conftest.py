@@ -33,8 +33,9 @@ from tests.conftest import HeldClock, apart, on_postgres
 from tests.evidence import described
 from tests.evidence.court_support import Bare, make_bare
 from tests.evidence.seaweed import Seaweed, start_seaweed
-from tests.evidence_tokens import lay_tokens, lay_tokens_at, token_for
+from tests.evidence_tokens import hide_laid_tokens, lay_tokens, lay_tokens_at, token_for
 
+hide_laid_tokens()
 INCIDENT = "AP-7F4K-92QD"
 SEGMENT = (1 << 20) - 32
 
@@ -262,7 +263,7 @@ class Process:
         )  # fmt: skip
 
     def verify(self, *more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "evidence_store.cli", "verify"]
+        command = [sys.executable, "-m", "tests.evidence.verifying", "verify"]
         where = os.environ | {f"{PREFIX}{name.upper()}": value for name, value in self.settings.items()}
         return subprocess.run([*command, *more], env=where, capture_output=True, text=True, check=False)
 

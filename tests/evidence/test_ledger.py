@@ -6,7 +6,7 @@ import shutil
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Executable, text
 from sqlalchemy.exc import DBAPIError
 
 from evidence_store import ledger, merkle
@@ -25,7 +25,7 @@ async def four_objects(wire: Wire) -> list[str]:
     return [await wire.upload(jpeg(600 + n, n)) for n in range(4)]
 
 
-async def change(wire: Wire, *statements: str) -> None:
+async def change(wire: Wire, *statements: str | Executable) -> None:
     """Change the database as somebody would who owns it and lacks the keys: past the triggers."""
     async with wire.store.database.begin() as db:
         if wire.store.database.is_sqlite:
@@ -36,7 +36,7 @@ async def change(wire: Wire, *statements: str) -> None:
         else:
             await db.execute(text("SET LOCAL session_replication_role = replica"))
         for statement in statements:
-            await db.execute(text(statement))
+            await db.execute(text(statement) if isinstance(statement, str) else statement)
 
 
 async def head_note(wire: Wire) -> str:

@@ -115,6 +115,7 @@ async def test_one_person_releases_what_came_with_another_digest(wire: Wire):
     assert line[0]["purpose"] == WHY["reason"]
     assert line[0]["details"] == {
         "release": made["id"], "outcome": "released", "client_digest": "different", "verdict": "", "found": "",
+        "asked_at": wire.clock().isoformat(),
     }  # fmt: skip
     news = await told(wire, object_id)
     assert [(one["type"], one.get("release")) for one in news] == [("quarantined", None), ("received", made["id"])]

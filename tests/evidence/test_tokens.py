@@ -39,8 +39,9 @@ async def test_a_token_works_until_it_is_revoked_and_both_stand_in_the_ledger(wi
     token = await issue(wire, Scope.READ)
     [issued] = [one for one in await wire.lines() if one["action"] == "token issued"]
     token_id = issued["details"]["token"]
-    assert issued["details"] | {"expires": ""} == {
-        "token": token_id, "name": "niche", "scopes": "read", "incident": None, "expires": "",
+    assert issued["details"] | {"expires": "", "issued": ""} == {
+        "token": token_id, "name": "niche", "scopes": "read", "incident": None, "per_minute": None, "expires": "",
+        "issued": "",
     }  # fmt: skip
     await wire.ask("GET", "/objects", **headers(token))
     for _ in range(2):
@@ -48,7 +49,8 @@ async def test_a_token_works_until_it_is_revoked_and_both_stand_in_the_ledger(wi
         assert revoked.state(wire.clock()) == "revoked"
     assert await refused(wire, token) == "token_revoked"
     [line] = [one for one in await wire.lines() if one["action"] == "token revoked"]
-    assert (line["purpose"], line["details"]) == ("The system was replaced", {"token": token_id})
+    assert line["purpose"] == "The system was replaced"
+    assert line["details"] == {"token": token_id, "revoked_at": wire.clock().isoformat()}
     with pytest.raises(NotFound):
         await service.revoke(wire.store, "0" * 12, reason="x")
 

@@ -1,17 +1,23 @@
 """What people set is held against the ledger: who changes it in the database alone is found out."""
 
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
+from evidence_store.admission import service as admission
+from evidence_store.admission.model import Issued
 from evidence_store.custody import storage
 from evidence_store.database import METADATA
 from evidence_store.model import Action
+from evidence_store.screening.clamd import Verdict
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.verify import verify
 from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
 from tests.evidence.test_ledger import change
+from tests.evidence.test_quarantine import differing, find, infected, release
 
 pytestmark = both_databases
 REASON = {"reason": "Trial in May"}
@@ -44,7 +50,34 @@ async def kept(wire: Wire) -> str:
     breaks = wire.token(Scope.BREAK_GLASS, incident="AP-0000-0000")
     reason = {"reason": "A child may be in danger"}
     await wire.ask("POST", f"/objects/{foreign}/break-glass", reason, status=201, **breaks)
+    await released(wire)
+    await issued(wire)
     return first
+
+
+async def released(wire: Wire) -> None:
+    """Come to every end that a release from quarantine has."""
+    await release(wire, await differing(wire, 21))
+    malware = await infected(wire, 22)
+    await release(wire, malware)
+    await find(wire.store, malware, Verdict.INFECTED, "Other.Test")  # overtakes it
+    for decision in ("reject", "approve"):
+        made = await release(wire, malware)
+        await wire.ask("POST", f"/releases/{made['id']}/{decision}", REASON, **wire.token(name="bob"))
+    await release(wire, await infected(wire, 23))
+
+
+async def issued(wire: Wire) -> None:
+    """Issue two tokens and revoke one."""
+    lasts = timedelta(days=30)
+    await admission.issue(
+        wire.store, scopes=[Scope.READ, Scope.HOLD], name="niche", incident=INCIDENT, lasts=lasts, per_minute=60
+    )
+    await admission.issue(wire.store, scopes=[Scope.SEAL], name="scanner", incident=None, lasts=lasts)
+    async with wire.store.database.read() as db:
+        table = METADATA.tables["tokens"]
+        lost = (await db.execute(select(table.c.id).where(table.c.name == "scanner"))).scalar_one()
+    await admission.revoke(wire.store, lost, reason="The scanner was stolen")
 
 
 async def test_what_people_did_is_told_alike_by_database_and_ledger(wire: Wire):
@@ -61,7 +94,13 @@ async def test_what_people_did_is_told_alike_by_database_and_ledger(wire: Wire):
         "reviewed",
         "disposed",
         "break-glass",
+        "quarantine reviewed",
+        "token issued",
+        "token revoked",
     }
+    async with wire.store.database.read() as db:
+        states = (await db.execute(select(METADATA.tables["releases"].c.state))).scalars()
+        assert sorted(states) == ["overtaken", "proposed", "rejected", "released", "released"]
 
 
 async def test_what_is_changed_in_the_database_alone_is_found(wire: Wire):
@@ -91,7 +130,19 @@ async def test_what_is_changed_in_the_database_alone_is_found(wire: Wire):
         "UPDATE reviews SET decided_by = 'token:eve:1' WHERE state = 'done'": "Review ",
         "DELETE FROM glasses": "Broken glass ",
         "UPDATE glasses SET ends_at = '2099-01-01'": "Broken glass ",
+        "UPDATE glasses SET token = 'ffffffffffff'": "Broken glass ",
         f"INSERT INTO notes (id, {columns}) SELECT '{'0' * 32}', {columns} FROM notes": "the ledger does not know it",
+        "UPDATE reviews SET reviewed_name = 'eve' WHERE state = 'kept'": "Review ",
+        "UPDATE reviews SET incident = 'AP-0000-0000' WHERE state = 'kept'": "Review ",
+        "UPDATE reviews SET state = 'gone' WHERE state = 'rejected'": "that this program never writes ('gone'",
+        "DELETE FROM releases WHERE state = 'proposed'": "from quarantine: the ledger knows it, the database does not",
+        "UPDATE releases SET state = 'overtaken' WHERE state = 'proposed'": "from quarantine: database and ledger",
+        "UPDATE releases SET state = 'rejected' WHERE state = 'overtaken'": "from quarantine: database and ledger",
+        copied("releases", "state = 'rejected'", id="0" * 32): f"Release {'0' * 32} from quarantine: the database",
+        "DELETE FROM tokens WHERE name = 'niche'": "the ledger knows it, the database does not",
+        "UPDATE tokens SET revoked_at = NULL, revoke_reason = '' WHERE name = 'scanner'": "Access token ",
+        "UPDATE tokens SET scopes = 'dispose ' || scopes WHERE name = 'niche'": "differ about it",
+        copied("tokens", "name = 'niche'", id="f" * 12): f"Access token {'f' * 12}: the database has it",
     }.items():
         await change(wire, statement)
         faults = (await verify(wire.store)).faults
@@ -100,7 +151,62 @@ async def test_what_is_changed_in_the_database_alone_is_found(wire: Wire):
     assert (await verify(wire.store)).faults == []
 
 
-_TABLES = ("labels", "notes", "links", "holds", "retention_classes", "object_retention", "reviews", "glasses")
+def copied(table: str, which: str, **values: str) -> str:
+    """Return a statement that adds a row like another, but for these values."""
+    columns = [column.name for column in METADATA.tables[table].columns]
+    taken = ", ".join(f"'{values[name]}'" if name in values else name for name in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {taken} FROM {table} WHERE {which}"
+
+
+def another(value: Any) -> Any:
+    """Return a value that differs, of the same form and no longer."""
+    match value:
+        case datetime():
+            return value + timedelta(microseconds=1)
+        case int():
+            return value + 1
+        case str() if value:
+            return ("b" if value[0] == "a" else "a") + value[1:]
+    return "eve"
+
+
+async def test_no_column_of_a_release_or_a_token_can_be_changed(wire: Wire):
+    await released(wire)
+    await issued(wire)
+    before, tried = await rows_of(wire), 0
+    for name, ended in (("releases", "decided_by"), ("tokens", "revoked_at")):
+        table = METADATA.tables[name]
+        done = next(row for row in before[name] if row[ended] and row.get("state") != "released")
+        for column, value in done.items():
+            new = 5 if column == "per_minute" else another(value)
+            await change(wire, update(table).where(table.c.id == done["id"]).values({column: new}))
+            assert (await verify(wire.store, read_contents=False)).faults, (name, column)
+            await put_back(wire, before)
+            tried += 1
+    assert tried == 14 + 9
+    assert (await verify(wire.store)).faults == []
+
+
+async def test_what_lines_of_earlier_versions_do_not_say_is_not_held_against_a_row(wire: Wire):
+    now = wire.clock()
+    made = Issued("e" * 12, "niche", "read", None, 7, now, now + timedelta(days=1))
+    said = {"token": made.id, "name": "niche", "scopes": "read", "incident": None}
+    gone = replace(made, revoked_at=now, revoke_reason="lost")
+    table, actions = METADATA.tables["tokens"], (Action.TOKEN_ISSUED, Action.TOKEN_REVOKED)
+    async with wire.store.database.begin() as db:
+        await db.execute(insert(table).values(asdict(gone)))
+        for action, words in zip(actions, (said | {"expires": made.expires_at.isoformat()}, said), strict=True):
+            purpose = "lost" if action is Action.TOKEN_REVOKED else ""
+            await wire.store.record(db, actor="operator", action=action, object_id="", purpose=purpose, **words)
+    assert (await verify(wire.store)).faults == []
+    await change(wire, "UPDATE tokens SET revoke_reason = 'sold'")
+    assert (await verify(wire.store)).faults == [f"Access token {made.id}: database and ledger differ about it."]
+
+
+_TABLES = (
+    "labels", "notes", "links", "holds", "retention_classes", "object_retention", "reviews", "glasses", "releases",
+    "tokens",
+)  # fmt: skip
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -115,7 +221,8 @@ async def put_back(wire: Wire, rows: Rows) -> None:
     await change(wire, *(f"DELETE FROM {name}" for name in reversed(_TABLES)))
     async with wire.store.database.begin() as db:
         for name in _TABLES:
-            await db.execute(insert(METADATA.tables[name]), rows[name])
+            if rows[name]:
+                await db.execute(insert(METADATA.tables[name]), rows[name])
 
 
 async def test_what_people_do_while_verify_runs_is_no_fault(wire: Wire, monkeypatch):
@@ -134,6 +241,9 @@ async def test_what_people_do_while_verify_runs_is_no_fault(wire: Wire, monkeypa
 
 async def test_a_line_that_cannot_be_understood_does_not_end_the_check(wire: Wire):
     async with wire.store.database.begin() as db:
-        for action in (Action.ANNOTATED, Action.HELD, Action.RETENTION_CHANGED, Action.REVIEWED, Action.BREAK_GLASS):
+        for action in (
+            Action.ANNOTATED, Action.HELD, Action.RETENTION_CHANGED, Action.REVIEWED, Action.BREAK_GLASS,
+            Action.QUARANTINE_REVIEWED, Action.TOKEN_ISSUED, Action.TOKEN_REVOKED,
+        ):  # fmt: skip
             await wire.store.record(db, actor="x", action=action, object_id=signing.new_id(), classes=7, outcome="?")
     assert (await verify(wire.store)).faults == []
