@@ -7,20 +7,25 @@
 The database is taken first, in one transaction. What is sealed never changes, so its files may be copied afterwards,
 and need not be again the next time; only keys are, since rotation may have wrapped them anew. The store's own keys are
 not in a backup: what is in it opens with them alone. Uploads under way are not in it: after a restore they are expired.
+
+A backup may be of an earlier version of the tables. It is never written to, not even opened: a copy of its rows is
+brought to this version, and those are restored.
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from evidence_store import ledger, migrations, storage
-from evidence_store.backend import DATA, KEY, OpenFile, Sealed, flush_folder, write_whole
+from evidence_store.backend import DATA, KEY, Busy, OpenFile, Sealed, flush_folder, write_whole
 from evidence_store.backend_folder import copy_sealed
-from evidence_store.database import Connection, Database, copy_rows, is_empty
+from evidence_store.database import Connection, Database, IntegrityError, copy_rows, is_empty
 from evidence_store.errors import CannotStart
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
 from evidence_store.nodes import storage as nodes
@@ -33,7 +38,9 @@ from evidence_store.verify_ledger import Progress
 FORMAT = 1
 _ROWS = "evidence.sqlite"
 _ABOUT = "backup.json"
+_ASIDE = "restore"
 _BATCH = 200
+_NOT_EMPTY = "The database is not empty. Restore into a new one: nothing is ever written over."
 
 
 @dataclass(frozen=True)
@@ -165,19 +172,49 @@ async def restore(store: Store, source: Path, *, progress: Progress) -> Report:
     """Bring a backup back into an empty database and a data folder, then verify all of it and return the report.
 
     Objects first, rows last and in one transaction: what is interrupted has restored nothing, and can be begun again.
-    Raises CannotStart when there is no backup, or the database is not empty.
+    Raises CannotStart when there is no backup, or one of a newer version, or the database is not empty.
     """
     source, about = await store.run(source.resolve), read_about(source)
     await migrations.upgrade(store.database)
     async with store.database.read() as db:
         if not await is_empty(db):
-            raise CannotStart("The database is not empty. Restore into a new one: nothing is ever written over.")
+            raise CannotStart(_NOT_EMPTY)
     try:
-        await store.run(_copy_back, store, source, about.objects, progress)
+        async with _rows_of(store, source) as rows:
+            await store.run(_copy_back, store, source, about.objects, progress)
+            await _restore_rows(store, rows, about, progress)
     except OSError as problem:
         raise CannotStart(f"The data folder cannot be written ({problem.strerror}).") from None
-    await _restore_rows(store, source, about, progress)
+    except IntegrityError:
+        async with store.database.read() as db:
+            if await is_empty(db):
+                raise
+        raise CannotStart(_NOT_EMPTY) from None  # another process began to write there meanwhile
     return await verify(store, progress=progress)
+
+
+@asynccontextmanager
+async def _rows_of(store: Store, source: Path) -> AsyncIterator[Database]:
+    """Give a copy of a backup's rows at this version's tables.
+
+    It lies where things arrive, under a lock: what a kill leaves is cleared by the next restore or the next sweep.
+    """
+    try:
+        lock = await store.run(store.backend.lock, _ASIDE)
+    except Busy:
+        raise CannotStart("Another restore into this data folder is under way.") from None
+    try:
+        place = await store.run(store.backend.create_incoming, _ASIDE) / _ROWS
+        await store.run(shutil.copyfile, source / _ROWS, place)
+        copy = Database(f"sqlite+aiosqlite:///{place}")
+        try:
+            await migrations.upgrade_foreign(copy, "The backup's database")
+            yield copy
+        finally:
+            await copy.dispose()
+    finally:
+        await store.run(store.backend.drop_incoming, _ASIDE)
+        lock.finish()
 
 
 def _copy_back(store: Store, source: Path, total: int, progress: Callable[[str, int, int], None]) -> None:
@@ -186,28 +223,26 @@ def _copy_back(store: Store, source: Path, total: int, progress: Callable[[str, 
         progress("objects", min(done, total), total)
 
 
-async def _restore_rows(store: Store, source: Path, about: About, progress: Progress) -> None:
-    copy = Database(f"sqlite+aiosqlite:///{source / _ROWS}")
+async def _restore_rows(store: Store, copy: Database, about: About, progress: Progress) -> None:
     now = store.clock()
-    try:
-        async with copy.read() as rows, store.database.begin() as db:
-            await copy_rows(rows, db, lambda done, total: progress("rows", done, total))
-            head = await ledger.read_head(db)
-            await nodes.delete_nodes(db)
-            expired = await storage.expire_open_uploads(db, now=now)
-            drafts = [
-                ledger.Draft(
-                    now, "system:restore", Action.UPLOAD_EXPIRED, upload.id,
-                    details={"incident": upload.incident, "received_bytes": upload.offset, "length": upload.length},
-                )
-                for upload in expired
-            ]  # fmt: skip
-            drafts += await _restore_sealing(store, db, now)
-            said = {"lines": head.size, "made_at": about.made_at.isoformat()}
-            drafts.append(ledger.Draft(now, "system:restore", Action.RESTORED, details=said))
-            await ledger.append(db, store.keys.ledger, drafts)
-    finally:
-        await copy.dispose()
+    async with copy.read() as rows, store.database.begin() as db:
+        if not await is_empty(db):
+            raise CannotStart(_NOT_EMPTY)
+        await copy_rows(rows, db, lambda done, total: progress("rows", done, total))
+        head = await ledger.read_head(db)
+        await nodes.delete_nodes(db)
+        expired = await storage.expire_open_uploads(db, now=now)
+        drafts = [
+            ledger.Draft(
+                now, "system:restore", Action.UPLOAD_EXPIRED, upload.id,
+                details={"incident": upload.incident, "received_bytes": upload.offset, "length": upload.length},
+            )
+            for upload in expired
+        ]  # fmt: skip
+        drafts += await _restore_sealing(store, db, now)
+        said = {"lines": head.size, "made_at": about.made_at.isoformat()}
+        drafts.append(ledger.Draft(now, "system:restore", Action.RESTORED, details=said))
+        await ledger.append(db, store.keys.ledger, drafts)
 
 
 async def _restore_sealing(store: Store, db: Connection, now: datetime) -> list[ledger.Draft]:

@@ -9,12 +9,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import MetaData, func, select
+from sqlalchemy.exc import DatabaseError
 
 from evidence_store import ledger, storage  # noqa: F401 — their tables join the metadata
 from evidence_store.admission import storage as admission_storage  # noqa: F401
 from evidence_store.breakglass import storage as breakglass_storage  # noqa: F401
 from evidence_store.custody import storage as custody_storage  # noqa: F401
 from evidence_store.database import METADATA, Database
+from evidence_store.errors import CannotStart
 from evidence_store.keeping import storage as keeping_storage  # noqa: F401
 from evidence_store.media import storage as media_storage  # noqa: F401
 from evidence_store.nodes import storage as nodes_storage  # noqa: F401
@@ -40,6 +42,20 @@ async def upgrade(database: Database, revision: str = "head") -> None:
     await _run(database, lambda config: command.upgrade(config, revision))
 
 
+async def upgrade_foreign(database: Database, name: str) -> None:
+    """Bring a database that came from elsewhere to the newest version. Raises CannotStart, which begins with `name`."""
+    try:
+        async with database.read() as db:
+            known = await db.run_sync(_is_known)
+        if not known:
+            raise CannotStart(
+                f"{name} is of no version that this program knows. Use the version that made it, or a newer one."
+            )
+        await upgrade(database)
+    except DatabaseError as problem:
+        raise CannotStart(f"{name} cannot be read and brought to this version ({problem.orig}).") from None
+
+
 async def downgrade(database: Database, revision: str = "base") -> None:
     """Take a database back to a revision, in one transaction. Only tests do this."""
     await _run(database, lambda config: command.downgrade(config, revision))
@@ -55,6 +71,11 @@ def is_newest(connection: SyncConnection) -> bool:
     """Say whether the database is at the version of this program."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     return MigrationContext.configure(connection).get_current_revision() == newest
+
+
+def _is_known(connection: SyncConnection) -> bool:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return MigrationContext.configure(connection).get_current_revision() in known
 
 
 def _config() -> Config:
