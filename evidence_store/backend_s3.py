@@ -22,6 +22,7 @@ from obstore.store import S3Store
 from evidence_store.backend import DATA, KEY, Backend, OpenFile, Place, Sealed
 from evidence_store.bucket import ANSWER_SECONDS, CONNECT_SECONDS, TRIES, Address, Bucket, failed
 from evidence_store.errors import CannotStart
+from evidence_store.plural import counted
 from evidence_store.sealing import signing
 from evidence_store.sealing.floe import HEADER_BYTES
 
@@ -245,9 +246,10 @@ class S3Backend(Backend):
         else:
             notes.append("The bucket offers no object lock: whoever holds its key can delete from it.")
         if offers.default_days:
+            days = counted(offers.default_days, "day")
             bad.append(
-                f"The bucket locks everything for {offers.default_days} days by itself, whatever an object's retention "
-                "is: take its default retention away, or disposals fail until then."
+                f"The bucket locks everything for {days} by itself, whatever an object's retention is: take its "
+                "default retention away, or disposals fail until then."
             )
         return Place(good, notes, bad)
 

@@ -15,6 +15,7 @@ from evidence_store.log import get_logger
 from evidence_store.mirrors import Mirror, MirrorFailed, open_mirror
 from evidence_store.model import MirrorState
 from evidence_store.notify import pause_after
+from evidence_store.plural import counted
 from evidence_store.sealing.signing import NotGenuine
 from evidence_store.store import Store
 from evidence_store.verify_ledger import Witness
@@ -96,7 +97,8 @@ class Checkpointer:
             raise MirrorFailed("it holds a checkpoint that this ledger's key did not sign") from None
         if theirs.size > head.size:
             raise MirrorFailed(
-                f"it knows of {theirs.size} lines and the ledger has {head.size}: was the store put back to a copy?"
+                f"it knows of {counted(theirs.size, 'line')} and the ledger has {head.size:,}: was the store put back "
+                "to a copy?"
             )
         async with self._store.database.read() as db:
             ours = await ledger.root_at(db, theirs.size)

@@ -25,6 +25,7 @@ from evidence_store.config import Settings, load
 from evidence_store.court.export import Wanted, export
 from evidence_store.doctor import Finding, Grade, examine
 from evidence_store.errors import CannotStart
+from evidence_store.plural import counted, pick
 from evidence_store.progress import Progress
 from evidence_store.rotate import forget_old_keys, rotate
 from evidence_store.scrub import Pace, scrub
@@ -128,9 +129,9 @@ def _tell(report: Report) -> None:
     for fault in report.faults:
         typer.echo(f"✗ {fault}")
     typer.echo(
-        f"{report.ledger_lines} ledger lines, {report.objects} objects ({report.bytes_read} bytes) and "
-        f"{report.checkpoints} checkpoints from elsewhere were checked: "
-        + ("everything holds." if report.holds else f"{len(report.faults)} faults.")
+        f"{counted(report.ledger_lines, 'ledger line')}, {_objects(report.objects, report.bytes_read)} and "
+        f"{counted(report.checkpoints, 'checkpoint')} from elsewhere were checked: "
+        + ("everything holds." if report.holds else f"{counted(len(report.faults), 'fault')}.")
     )
 
 
@@ -171,7 +172,8 @@ def export_command(
     notes = [_read_witness(path).note for path in checkpoint or []]
     wanted = Wanted(objects or [], incident, mark or [], by, recipient, reason, quarantined, notes)
     package = _with_store(given, lambda store: export(store, wanted, target, progress=Progress()))
-    typer.echo(f"{len(package.exhibits)} exhibits are in {target} (package {package.order.package}).")
+    exhibits = counted(len(package.exhibits), "exhibit is", "exhibits are")
+    typer.echo(f"{exhibits} in {target} (package {package.order.package}).")
     typer.echo("Give its recipient the fingerprint of the ledger's key another way: 'evidence-store fingerprint'.")
 
 
@@ -196,15 +198,18 @@ def rotate_command(
     given = load(settings, data=data, keys=keys)
     if forget_old:
         destroyed = _with_store(given, forget_old_keys)
-        typer.echo(f"Destroyed {len(destroyed)} old opening keys{': ' if destroyed else ''}{', '.join(destroyed)}.")
+        old = counted(len(destroyed), "old opening key")
+        typer.echo(f"Destroyed {old}{': ' if destroyed else ''}{', '.join(destroyed)}.")
         return
     run = _with_store(given, lambda store: rotate(store, progress=Progress()))
+    wrapped = counted(run.objects, "object's key was", "objects' keys were")
     typer.echo(
-        f"{run.objects} objects' keys were wrapped to {run.details['new']}. The old key {run.details['old']} is kept, "
+        f"{wrapped} wrapped to {run.details['new']}. The old key {run.details['old']} is kept, "
         "since backups made before need it: 'evidence-store rotate --forget-old' destroys it."
     )
     if run.faults:
-        typer.echo(f"✗ {run.faults} objects could not be wrapped: the ledger names them. Run 'evidence-store verify'.")
+        faults = counted(run.faults, "object's key", "objects' keys")
+        typer.echo(f"✗ {faults} could not be wrapped: see the ledger. Run 'evidence-store verify'.")
         raise typer.Exit(1)
 
 
@@ -221,7 +226,10 @@ def scrub_command(
     run, faults = _with_store(given, lambda store: scrub(store, pace=pace, progress=Progress()))
     for fault in faults:
         typer.echo(f"✗ {fault}")
-    typer.echo(f"{run.objects} objects ({run.bytes} bytes) were read again: {_faults(run.faults)}.")
+    read = f"{_objects(run.objects, run.bytes)} {pick(run.objects, 'was', 'were')} read again"
+    typer.echo(f"{read}: {_faults(run.faults)}.")
+    if noted := run.details.get("headers"):
+        typer.echo(f"Of {counted(noted, 'object')} that an earlier version sealed the header's digest is kept now.")
     raise typer.Exit(1 if run.faults else 0)
 
 
@@ -237,7 +245,8 @@ def backup_command(
     run, faults = _with_store(given, lambda store: backup(store, target, progress=Progress()))
     for fault in faults:
         typer.echo(f"✗ {fault}")
-    typer.echo(f"{run.objects} objects ({run.bytes} bytes) are in {target}: {_faults(run.faults)}. Keys are not.")
+    copied = f"{_objects(run.objects, run.bytes)} {pick(run.objects, 'is', 'are')} in {target}"
+    typer.echo(f"{copied}: {_faults(run.faults)}. Keys are not.")
     raise typer.Exit(1 if run.faults else 0)
 
 
@@ -271,7 +280,11 @@ async def _examine(store: Store) -> list[Finding]:
 
 
 def _faults(count: int) -> str:
-    return "nothing is wrong" if not count else f"{count} faults"
+    return "nothing is wrong" if not count else counted(count, "fault")
+
+
+def _objects(count: int, size_bytes: int) -> str:
+    return f"{counted(count, 'object')} ({counted(size_bytes, 'byte')})"
 
 
 cli.add_typer(cli_tokens.cli, name="token")

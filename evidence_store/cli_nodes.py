@@ -7,6 +7,7 @@ import typer
 from evidence_store.cli_parts import Data, File, KeysFolder, with_store
 from evidence_store.config import load
 from evidence_store.nodes.service import forget, survey
+from evidence_store.plural import counted, pick
 
 _RUNS = {True: "runs", False: "is away", None: "cannot be asked"}
 
@@ -24,10 +25,13 @@ def nodes(
     if gone is not None:
         expired, lost = with_store(given, lambda store: forget(store, gone))
         typer.echo(
-            f"{expired} uploads were expired. {lost} objects were complete and not sealed: the ledger names them."
+            f"{counted(expired, 'upload was', 'uploads were')} expired. "
+            f"{counted(lost, 'object was', 'objects were')} complete and not sealed: the ledger names "
+            f"{pick(lost, 'it', 'them')}."
         )
     for standing in with_store(given, survey):
         typer.echo(
             f"{standing.node.id}: {_RUNS[standing.runs]}, seen {standing.node.seen_at:%d %B %Y %H:%M} UTC; "
-            f"{standing.uploads} uploads are open there, {standing.sealing} objects being sealed."
+            f"{counted(standing.uploads, 'upload is', 'uploads are')} open there, "
+            f"{counted(standing.sealing, 'object')} being sealed."
         )

@@ -6,6 +6,7 @@ import typer
 
 from evidence_store.cli_parts import Data, File, KeysFolder, with_store
 from evidence_store.config import load
+from evidence_store.plural import counted, pick
 from evidence_store.progress import Progress
 from evidence_store.screening.rescreen import Bounds, rescreen
 from evidence_store.scrub import Pace
@@ -34,10 +35,11 @@ def rescreen_command(
     for object_id in found.infected:
         typer.echo(f"✗ Object {object_id} is infected. It is in quarantine now.")
     typer.echo(
-        f"{run.objects} objects ({run.bytes} bytes) were screened by {said['engine']}: {said['clean']} clean, "
+        f"{counted(run.objects, 'object')} ({counted(run.bytes, 'byte')}) {pick(run.objects, 'was', 'were')} screened "
+        f"by {said['engine']}: {said['clean']} clean, "
         f"{said['infected']} infected, {said['unknown']} of which clamd could not tell; {said['quarantined']} went "
         f"into quarantine, {said['released']} came out. {run.faults} could not be read."
     )
     if found.left:
-        typer.echo(f"{found.left} are left: run this again, it goes on from here.")
+        typer.echo(f"{counted(found.left, 'object is', 'objects are')} left: run this again, it goes on from here.")
     raise typer.Exit(1 if run.faults or said["quarantined"] else 0)

@@ -6,6 +6,7 @@ import typer
 
 from evidence_store.cli_parts import Data, File, KeysFolder, with_store
 from evidence_store.config import load
+from evidence_store.plural import counted
 from evidence_store.store import Store
 from evidence_store.webhooks import storage
 from evidence_store.webhooks.model import Standing
@@ -20,11 +21,12 @@ def webhooks(
     """Print what waits for each webhook and what was given up; exit code 1 when something was."""
     revived, standings = with_store(load(settings, data=data, keys=keys), lambda store: _look(store, retry=retry))
     if retry:
-        typer.echo(f"{revived} news are tried again.")
+        typer.echo(f"{counted(revived, 'piece of news is', 'pieces of news are')} tried again.")
     if not standings:
         typer.echo("No webhook is listed: EVIDENCE_WEBHOOKS names no file, or an empty one.")
     for name, standing in sorted(standings.items()):
-        typer.echo(f"{name}: {standing.waiting} wait, {standing.dead} given up. {standing.problem}".strip())
+        waits = counted(standing.waiting, "waits", "wait")
+        typer.echo(f"{name}: {waits}, {standing.dead} given up. {standing.problem}".strip())
     raise typer.Exit(1 if any(standing.dead for standing in standings.values()) else 0)
 
 

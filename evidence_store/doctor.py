@@ -15,6 +15,7 @@ from evidence_store.model import Run, RunKind
 from evidence_store.nodes.model import Standing as At
 from evidence_store.nodes.passing import Passing
 from evidence_store.nodes.service import survey, url_of
+from evidence_store.plural import counted, pick
 from evidence_store.screening.clamd import Clamd, Down, signatures_made_at
 from evidence_store.screening.storage import count_by_others
 from evidence_store.sealing.signing import NotGenuine
@@ -106,13 +107,15 @@ def _old_keys(store: Store) -> list[Finding]:
     old = len(store.keys.ring.opening_ids) - 1 if store.keys.opening is not None else 0
     if old < 1:
         return []
-    return [note(f"{old} old opening keys are kept: 'evidence-store rotate --forget-old' once no backup needs them.")]
+    kept = counted(old, "old opening key is", "old opening keys are")
+    needs = pick(old, "it", "them")
+    return [note(f"{kept} kept: 'evidence-store rotate --forget-old' once no backup needs {needs}.")]
 
 
 def _disk(store: Store) -> Finding:
     disk = os.statvfs(store.backend.root)
     free = disk.f_bavail * disk.f_frsize
-    words = f"{free / 1e9:,.0f} GB are free in {store.backend.root}"
+    words = f"{counted(round(free / 1e9), 'GB is', 'GB are')} free in {store.backend.root}"
     if free < _MIN_FREE_BYTES:
         return bad(f"Only {words}: make room, or move EVIDENCE_DATA.")
     return good(f"{words}.")
@@ -172,7 +175,7 @@ async def _ledger(store: Store) -> AsyncIterator[Finding]:
             yield bad(f"{str(problem)[:1].upper()}{str(problem)[1:]}: run 'evidence-store verify' and keep everything.")
             return
         last = await ledger.list_entries(db, after=head.size - 1, limit=1) if head.size else []
-    yield good(f"The ledger's {head.size:,} lines are signed as {store.keys.ledger.name}.")
+    yield good(f"The ledger's {counted(head.size, 'line is', 'lines are')} signed as {store.keys.ledger.name}.")
     if last and last[0].at - store.clock() > _FAST_CLOCK:
         yield bad(
             f"The clock is behind the ledger's last line ({last[0].at:%d %B %Y %H:%M} UTC): set this machine's time."
@@ -192,7 +195,7 @@ async def _mirrors(store: Store) -> AsyncIterator[Finding]:
         try:
             kept = await mirror.newest()
             size = store.keys.ledger.public.open(kept).size if kept else 0
-            yield good(f"The mirror {mirror.where} answers and covers {size:,} lines.")
+            yield good(f"The mirror {mirror.where} answers and covers {counted(size, 'line')}.")
         except MirrorFailed as failed:
             yield bad(f"The mirror {mirror.where} cannot be asked: {failed}.")
         except NotGenuine:
@@ -215,7 +218,8 @@ async def _nodes(store: Store) -> list[Finding]:
 
 async def _node(passing: Passing, store: Store, standing: At) -> Finding:
     node, url = standing.node, url_of(store, standing.node)
-    held = f"{standing.uploads} uploads are open there and {standing.sealing} objects being sealed"
+    open_there = counted(standing.uploads, "upload is", "uploads are")
+    held = f"{open_there} open there and {counted(standing.sealing, 'object')} being sealed"
     if standing.runs is False and (standing.uploads or standing.sealing):
         return bad(
             f"The node {node.id} is away since {node.seen_at:%d %B %Y %H:%M} UTC; {held}: start it again, or, if its "
@@ -239,8 +243,9 @@ async def _news(store: Store) -> Finding:
             "No news waits for the web server." if not waiting else "News is kept; no EVIDENCE_NOTIFY_URL is set."
         )
     if store.clock() - oldest > _OLDEST_NEWS:
-        return bad(f"{waiting} events wait since {oldest:%d %B %H:%M} UTC: see that EVIDENCE_NOTIFY_URL answers.")
-    return good(f"{waiting} events are on their way to the web server.")
+        waits = counted(waiting, "event waits", "events wait")
+        return bad(f"{waits} since {oldest:%d %B %H:%M} UTC: see that EVIDENCE_NOTIFY_URL answers.")
+    return good(f"{counted(waiting, 'event is', 'events are')} on the way to the web server.")
 
 
 async def _webhooks(store: Store) -> AsyncIterator[Finding]:
@@ -250,19 +255,26 @@ async def _webhooks(store: Store) -> AsyncIterator[Finding]:
     for name in sorted(listed | standings.keys()):
         standing = standings.get(name, Standing())
         if name not in listed:
-            yield note(f"The webhook {name} is not in EVIDENCE_WEBHOOKS any more; {standing.waiting} news wait for it.")
+            waits = counted(standing.waiting, "piece of news waits", "pieces of news wait")
+            yield note(f"The webhook {name} is not in EVIDENCE_WEBHOOKS any more; {waits} for it.")
         elif standing.dead:
+            lost = counted(standing.dead, "piece of news, which was", "pieces of news, which were")
             yield bad(
-                f"The webhook {name} did not take {standing.dead} news, which were given up ({standing.problem}): mend "
-                "that, then run 'evidence-store webhooks --retry'."
+                f"The webhook {name} did not take {lost} given up ({standing.problem}): mend that, then run "
+                "'evidence-store webhooks --retry'."
             )
         elif standing.oldest is not None and store.clock() - standing.oldest > _OLDEST_NEWS:
             yield bad(
-                f"The webhook {name} has not taken {standing.waiting} news since {standing.oldest:%d %B %H:%M} UTC"
+                f"The webhook {name} has not taken {_news_of(standing)} since {standing.oldest:%d %B %H:%M} UTC"
                 f"{f': {standing.problem}' if standing.problem else ''}."
             )
         else:
-            yield good(f"The webhook {name} takes what it is told; {standing.waiting} news are on their way.")
+            on_the_way = f"{_news_of(standing)} {pick(standing.waiting, 'is', 'are')} on the way"
+            yield good(f"The webhook {name} takes what it is told; {on_the_way}.")
+
+
+def _news_of(standing: Standing) -> str:
+    return counted(standing.waiting, "piece of news", "pieces of news")
 
 
 async def _runs(store: Store) -> AsyncIterator[Finding]:
@@ -283,9 +295,10 @@ def _age(kind: RunKind, run: Run | None, now: datetime) -> Finding:
     command = f"evidence-store {kind.value}"
     if run is None or run.finished_at is None:
         return note(f"There was no {kind.value} yet: let a timer run '{command}'.")
-    words = f"The last {kind.value} was on {run.finished_at:%d %B %Y}: {run.objects:,} objects, {run.faults} faults"
+    came = f"{counted(run.objects, 'object')}, {counted(run.faults, 'fault')}"
+    words = f"The last {kind.value} was on {run.finished_at:%d %B %Y}: {came}"
     if run.faults:
-        return bad(f"{words}. Run 'evidence-store verify': it names them.")
+        return bad(f"{words}. Run 'evidence-store verify': it names {pick(run.faults, 'it', 'them')}.")
     if now - run.finished_at > _OLDEST[kind]:
         return note(f"{words}. That is long ago: let a timer run '{command}'.")
     return good(f"{words}.")

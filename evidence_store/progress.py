@@ -4,6 +4,7 @@ import sys
 from typing import TextIO
 
 from evidence_store import clock
+from evidence_store.plural import counted
 
 _EVERY_SECONDS = 0.2
 _EVERY_SECONDS_IN_A_FILE = 30.0
@@ -21,14 +22,14 @@ class Progress:
         self._what, self._began_at, self._first = "", self._said_at, 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Take note; `what` is plural words, such as "ledger lines"."""
+        """Take note; `what` is words of which more are said with an s, such as "ledger lines"."""
         now, ended = clock.monotonic(), done >= total and self._wide > 0
         if what != self._what:
             self._what, self._began_at, self._first = what, now, done
         if not ended and now - self._said_at < self._pause:
             return
         self._said_at = now
-        line = f"{done:,} of {total:,} {what} ({100 * done // max(1, total)} %)"
+        line = f"{done:,} of {counted(total, what.removesuffix('s'))} ({100 * done // max(1, total)} %)"
         line += _left(now - self._began_at, done - self._first, total - done)
         if self._out.isatty():
             line = f"{_bar(done, total)} {line}"

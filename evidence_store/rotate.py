@@ -89,7 +89,7 @@ async def _pass(store: Store, run: Run, progress: Progress) -> tuple[Run, int, l
             run = replace(run, objects=run.objects + done)
             async with store.database.begin() as db:
                 await storage.update_run(db, run)
-        progress("objects' keys", min(seen, total), total)
+        progress("wrapped keys", min(seen, total), total)
 
 
 def _rewrap(store: Store, stored: StoredObject) -> _Came:

@@ -7,6 +7,7 @@ from evidence_store import ledger, merkle
 from evidence_store.database import Connection, Database
 from evidence_store.ledger import HeadForged
 from evidence_store.model import Entry
+from evidence_store.plural import counted
 from evidence_store.sealing.notes import LedgerKey
 from evidence_store.sealing.signing import NotGenuine
 
@@ -100,8 +101,8 @@ class TreeCheck:
                 self._agreed = max(self._agreed, size)
             elif size > self.size:
                 yield (
-                    f"A checkpoint {witness.where} shows that the ledger had {size} lines; it has {self.size}: "
-                    "its end was cut off, or the database was put back to an older copy."
+                    f"A checkpoint {witness.where} shows that the ledger had {counted(size, 'line')}; it has "
+                    f"{self.size:,}: its end was cut off, or the database was put back to an older copy."
                 )
             else:
                 yield (

@@ -116,7 +116,8 @@ def _quarantine(said: Details) -> str:
 def _viewed(said: Details) -> str:
     if "search" in said:
         asked = ", ".join(f"{name} {value}" for name, value in said["search"].items()) or "everything"
-        return f"It was among {len(said['objects'])} objects that a search for {asked} showed."
+        which = "It was all" if len(said["objects"]) == 1 else f"It was among {len(said['objects'])} objects"
+        return f"{which} that a search for {asked} showed."
     what = said.get("what", "")
     if what == "playable":
         return "A preview of its first seconds was played."

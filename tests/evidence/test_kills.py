@@ -50,8 +50,8 @@ def test_tuspy_uploads_a_file_and_it_reads_back(process: Process, tmp_path: Path
     (tmp_path / "kept").write_text(requests.get(where, headers=process.token(), timeout=30).text)
     said = process.verify("--checkpoint", str(tmp_path / "kept"))
     assert said.returncode == 0
-    assert "3 ledger lines, 1 objects" in said.stdout
-    assert "1 checkpoints from elsewhere" in said.stdout
+    assert "3 ledger lines, 1 object (" in said.stdout
+    assert "1 checkpoint from elsewhere" in said.stdout
     (tmp_path / "kept").write_text((tmp_path / "kept").read_text().replace("\n3\n", "\n4\n"))
     said = process.verify("--checkpoint", str(tmp_path / "kept"))
     assert (said.returncode, "✗ A checkpoint in the file" in said.stdout) == (1, True)

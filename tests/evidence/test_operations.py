@@ -213,7 +213,7 @@ async def test_the_doctor_of_a_healthy_store_has_notes_only(wire: Wire, monkeypa
     for words in ("set EVIDENCE_MIRRORS", "There was no scrub yet", "There was no backup yet"):
         assert words in found[Grade.NOTE]
     await scrub(wire.store, pace=None, progress=unseen)
-    assert "The last scrub was on 02 March 2026: 1 objects, 0 faults" in (await said(wire.store))[Grade.GOOD]
+    assert "The last scrub was on 02 March 2026: 1 object, 0 faults" in (await said(wire.store))[Grade.GOOD]
     wire.clock.move(days=40)
     assert "That is long ago" in (await said(wire.store))[Grade.NOTE]
 
@@ -241,7 +241,7 @@ async def test_the_doctor_sees_a_faulty_scrub_a_full_disk_and_a_receiving_node(w
     await scrub(wire.store, pace=None, progress=unseen)
     monkeypatch.setattr("evidence_store.doctor._MIN_FREE_BYTES", 1 << 60)
     found = await said(wire.store)
-    assert "1 faults. Run 'evidence-store verify'" in found[Grade.BAD]
+    assert "1 object, 1 fault. Run 'evidence-store verify': it names it." in found[Grade.BAD]
     assert "make room" in found[Grade.BAD]
     shutil.rmtree(wire.store.keys.folder / "opening")
     (wire.store.keys.folder / "opening").mkdir()
@@ -274,12 +274,12 @@ def test_the_commands_work_beside_a_running_store(process: Process, tmp_path: Pa
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result.exit_code, result.stdout
 
-    assert run("scrub", "--rate", "100") == (0, "1 objects (800 bytes) were read again: nothing is wrong.\n")
+    assert run("scrub", "--rate", "100") == (0, "1 object (800 bytes) was read again: nothing is wrong.\n")
     code, words = run("backup", str(tmp_path / "backup"))
-    assert (code, "1 objects (800 bytes) are in" in words) == (0, True)
+    assert (code, "1 object (800 bytes) is in" in words) == (0, True)
     assert json.loads((tmp_path / "backup" / "backup.json").read_bytes())["objects"] == 1
-    assert "1 objects' keys were wrapped to" in run("rotate")[1]
-    assert run("rotate", "--forget-old")[1].startswith("Destroyed 1 old opening keys: ")
+    assert "1 object's key was wrapped to" in run("rotate")[1]
+    assert run("rotate", "--forget-old")[1].startswith("Destroyed 1 old opening key: ")
     assert "The last backup was on" in run("doctor")[1]
     assert run("verify")[0] == 0
     told = requests.get(f"{process.url}/evidence/v1/ledger", headers=process.token(Scope.LEDGER), timeout=30).json()

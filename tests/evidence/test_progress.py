@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from evidence_store.plural import counted
 from evidence_store.progress import Progress
 
 
@@ -28,6 +29,17 @@ def test_a_terminal_sees_one_line_with_a_bar_that_ends_when_the_task_does(now):
     lines = out.getvalue().split("\r")
     assert lines[2] == "[####................] 1,000 of 5,000 ledger lines (20 %)"
     assert lines[-1] == "[####################] 5,000 of 5,000 ledger lines (100 %)\n"
+
+
+def test_one_of_a_thing_is_told_of_as_one(now):
+    out = _Terminal()
+    progress = Progress(out)
+    now[0] += 1
+    progress("ledger lines", 1, 1)
+    assert out.getvalue() == "\r[####################] 1 of 1 ledger line (100 %)"
+    told = [counted(count, "object is", "objects are") for count in (0, 1, 2, 1000)]
+    assert told == ["0 objects are", "1 object is", "2 objects are", "1,000 objects are"]
+    assert [counted(count, "fault") for count in (0, 1, 2)] == ["0 faults", "1 fault", "2 faults"]
 
 
 def test_how_long_it_takes_yet_is_told_by_the_speed_of_what_is_under_way(now):

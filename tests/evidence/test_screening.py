@@ -359,7 +359,7 @@ async def test_operators_rescreen_by_a_command_and_are_told_what_is_wrong(wire: 
     code, said = await run(EVIDENCE_CLAMD=str(daemon.socket))
     assert code == 1
     assert f"Object {infected} is infected." in said
-    assert "1 objects" in said
+    assert "1 object (" in said
     assert await states(wire, [infected]) == [("quarantined", "infected")]
 
 
