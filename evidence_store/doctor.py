@@ -283,8 +283,16 @@ async def _runs(store: Store) -> AsyncIterator[Finding]:
         kinds = [kind for kind in _OLDEST if kind is not RunKind.RESCREEN or store.settings.clamd]
         finished = {kind: await storage.find_newest_run(db, kind, finished=True) for kind in kinds}
         never = await count_by_others(db, "") if store.settings.clamd else 0
+        headerless = await storage.count_without_header(db)
     if never:
-        yield note(f"{never:,} objects were never screened for malware: run 'evidence-store rescreen'.")
+        objects = counted(never, "object was", "objects were")
+        yield note(f"{objects} never screened for malware: run 'evidence-store rescreen'.")
+    if headerless:
+        objects = counted(headerless, "object was", "objects were")
+        yield note(
+            f"{objects} sealed by an earlier version, which kept no digest of the sealed file's header: the next scrub "
+            "notes it ('evidence-store scrub')."
+        )
     if rotation is not None:
         yield bad("A key rotation was interrupted: run 'evidence-store rotate' and it goes on.")
     for kind, run in finished.items():

@@ -129,6 +129,8 @@ def parse_leaf(leaf: str) -> Entry:
         said = json.loads(leaf)
         if not isinstance(said, dict) or said.keys() != _FIELDS or said["v"] != FORMAT:
             raise ValueError("not a line of this format")
+        if not isinstance(said["details"], dict):
+            raise ValueError("its details are none")
         return Entry(
             sequence=said["sequence"],
             at=datetime.fromisoformat(said["at"]),

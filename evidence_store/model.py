@@ -83,6 +83,8 @@ class Action(StrEnum):
     KEY_ROTATION_STARTED = "key rotation started"
     KEY_ROTATED = "key rotated"
     KEY_DESTROYED = "key destroyed"
+    HEADER_NOTED = "header noted"
+    """All of an object that an earlier version sealed was read: the digest of its sealed file's header is kept now."""
     VERIFIED = "verified"
     BACKED_UP = "backed up"
     RESTORED = "restored"
@@ -121,7 +123,7 @@ class StoredObject:
     """One object. `staging` names the folder under incoming/ of `node` while it is SEALING.
 
     header_sha256   of the sealed file's header: by it nothing else that opens is taken for this object. Empty where an
-                    earlier version of this program sealed it
+                    earlier version of this program sealed it, and no scrub has read it since
     """
 
     id: str

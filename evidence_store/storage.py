@@ -83,6 +83,8 @@ _OBJECTS = Table(
     Index("ix_objects_incident_sha256", "incident", "sha256"),
 )
 OBJECTS = _OBJECTS  # custody asks about objects together with what it keeps of them
+_UNREADABLE = (ObjectState.SEALING.value, ObjectState.DISPOSING.value, ObjectState.DISPOSED.value)
+_LACKS_HEADER = (_OBJECTS.c.header_sha256 == "") & _OBJECTS.c.state.not_in(_UNREADABLE)
 _EVENTS = Table(
     "events",
     METADATA,
@@ -256,6 +258,17 @@ async def delete_sealing(db: Connection, object_id: str) -> None:
     await db.execute(delete(_OBJECTS).where(mine))
 
 
+async def note_header(db: Connection, object_id: str, header_sha256: str) -> bool:
+    """Keep the digest of an object's header; False when one is kept, or the object is gone."""
+    mine = (_OBJECTS.c.id == object_id) & _LACKS_HEADER
+    return (await db.execute(update(_OBJECTS).where(mine).values(header_sha256=header_sha256))).rowcount == 1
+
+
+async def count_without_header(db: Connection) -> int:
+    """Return of how many objects that can be read no digest of their header is kept."""
+    return int((await db.execute(select(func.count()).select_from(_OBJECTS).where(_LACKS_HEADER))).scalar_one())
+
+
 async def list_objects(db: Connection, *, incident: str | None, after: int, limit: int) -> Sequence[StoredObject]:
     """Return sealed objects in the order they were sealed, behind the cursor `after`."""
     chosen = select(_OBJECTS).where(_OBJECTS.c.sequence > after)
@@ -276,6 +289,17 @@ async def list_sequences(db: Connection, ids: Collection[str]) -> dict[str, int 
     return {row.id: row.sequence for row in rows}
 
 
+async def list_incidents(db: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Return the incidents of those of these objects that exist."""
+    wanted = sorted(ids)
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), _ASKED_AT_ONCE):
+        some = _OBJECTS.c.id.in_(wanted[start : start + _ASKED_AT_ONCE])
+        rows = await db.execute(select(_OBJECTS.c.id, _OBJECTS.c.incident).where(some))
+        found |= {row.id: row.incident for row in rows}
+    return found
+
+
 async def count_objects(db: Connection) -> int:
     """Return how many objects are sealed."""
     counted = select(func.count()).select_from(_OBJECTS).where(_OBJECTS.c.state != ObjectState.SEALING.value)
@@ -289,17 +313,6 @@ async def list_stagings(db: Connection) -> set[str]:
 
 
 def _object(row: Row[Any]) -> StoredObject:
-async def list_incidents(db: Connection, ids: Collection[str]) -> dict[str, str]:
-    """Return the incidents of those of these objects that exist."""
-    wanted = sorted(ids)
-    found: dict[str, str] = {}
-    for start in range(0, len(wanted), _ASKED_AT_ONCE):
-        some = _OBJECTS.c.id.in_(wanted[start : start + _ASKED_AT_ONCE])
-        rows = await db.execute(select(_OBJECTS.c.id, _OBJECTS.c.incident).where(some))
-        found |= {row.id: row.incident for row in rows}
-    return found
-
-
     values = row._asdict()
     states = {name: ObjectState(values[name]) for name in ("state", "verdict")}
     return StoredObject(**values | states | {"client_digest": ClientDigest(values["client_digest"])})

@@ -1,9 +1,9 @@
 """`evidence-store verify`: read the ledger and every object again, and say in plain words what holds."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from evidence_store import ledger, storage
+from evidence_store import headers, ledger, storage
 from evidence_store.database import Connection
 from evidence_store.errors import Damaged
 from evidence_store.model import Action, Entry, ObjectState, StoredObject
@@ -35,6 +35,8 @@ class Report:
     """Objects of which the ledger says that they were disposed of."""
     set_aside: set[str] = field(default_factory=set)
     """Objects of which the ledger says last that they came to quarantine."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Digests of headers that the ledger says were noted after the objects came."""
 
     @property
     def holds(self) -> bool:
@@ -67,6 +69,7 @@ async def verify(
     async for stored, entry in _all_objects(store):
         report.objects += 1
         _compare(stored, entry, report)
+        await _compare_header(store, stored, entry, report)
         await _compare_state(store, stored, report)
         if stored.state in _GOING or stored.id in report.disposed:
             await _compare_disposed(store, stored, report)
@@ -77,7 +80,7 @@ async def verify(
             continue
         on_disk.discard(stored.id)
         if read_contents:
-            fault = await reread(store, stored)
+            fault = (await reread(store, stored)).fault
             report.faults += [fault] if fault else []
             report.bytes_read += 0 if fault else stored.size_bytes
         progress("objects", report.objects, total)
@@ -118,6 +121,8 @@ async def _compare_disposed(store: Store, stored: StoredObject, report: Report) 
 async def _compare_with_objects(store: Store, entries: Sequence[Entry], report: Report) -> None:
     sealed = [entry for entry in entries if entry.action in _SEALED]
     for entry in entries:
+        if entry.action == Action.HEADER_NOTED:
+            report.headers[entry.object] = str(entry.details.get("header_sha256", ""))
         is_in = _sets_aside(entry)
         if is_in is not None:
             (report.set_aside.add if is_in else report.set_aside.discard)(entry.object)
@@ -153,8 +158,23 @@ def _compare(stored: StoredObject, entry: Entry | None, report: Report) -> None:
         return
     if (entry.action, entry.digest) != (verdict_of(stored), stored.sha256):
         report.faults.append(f"Object {stored.id}: database and ledger differ about it.")
-    if entry.details != description_of(stored):
+    said = {name: value for name, value in entry.details.items() if name != "header_sha256"}
+    if said != description_of(replace(stored, header_sha256="")):
         report.faults.append(f"Object {stored.id}: its description in the database is not the one in the ledger.")
+
+
+async def _compare_header(store: Store, stored: StoredObject, entry: Entry | None, report: Report) -> None:
+    """The header is the one that its line says, or that was noted later; looked at again, as it may just have been."""
+    if entry is None or _header_in(entry, report.headers.get(stored.id, "")) == stored.header_sha256:
+        return
+    async with store.database.read() as db:
+        current, noted = await storage.find_object(db, stored.id), await headers.find_noted(db, stored.id)
+    if current is None or _header_in(entry, noted) != current.header_sha256:
+        report.faults.append(f"Object {stored.id}: database and ledger differ about the header of its sealed file.")
+
+
+def _header_in(entry: Entry, noted: str) -> str:
+    return str(entry.details.get("header_sha256") or noted)
 
 
 async def _compare_state(store: Store, stored: StoredObject, report: Report) -> None:
@@ -195,16 +215,24 @@ def _sets_aside(entry: Entry) -> bool | None:
     return False if released else None
 
 
-async def reread(store: Store, stored: StoredObject, *, pace: Callable[[int], None] | None = None) -> str | None:
-    """Read an object from its beginning to its end; return what is wrong with it, in a sentence, or None.
+@dataclass(frozen=True)
+class Reread:
+    """What reading all of an object came to: a sentence when something is wrong, or the digest of its header."""
+
+    fault: str = ""
+    header_sha256: str = ""
+
+
+async def reread(store: Store, stored: StoredObject, *, pace: Callable[[int], None] | None = None) -> Reread:
+    """Read an object from its beginning to its end, and compare.
 
     pace  told of every piece's bytes; may sleep
     """
     opening = store.keys.opening
     if opening is None:
-        return f"Object {stored.id}: cannot be read, this node holds no opening key."
+        return Reread(f"Object {stored.id}: cannot be read, this node holds no opening key.")
 
-    def digest() -> str:
+    def digest() -> tuple[str, str]:
         found = signing.new_sha256()
         with SealedObject(
             store.backend, stored.id, opening, size_bytes=stored.size_bytes, header_sha256=stored.header_sha256
@@ -213,12 +241,12 @@ async def reread(store: Store, stored: StoredObject, *, pace: Callable[[int], No
                 found.update(piece)
                 if pace is not None:
                     pace(len(piece))
-        return found.hexdigest()
+            return found.hexdigest(), sealed.header_sha256
 
     try:
-        found = await store.run(digest)
+        found, header_sha256 = await store.run(digest)
     except Damaged as problem:
-        return f"{str(problem)[:1].upper()}{str(problem)[1:]}."
+        return Reread(f"{str(problem)[:1].upper()}{str(problem)[1:]}.")
     if not signing.same(found, stored.sha256):
-        return f"Object {stored.id}: its bytes do not have the digest they were received with."
-    return None
+        return Reread(f"Object {stored.id}: its bytes do not have the digest they were received with.")
+    return Reread(header_sha256=header_sha256)

@@ -214,6 +214,13 @@ _WORDS: Mapping[str, tuple[str, Callable[[Details], str]]] = {
     Action.QUARANTINED: ("Received, into quarantine", _received),
     Action.SCREENED: ("Screened for malware", _screened),
     Action.QUARANTINE_REVIEWED: ("Quarantine decided upon", _quarantine),
+    Action.HEADER_NOTED: (
+        "Sealed file's header noted",
+        lambda _: (
+            "An earlier version of this program sealed it. All of it was read and had the digest that it was received "
+            "with, so it is noted by which header its sealed file is known."
+        ),
+    ),
     Action.REFUSED: ("Refused", _refused),
     Action.DAMAGED: ("Found damaged", lambda said: f"The store said: {said['what']}"),
     Action.VIEWED: ("Looked at", _viewed),

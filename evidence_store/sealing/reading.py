@@ -26,7 +26,7 @@ class SealedObject:
     ) -> None:
         """Open and check. Raises Damaged, BackendFailed.
 
-        size_bytes, header_sha256   what the database says; empty: it does not know the header
+        size_bytes, header_sha256   what the database says; empty: it does not know the header, which is told here
         """
         self.size_bytes = size_bytes
         try:
@@ -37,7 +37,8 @@ class SealedObject:
             key = opening.unwrap(object_id, "sealed", backend.read_key(object_id))
             header = self._file.read_at(0, floe.HEADER_BYTES)
             self._cipher = floe.start_decryption(key, object_aad(object_id), header)
-            if header_sha256 and not signing.same(signing.sha256_hex(header), header_sha256):
+            self.header_sha256 = signing.sha256_hex(header)
+            if header_sha256 and not signing.same(self.header_sha256, header_sha256):
                 raise floe.Forged("the file was sealed anew by somebody else")
             self._shape = floe.shape_of(self._file.size_bytes)
             if self._shape.plain_bytes != size_bytes:

@@ -29,6 +29,7 @@ _SHAPE_OF = {
     Action.RECEIVED: "square",
     Action.SCREENED: "square",
     Action.VIEWED: "ring",
+    Action.HEADER_NOTED: "ring",
     Action.DOWNLOADED: "triangle",
     Action.SHARED: "triangle",
     Action.EXPORTED: "triangle",

@@ -128,6 +128,7 @@ _PLAIN = {
     Action.EXPORTED: N_("Exported in a court package"),
     Action.BREAK_GLASS: N_("Emergency access used"),
     Action.KEY_ROTATED: N_("Key wrapped anew"),
+    Action.HEADER_NOTED: N_("All of it read and found whole; noted how its sealed file is known"),
 }
 
 
