@@ -47,12 +47,12 @@ async def test_the_command_writes_a_zip_file_or_a_folder_that_holds(wire: Wire, 
         label = {"mark": mark, "description": "Photo", "maker": "Jo Smith"}
         await wire.ask("PUT", f"/objects/{object_id}/label", label)
     key = wire.store.keys.ledger.public.fingerprint
-    for name, count in (("package.zip", 1), ("package", 2)):
+    for name, count, told in (("package.zip", 1, "1 exhibit is in"), ("package", 2, "2 exhibits are in")):
         marks = ["--mark", "JS/2"] if count == 1 else []
         asked = command(wire, str(tmp_path / name), "--incident", INCIDENT, *marks, *_SAID)
         done = await until_done(asked)
         assert done.returncode == 0, done.stderr
-        assert f"{count} exhibits are in" in done.stdout
+        assert told in done.stdout
         said = bare.verify(tmp_path / name, "--key", key)
         assert (said.code, said.text.count("\nExhibit ")) == (0, count), said.text
         assert "by cli:Jo Smith 4021 for Crown Prosecution Service. Reason: Disclosure" in said.text
