@@ -10,7 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import inspect as look_at
+from typer.main import get_command
 
+from evidence_store.cli import cli as store_cli
+from evidence_store.model import Action
+from evidence_store.openapi import document
+from evidence_store.tokens import Scope
 from tests import house, readme
 from tests.house import ROOT
 from video_server import migrations
@@ -154,6 +159,28 @@ def test_the_readme_tells_what_the_code_says(name):
     missing = [f"README.md:1: lacks {row}" for row in made if row not in written]
     stale = [f"README.md:1: no longer true: {row}" for row in written if row not in made]
     assert written == made, "run 'make readme'\n" + "\n".join(missing + stale)
+
+
+def test_the_stores_readme_names_every_path_word_command_and_option():
+    written = (ROOT / "evidence_store/README.md").read_text()
+
+    def is_named(*ways: str) -> bool:
+        return any(way in written for way in ways)
+
+    missing = [
+        path for path in document()["paths"] if not is_named(f"{path}`", f"{path}?", f"`…/{path.rpartition('/')[2]}`")
+    ]
+    missing += [word.value for kind in (Action, Scope) for word in kind if not is_named(f"`{word.value}`")]
+    top = get_command(store_cli).commands
+    missing += [name for name in top if not is_named(f"evidence-store {name} ")]
+    under = {name: one for command in top.values() for name, one in getattr(command, "commands", {}).items()}
+    missing += [
+        name for name in under if not is_named(f"evidence-store token {name} ", f"evidence-store token [{name}] ")
+    ]
+    for command in (*top.values(), *under.values()):
+        ways = [[*param.opts, *param.secondary_opts] for param in command.params]
+        missing += [names[0] for names in ways if names[0].startswith("--") and not is_named(*names)]
+    assert not missing, "\n" + "\n".join(f"evidence_store/README.md:1: does not name {name}" for name in missing)
 
 
 @pytest.mark.parametrize(
