@@ -21,10 +21,14 @@ from evidence_store.errors import (
     KeyReused,
     LabelSigned,
     MarkTaken,
+    NotQuarantined,
     NotScreened,
     OtherIncident,
+    QuarantineChanged,
     Quarantined,
     Refusal,
+    ReleaseClosed,
+    ReleaseOpen,
     RetentionRuns,
     ReviewClosed,
     ReviewOpen,
@@ -35,8 +39,9 @@ from evidence_store.errors import (
 from evidence_store.model import parse_id
 
 _NOTED = (
-    Arrived, BearerExpired, Conflict, Disposed, Forbidden, GrantRefused, Held, LabelSigned, MarkTaken, NotScreened,
-    OtherIncident, Quarantined, RetentionRuns, ReviewClosed, ReviewOpen, SamePerson, Unauthorized,
+    Arrived, BearerExpired, Conflict, Disposed, Forbidden, GrantRefused, Held, LabelSigned, MarkTaken, NotQuarantined,
+    NotScreened, OtherIncident, QuarantineChanged, Quarantined, ReleaseClosed, ReleaseOpen, RetentionRuns, ReviewClosed,
+    ReviewOpen, SamePerson, Unauthorized,
 )  # fmt: skip
 _SEALS = {"objects.put", "objects.post"}
 NOTED_OF_SEALING = (*_NOTED, DigestMismatch, KeyReused, WrongKind)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from evidence_store.custody.service import Act, acting
 from evidence_store.database import Connection
-from evidence_store.errors import Disposed, KeyReused, NotFound, NotQuarantined, ReleaseClosed, ReleaseOpen
+from evidence_store.errors import Disposed, KeyReused, NotFound, NotQuarantined, Refusal, ReleaseClosed, ReleaseOpen
 from evidence_store.keeping.storage import move_object
 from evidence_store.media import storage as media_storage
 from evidence_store.media.model import Problem
@@ -68,17 +68,21 @@ async def decide(store: Store, release_id: str, token: Token, *, approve: bool, 
         check_second_person(found, token.name)
         if found.state is not ReleaseState.PROPOSED:
             if (found.state, found.decided_by, found.decision_reason) != (wanted, token.actor, reason):
-                raise ReleaseClosed
+                raise ReleaseClosed(about=found.object)
             return found
         current, standing = await _look(db, found.object)
         if approve:
-            check_may_release(current.state, standing, found.knowing)
+            try:
+                check_may_release(current.state, standing, found.knowing)
+            except Refusal as refusal:
+                refusal.about = current.id
+                raise
         made = replace(
             found, state=wanted, decided_by=token.actor, decided_name=token.name, decided_at=store.clock(),
             decision_reason=reason,
         )  # fmt: skip
         if not await storage.update_release(db, made):
-            raise ReleaseClosed
+            raise ReleaseClosed(about=current.id)
         await _carry_out(store, db, current, standing, made, actor=token.actor, reason=reason)
     store.news.set()
     return made
@@ -99,7 +103,7 @@ async def _carry_out(
     if is_released and not await move_object(
         db, stored.id, before=[ObjectState.QUARANTINED], after=ObjectState.RECEIVED
     ):
-        raise NotQuarantined
+        raise NotQuarantined(about=stored.id)
     if is_released and made.malware:
         await media_storage.close(db, stored.id, Problem.MALWARE)
     said = {"asked_at": made.asked_at.isoformat()}

@@ -85,6 +85,12 @@ async def status(wire: Wire, object_id: str, path: str = "content") -> int:
         return answer.status
 
 
+async def refusals(wire: Wire, object_id: str) -> set[tuple[str, str]]:
+    """Return what the ledger says was refused about an object: why, and what was asked."""
+    said = [line["details"] for line in await wire.lines(object_id) if line["action"] == "refused"]
+    return {(one["why"], one["asked"]) for one in said}
+
+
 async def told(wire: Wire, object_id: str) -> list[dict]:
     async with wire.store.database.read() as db:
         rows = (await db.exec_driver_sql("SELECT body FROM webhook_deliveries ORDER BY sequence")).all()
@@ -108,6 +114,7 @@ async def test_one_person_releases_what_came_with_another_digest(wire: Wire):
     assert await status(wire, object_id) == 200
     again = await wire.ask("POST", f"/objects/{object_id}/releases", asked, status=409)
     assert again["code"] == "not_quarantined"
+    assert await refusals(wire, object_id) == {("quarantined", "objects.content"), ("not_quarantined", "objects.release")}
     assert not (await why(wire, object_id))["is_in"]
     line = [line for line in await wire.lines(object_id) if line["action"] == "quarantine reviewed"]
     assert len(line) == 1
@@ -148,6 +155,10 @@ async def test_malware_is_released_by_two_people_and_still_given_out_only_as_a_f
     assert await wire.ask("POST", f"/releases/{made['id']}/approve", WHY, **bob) == done
     late = await wire.ask("POST", f"/releases/{made['id']}/reject", WHY, status=409, **bob)
     assert late["code"] == "release_closed"
+    assert await refusals(wire, object_id) == {
+        ("quarantined", "objects.content"), ("release_open", "objects.release"), ("same_person", "releases.approve"),
+        ("release_closed", "releases.reject"),
+    }  # fmt: skip
     assert (await wire.ask("GET", "/releases"))["releases"] == []
     assert await status(wire, object_id) == 200
     detail = await wire.ask("GET", f"/objects/{object_id}")
@@ -179,6 +190,8 @@ async def test_a_decision_is_about_what_was_known_when_it_was_made(wire: Wire):
     await find(wire.store, object_id, Verdict.INFECTED, "Other.Test")
     refused = await wire.ask("POST", f"/releases/{first['id']}/approve", WHY, status=409, **wire.token(name="bob"))
     assert refused["code"] == "quarantine_changed"
+    changed = {("quarantine_changed", "objects.release"), ("quarantine_changed", "releases.approve")}
+    assert await refusals(wire, object_id) == changed
     second = await release(wire, object_id, name="bob")
     states = [(one["id"], one["state"]) for one in (await why(wire, object_id))["releases"]]
     assert dict(states) == {first["id"]: "overtaken", second["id"]: "proposed"}
