@@ -39,11 +39,13 @@ def say_actor(actor: str) -> tuple[str, str]:
         return name, f"on the store's pages, visit {visit}"
     if kind == "upload":
         return "The sender", f"in upload session {rest}" if rest else ""
+    if kind == "bearer":
+        return "The sender", f"in upload {rest}"
     if kind == "system":
         return "The store itself", f"task: {rest}"
     if kind == "cli":
         return rest, "at the store's command line"
-    return actor, ""
+    return {"operator": "An operator", "unknown": "Somebody who showed no genuine permission"}.get(actor, actor), ""
 
 
 def say_action(action: str, details: Details) -> tuple[str, str]:

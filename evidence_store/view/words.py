@@ -90,8 +90,11 @@ def say_actor(actor: str) -> str:
         "staff": name,
         "token": gettext("%(name)s (system)") % {"name": name},
         "upload": gettext("The sender"),
+        "bearer": gettext("The sender"),
         "system": gettext("The evidence store"),
-        "command": gettext("An operator"),
+        "operator": gettext("An operator"),
+        "cli": gettext("%(name)s (operator)") % {"name": rest},
+        "unknown": gettext("Somebody unknown"),
     }
     return said.get(kind) or actor
 

@@ -5,13 +5,15 @@ import io
 import json
 
 import pypdf
+import pytest
 
-from evidence_store.court.words import say_action
+from evidence_store.court.words import say_action, say_actor
 from evidence_store.model import Action
 from evidence_store.refusals import NOTED_OF_SEALING
 from evidence_store.sealing import signing
 from evidence_store.sealing.notes import VerifierKey
 from evidence_store.tokens import Scope
+from evidence_store.view import words as words_of_pages
 from tests.evidence import second_merkle
 from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
 
@@ -192,6 +194,25 @@ async def test_every_refusal_that_the_ledger_holds_is_said_in_plain_words(wire: 
             assert name not in said, said
     _, said = say_action("refused", {"why": "wrong_kind", "incident": "AP-1", "declared": "image/jpeg"})
     assert said == "It was not taken: files of its kind are not accepted."
+
+
+@pytest.mark.parametrize(
+    ("actor", "printed_as", "on_pages"),
+    [
+        ("staff:ann:0a", ("ann", "on the store's pages, visit 0a"), "ann"),
+        ("token:records:0a", ("records", "with token 0a"), "records (system)"),
+        ("upload:session-1", ("The sender", "in upload session session-1"), "The sender"),
+        ("bearer:0a", ("The sender", "in upload 0a"), "The sender"),
+        ("system:scrub", ("The store itself", "task: scrub"), "The evidence store"),
+        ("cli:Jo Smith", ("Jo Smith", "at the store's command line"), "Jo Smith (operator)"),
+        ("operator", ("An operator", ""), "An operator"),
+        ("unknown", ("Somebody who showed no genuine permission", ""), "Somebody unknown"),
+        ("someone new", ("someone new", ""), "someone new"),
+    ],
+)
+def test_everybody_whom_the_ledger_names_is_said_in_plain_words(actor, printed_as, on_pages):
+    assert say_actor(actor) == printed_as
+    assert words_of_pages.say_actor(actor) == on_pages
 
 
 def test_every_action_of_the_ledger_can_be_said_whatever_its_details_are():
