@@ -13,14 +13,20 @@ from evidence_store.custody import openapi as custody
 from evidence_store.keeping import openapi as keeping
 from evidence_store.kinds import KINDS
 from evidence_store.media import openapi as media
-from evidence_store.openapi_parts import IDEMPOTENCY_KEY
-from evidence_store.openapi_parts import OBJECT_ID as _ID
-from evidence_store.openapi_parts import in_header as _in_header
-from evidence_store.openapi_parts import in_headers as _in_headers
-from evidence_store.openapi_parts import in_queries as _in_queries
-from evidence_store.openapi_parts import json_body as _json
-from evidence_store.openapi_parts import operation as _operation
-from evidence_store.openapi_parts import says as _says
+from evidence_store.openapi_parts import (
+    BYTES,
+    CONDITIONS,
+    IDEMPOTENCY_KEY,
+    OBJECT_ID,
+    PURPOSE,
+    RANGE,
+    in_header,
+    in_headers,
+    in_queries,
+    json_body,
+    operation,
+    says,
+)
 from evidence_store.quarantine import openapi as quarantine
 
 _MODELS: list[type[BaseModel]] = [
@@ -36,159 +42,151 @@ _MODELS: list[type[BaseModel]] = [
     schemas.Problem,
     schemas.Health,
 ]
-_TUS = _in_header("Tus-Resumable", description="1.0.0")
-_PURPOSE = _in_header("Evidence-Purpose", required=False, description="why; stands in the ledger")
-
-
+_TUS = in_header("Tus-Resumable", description="1.0.0")
 _PARTS = (custody, keeping, quarantine, breakglass, court, media)
-_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BYTES = {"application/octet-stream": BYTES}
 _NOTE = {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}
-_FILE = {media_type: _BYTES["application/octet-stream"] for kind in KINDS for media_type in kind.media_types}
+_FILE = {media_type: BYTES for kind in KINDS for media_type in kind.media_types}
 
-_CHECKSUM = _in_header("Upload-Checksum", required=False, description="`sha1` or `sha256`, a space, base64")
-_PIECE = {"application/offset+octet-stream": _BYTES["application/octet-stream"]}
-_OPTIONS = _operation("Say what is spoken", "public", {"204": _says("tus version, extensions, limit")})
+_CHECKSUM = in_header("Upload-Checksum", required=False, description="`sha1` or `sha256`, a space, base64")
+_PIECE = {"application/offset+octet-stream": BYTES}
+_OPTIONS = operation("Say what is spoken", "public", {"204": says("tus version, extensions, limit")})
 _PATHS: dict[str, dict[str, Any]] = {
     "/evidence/files/": {
         "options": _OPTIONS,
-        "post": _operation(
+        "post": operation(
             "Open an upload, perhaps with its first bytes (tus creation, creation-with-upload)",
             "grant",
-            {"201": _says("Location, Upload-Bearer, Upload-Offset and Upload-Expires in the headers")},
-            parameters=[_TUS, _in_header("Upload-Length"), _in_header("Upload-Metadata", required=False), _CHECKSUM],
+            {"201": says("Location, Upload-Bearer, Upload-Offset and Upload-Expires in the headers")},
+            parameters=[_TUS, in_header("Upload-Length"), in_header("Upload-Metadata", required=False), _CHECKSUM],
             body=_PIECE,
             body_required=False,
         ),
     },
     "/evidence/files/{id}": {
-        "options": _OPTIONS | {"parameters": [_ID]},
-        "head": _operation("Where it stands", "bearer", {"200": _says("Upload-Offset")}, parameters=[_ID, _TUS]),
-        "patch": _operation(
+        "options": _OPTIONS | {"parameters": [OBJECT_ID]},
+        "head": operation("Where it stands", "bearer", {"200": says("Upload-Offset")}, parameters=[OBJECT_ID, _TUS]),
+        "patch": operation(
             "Send the next bytes",
             "bearer",
-            {"204": _says("Upload-Offset; every byte before it is durable"), "460": _says("Another checksum")},
-            parameters=[_ID, _TUS, _in_header("Upload-Offset"), _CHECKSUM],
+            {"204": says("Upload-Offset; every byte before it is durable"), "460": says("Another checksum")},
+            parameters=[OBJECT_ID, _TUS, in_header("Upload-Offset"), _CHECKSUM],
             body=_PIECE,
         ),
-        "delete": _operation(
+        "delete": operation(
             "Give up an unfinished upload (tus termination)",
             "bearer",
-            {"204": _says("Its bytes and key are destroyed"), "409": _says("Every byte has arrived: it stays")},
-            parameters=[_ID, _TUS],
+            {"204": says("Its bytes and key are destroyed"), "409": says("Every byte has arrived: it stays")},
+            parameters=[OBJECT_ID, _TUS],
         ),
-        "post": _operation(
+        "post": operation(
             "HEAD, PATCH or DELETE, for networks that let only POST through",
             "bearer",
-            {"200": _says("As HEAD answers"), "204": _says("As the others answer")},
-            parameters=[_ID, _TUS, _in_header("X-HTTP-Method-Override", description="HEAD, PATCH or DELETE")],
+            {"200": says("As HEAD answers"), "204": says("As the others answer")},
+            parameters=[OBJECT_ID, _TUS, in_header("X-HTTP-Method-Override", description="HEAD, PATCH or DELETE")],
             body=_PIECE,
             body_required=False,
         ),
     },
     "/evidence/files/{id}/bearer": {
-        "post": _operation("Renew", "grant", {"200": _says("A bearer", schemas.BearerAnswer)}, parameters=[_ID])
+        "post": operation("Renew", "grant", {"200": says("A bearer", schemas.BearerAnswer)}, parameters=[OBJECT_ID])
     },
     "/evidence/files/{id}/digest": {
-        "post": _operation(
+        "post": operation(
             "Give the sender's digest and seal",
             "bearer",
-            {"200": _says("Received, or quarantined when it differs", schemas.DigestAnswer)},
-            parameters=[_ID],
-            body=_json(schemas.DigestRequest),
+            {"200": says("Received, or quarantined when it differs", schemas.DigestAnswer)},
+            parameters=[OBJECT_ID],
+            body=json_body(schemas.DigestRequest),
         )
     },
     "/evidence/v1/objects": {
-        "post": _operation(
+        "post": operation(
             "Seal an object in one piece, under an id that the store gives it",
             "token:seal",
             {
-                "201": _says("Sealed now; Location in the headers", schemas.Metadata),
-                "200": _says("Sealed before, under the same Idempotency-Key", schemas.Metadata),
+                "201": says("Sealed now; Location in the headers", schemas.Metadata),
+                "200": says("Sealed before, under the same Idempotency-Key", schemas.Metadata),
             },
-            parameters=[*_in_headers(schemas.ObjectHeaders), IDEMPOTENCY_KEY],
+            parameters=[*in_headers(schemas.ObjectHeaders), IDEMPOTENCY_KEY],
             body=_FILE,
         ),
     },
     "/evidence/v1/objects/{id}": {
-        "put": _operation(
+        "put": operation(
             "Seal an object in one piece, under an id of its sender's",
             "token:seal",
-            {"201": _says("Sealed now", schemas.Metadata), "200": _says("Sealed before", schemas.Metadata)},
-            parameters=[_ID, *_in_headers(schemas.ObjectHeaders)],
+            {"201": says("Sealed now", schemas.Metadata), "200": says("Sealed before", schemas.Metadata)},
+            parameters=[OBJECT_ID, *in_headers(schemas.ObjectHeaders)],
             body=_FILE,
         ),
     },
     "/evidence/v1/objects/{id}/content": {
-        "get": _operation(
+        "get": operation(
             "Read the original",
             "token:read",
             {
                 "200": {"description": "All of it", "content": _BYTES},
                 "206": {"description": "A range of it", "content": _BYTES},
-                "304": _says("Unchanged"),
+                "304": says("Unchanged"),
             },
-            parameters=[
-                _ID,
-                _in_header("Range", required=False),
-                _in_header("If-None-Match", required=False),
-                _in_header("If-Range", required=False),
-                _PURPOSE,
-            ],
+            parameters=[OBJECT_ID, RANGE, *CONDITIONS, PURPOSE],
         ),
-        "head": _operation(
-            "What GET would send: length, kind, ETag", "token:read", {"200": _says("It")}, parameters=[_ID, _PURPOSE]
+        "head": operation(
+            "What GET would send: length, kind, ETag",
+            "token:read",
+            {"200": says("It")},
+            parameters=[OBJECT_ID, PURPOSE],
         ),
     },
     "/evidence/v1/ledger": {
-        "get": _operation(
+        "get": operation(
             "The ledger",
             "token:ledger",
-            {"200": _says("Lines", schemas.LedgerPage)},
-            parameters=_in_queries(schemas.LedgerAsked),
+            {"200": says("Lines", schemas.LedgerPage)},
+            parameters=in_queries(schemas.LedgerAsked),
         )
     },
     "/evidence/v1/ledger/checkpoint": {
-        "get": _operation(
+        "get": operation(
             "The newest checkpoint, or one that was kept (C2SP tlog-checkpoint)",
             "token:ledger",
             {"200": _NOTE},
-            parameters=_in_queries(schemas.CheckpointAsked),
+            parameters=in_queries(schemas.CheckpointAsked),
         )
     },
     "/evidence/v1/ledger/key": {
-        "get": _operation(
-            "The key that checkpoints are checked with (C2SP signed-note)", "token:ledger", {"200": _NOTE}
-        )
+        "get": operation("The key that checkpoints are checked with (C2SP signed-note)", "token:ledger", {"200": _NOTE})
     },
     "/evidence/v1/ledger/inclusion": {
-        "get": _operation(
+        "get": operation(
             "Prove that a line is in the ledger",
             "token:ledger",
-            {"200": _says("Proof (RFC 9162)", schemas.InclusionProof)},
-            parameters=_in_queries(schemas.InclusionAsked),
+            {"200": says("Proof (RFC 9162)", schemas.InclusionProof)},
+            parameters=in_queries(schemas.InclusionAsked),
         )
     },
     "/evidence/v1/ledger/consistency": {
-        "get": _operation(
+        "get": operation(
             "Prove that the ledger only grew",
             "token:ledger",
-            {"200": _says("Proof (RFC 9162)", schemas.ConsistencyProof)},
-            parameters=_in_queries(schemas.ConsistencyAsked),
+            {"200": says("Proof (RFC 9162)", schemas.ConsistencyProof)},
+            parameters=in_queries(schemas.ConsistencyAsked),
         )
     },
     "/evidence/v1/grants": {
-        "post": _operation(
+        "post": operation(
             "Make a grant",
             "token:upload-grant",
-            {"201": _says("A grant", schemas.GrantAnswer)},
+            {"201": says("A grant", schemas.GrantAnswer)},
             parameters=[IDEMPOTENCY_KEY],
-            body=_json(schemas.GrantRequest),
+            body=json_body(schemas.GrantRequest),
         )
     },
-    "/evidence/v1/openapi.json": {"get": _operation("This document", "public", {"200": _says("OpenAPI 3.1")})},
-    "/healthz": {"get": _operation("Alive", "public", {"200": _says("Yes", schemas.Health)})},
-    "/readyz": {"get": _operation("Ready", "public", {"200": _says("Yes", schemas.Health)})},
-    "/metrics": {"get": _operation("Figures for Prometheus", "public", {"200": _says("Text")})},
+    "/evidence/v1/openapi.json": {"get": operation("This document", "public", {"200": says("OpenAPI 3.1")})},
+    "/healthz": {"get": operation("Alive", "public", {"200": says("Yes", schemas.Health)})},
+    "/readyz": {"get": operation("Ready", "public", {"200": says("Yes", schemas.Health)})},
+    "/metrics": {"get": operation("Figures for Prometheus", "public", {"200": says("Text")})},
 }
 
 

@@ -19,6 +19,11 @@ def in_header(name: str, *, required: bool = True, description: str = "") -> dic
 IDEMPOTENCY_KEY = in_header(
     "Idempotency-Key", required=False, description="sent again with the same key, a request is carried out once"
 )
+PURPOSE = in_header("Evidence-Purpose", required=False, description="why; stands in the ledger")
+CONDITIONS = [in_header("If-None-Match", required=False), in_header("If-Range", required=False)]
+RANGE = in_header("Range", required=False)
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+"""Content that is no JSON."""
 
 
 def in_query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from evidence_store.custody import schemas
 from evidence_store.custody.search import Search
-from evidence_store.openapi_parts import IDEMPOTENCY_KEY, OBJECT_ID, in_header, in_queries, json_body, operation, says
+from evidence_store.openapi_parts import IDEMPOTENCY_KEY, OBJECT_ID, PURPOSE, in_queries, json_body, operation, says
 
 MODELS: list[type[BaseModel]] = [
     schemas.Found,
@@ -18,14 +18,13 @@ MODELS: list[type[BaseModel]] = [
     schemas.LinkRequest,
     schemas.LinkAnswer,
 ]
-_PURPOSE = in_header("Evidence-Purpose", required=False, description="why; stands in the ledger")
 PATHS: dict[str, dict[str, Any]] = {
     "/evidence/v1/objects": {
         "get": operation(
             "Search objects",
             "token:read",
             {"200": says("Some", schemas.Found)},
-            parameters=[*in_queries(Search), _PURPOSE],
+            parameters=[*in_queries(Search), PURPOSE],
         )
     },
     "/evidence/v1/objects/{id}": {
@@ -33,7 +32,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "All that is known about an object",
             "token:read",
             {"200": says("It", schemas.ObjectDetail)},
-            parameters=[OBJECT_ID, _PURPOSE],
+            parameters=[OBJECT_ID, PURPOSE],
         )
     },
     "/evidence/v1/objects/{id}/label": {

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from evidence_store.keeping import schemas
 from evidence_store.keeping.lists import DueAsked, HoldsAsked, ReviewsAsked
-from evidence_store.openapi_parts import IDEMPOTENCY_KEY, OBJECT_ID, in_queries, json_body, operation, says
+from evidence_store.openapi_parts import IDEMPOTENCY_KEY, OBJECT_ID, PURPOSE, in_queries, json_body, operation, says
 
 MODELS: list[type[BaseModel]] = [
     schemas.HoldRequest,
@@ -64,7 +64,7 @@ PATHS: dict[str, dict[str, Any]] = {
         body=json_body(schemas.RetentionRequest),
     ),
     "/evidence/v1/objects/{id}/keeping": _one(
-        "get", "Its holds, retention and reviews", "read", schemas.Keeping, parameters=[OBJECT_ID]
+        "get", "Its holds, retention and reviews", "read", schemas.Keeping, parameters=[OBJECT_ID, PURPOSE]
     ),
     "/evidence/v1/objects/{id}/reviews": _one(
         "post",
@@ -83,7 +83,11 @@ PATHS: dict[str, dict[str, Any]] = {
         parameters=in_queries(ReviewsAsked),
     ),
     "/evidence/v1/due-for-review": _one(
-        "get", "Objects whose retention ends soon", "review", schemas.DueList, parameters=in_queries(DueAsked)
+        "get",
+        "Objects whose retention ends soon",
+        "review",
+        schemas.DueList,
+        parameters=[*in_queries(DueAsked), PURPOSE],
     ),
     "/evidence/v1/reviews/{id}/approve": _one(
         "post",

@@ -5,16 +5,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from evidence_store.media import schemas
-from evidence_store.openapi_parts import OBJECT_ID, in_header, operation, says
+from evidence_store.openapi_parts import BYTES, CONDITIONS, OBJECT_ID, PURPOSE, RANGE, operation, says
 
 MODELS: list[type[BaseModel]] = [schemas.MediaAnswer]
-_PURPOSE = in_header("Evidence-Purpose", required=False, description="why; stands in the ledger")
-_RANGE = in_header("Range", required=False)
-
-
-def _bytes(media_type: str) -> dict[str, Any]:
-    return {media_type: {"schema": {"type": "string", "format": "binary"}}}
-
 
 PATHS: dict[str, dict[str, Any]] = {
     "/evidence/v1/objects/{id}/preview": {
@@ -22,11 +15,12 @@ PATHS: dict[str, dict[str, Any]] = {
             "A picture of it, at most 1280 pixels long, without metadata",
             "token:read",
             {
-                "200": {"description": "A JPEG", "content": _bytes("image/jpeg")},
+                "200": {"description": "A JPEG", "content": {"image/jpeg": BYTES}},
+                "206": {"description": "A range of it", "content": {"image/jpeg": BYTES}},
                 "304": says("Unchanged"),
                 "404": says("There is none; `detail` says why, for people"),
             },
-            parameters=[OBJECT_ID, _RANGE, _PURPOSE],
+            parameters=[OBJECT_ID, RANGE, *CONDITIONS, PURPOSE],
         )
     },
     "/evidence/v1/objects/{id}/preview/playable": {
@@ -34,12 +28,12 @@ PATHS: dict[str, dict[str, Any]] = {
             "The first 30 seconds of a film or sound, made anew: H.264 and AAC",
             "token:read",
             {
-                "200": {"description": "All of it", "content": _bytes("video/mp4")},
-                "206": {"description": "A range of it", "content": _bytes("video/mp4")},
+                "200": {"description": "All of it", "content": {"video/mp4": BYTES}},
+                "206": {"description": "A range of it", "content": {"video/mp4": BYTES}},
                 "304": says("Unchanged"),
                 "404": says("There is none; `detail` says why, for people"),
             },
-            parameters=[OBJECT_ID, _RANGE, _PURPOSE],
+            parameters=[OBJECT_ID, RANGE, *CONDITIONS, PURPOSE],
         )
     },
 }

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from evidence_store.keeping.schemas import ReasonRequest
-from evidence_store.openapi_parts import IDEMPOTENCY_KEY, OBJECT_ID, in_header, in_queries, json_body, operation, says
+from evidence_store.openapi_parts import IDEMPOTENCY_KEY, OBJECT_ID, PURPOSE, in_queries, json_body, operation, says
 from evidence_store.quarantine import schemas
 
 MODELS: list[type[BaseModel]] = [
@@ -14,7 +14,6 @@ MODELS: list[type[BaseModel]] = [
     schemas.ReleaseAnswer,
     schemas.ReleaseList,
 ]
-_PURPOSE = in_header("Evidence-Purpose", required=False, description="why; stands in the ledger")
 
 
 def _decision(summary: str) -> dict[str, Any]:
@@ -29,7 +28,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "Why an object is set aside",
             "token:quarantine",
             {"200": says("Causes, and what was decided", schemas.Quarantine)},
-            parameters=[OBJECT_ID, _PURPOSE],
+            parameters=[OBJECT_ID, PURPOSE],
         )
     },
     "/evidence/v1/objects/{id}/releases": {

@@ -250,6 +250,11 @@ async def test_what_the_description_says_of_headers_and_queries_is_what_is_enfor
                 async with wire.http.get(url, headers=wire.token()) as answer:
                     knows_queries = any(where == "query" for where, _ in names)
                     assert answer.status == 400 or not knows_queries, path
+                needed = [name for (where, name), one in names.items() if where == "query" and one["required"]]
+                url = f"{path}?{'&'.join(f'{name}=1' for name in needed)}"
+                async with wire.http.get(url, headers=wire.token() | {"Evidence-Purpose": "x" * 121}) as answer:
+                    is_heeded = "Evidence-Purpose" in await answer.text()
+                    assert is_heeded is (("header", "Evidence-Purpose") in names), path
             if not any(one["required"] for one in names.values()):
                 continue
             async with wire.http.request(method, path, headers=wire.token(), data=b"") as answer:

@@ -114,7 +114,10 @@ async def test_one_person_releases_what_came_with_another_digest(wire: Wire):
     assert await status(wire, object_id) == 200
     again = await wire.ask("POST", f"/objects/{object_id}/releases", asked, status=409)
     assert again["code"] == "not_quarantined"
-    assert await refusals(wire, object_id) == {("quarantined", "objects.content"), ("not_quarantined", "objects.release")}
+    assert await refusals(wire, object_id) == {
+        ("quarantined", "objects.content"),
+        ("not_quarantined", "objects.release"),
+    }
     assert not (await why(wire, object_id))["is_in"]
     line = [line for line in await wire.lines(object_id) if line["action"] == "quarantine reviewed"]
     assert len(line) == 1
