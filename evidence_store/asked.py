@@ -1,14 +1,16 @@
-"""What a request says beside its body: query string and headers, each as a model that OpenAPI is generated from too."""
+"""What a request says: query string, headers, JSON, each as a model that OpenAPI is generated from too."""
 
 from typing import Annotated, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from evidence_store.errors import BadRequest
+from evidence_store import app_keys
+from evidence_store.errors import BadRequest, TooLarge
 
 M = TypeVar("M", bound=BaseModel)
 _MOST_DIGITS = 18
+_MAX_JSON_BYTES = 4096
 
 
 def _digits(given: object) -> object:
@@ -38,6 +40,30 @@ def read_headers(request: web.Request, model: type[M]) -> M:
     """
     names = (field.alias for field in model.model_fields.values())
     return _read(model, {name: request.headers[name] for name in names if name and request.headers.get(name)})
+
+
+async def read_small(request: web.Request, most: int = _MAX_JSON_BYTES) -> bytes:
+    """Return a small body; read once, it can be asked for again. Raises TooLarge."""
+    if app_keys.BODY not in request:
+        body = await request.content.read(most + 1)
+        while len(body) <= most and not request.content.at_eof():
+            body += await request.content.read(most + 1)
+        if len(body) > most:
+            raise TooLarge(f"At most {most} bytes of JSON.")
+        request[app_keys.BODY] = body
+    return request[app_keys.BODY]
+
+
+async def read_json(request: web.Request, model: type[M], *, most: int = _MAX_JSON_BYTES) -> M:
+    """Return a JSON body of at most so many bytes as its model. Raises BadRequest or TooLarge."""
+    try:
+        found = model.model_validate_json(await read_small(request, most))
+    except ValidationError as problem:
+        where = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in problem.errors())
+        raise BadRequest(where) from None
+    if "\\u0000" in found.model_dump_json():  # PostgreSQL keeps none
+        raise BadRequest("No text may hold the character U+0000.")
+    return found
 
 
 def _read(model: type[M], given: dict[str, str]) -> M:

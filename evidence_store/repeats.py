@@ -15,9 +15,9 @@ from evidence_store import app_keys
 from evidence_store.access import Handler
 from evidence_store.admission import storage
 from evidence_store.admission.model import Repeat
+from evidence_store.asked import read_small
 from evidence_store.errors import BadRequest, KeyReused
 from evidence_store.sealing import signing
-from evidence_store.views_tus import read_small
 
 HEADER = "Idempotency-Key"
 KEPT = timedelta(days=1)

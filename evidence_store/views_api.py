@@ -5,10 +5,10 @@ from datetime import timedelta
 from urllib.parse import quote, unquote
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from evidence_store import access, app_keys, grants, objects, outgoing, repeats
-from evidence_store.asked import read_headers
+from evidence_store.answers import answer
+from evidence_store.asked import read_headers, read_json
 from evidence_store.errors import (
     BadRequest,
     Conflict,
@@ -34,7 +34,6 @@ from evidence_store.ranges import is_known, parse_range
 from evidence_store.schemas import GrantAnswer, GrantRequest, Metadata, ObjectHeaders
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.tokens import Scope
-from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
 CONTENT_HEADERS = {
@@ -85,7 +84,7 @@ async def _take_whole(request: web.Request, object_id: str) -> web.Response:
     if not token.sees(offer.incident):
         raise Forbidden("The token is for another incident.")
     stored, is_new = await objects.put(request.app[app_keys.STORE], offer, request)
-    return _json(Metadata.of(stored), status=201 if is_new else 200)
+    return answer(Metadata.of(stored), status=201 if is_new else 200)
 
 
 @routes.get("/evidence/v1/objects/{id}/content", name="objects.content", allow_head=False)
@@ -210,8 +209,4 @@ async def create_grant(request: web.Request) -> web.Response:
         )
     except ValueError as problem:
         raise BadRequest(str(problem)) from None
-    return _json(GrantAnswer(grant=grant, expires_at=expires_at), status=201)
-
-
-def _json(model: BaseModel, *, status: int = 200) -> web.Response:
-    return web.Response(text=model.model_dump_json(), status=status, content_type="application/json")
+    return answer(GrantAnswer(grant=grant, expires_at=expires_at), status=201)

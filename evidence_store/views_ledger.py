@@ -1,9 +1,9 @@
 """The ledger by API: its lines, its checkpoints, and proofs that need no trust in us."""
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from evidence_store import access, app_keys, ledger
+from evidence_store.answers import answer
 from evidence_store.asked import read_query
 from evidence_store.errors import BadRequest, Forbidden, NotFound
 from evidence_store.schemas import (
@@ -37,7 +37,7 @@ async def list_ledger(request: web.Request) -> web.Response:
         checkpoint=head.note,
         next=str(found[_PAGE - 1].sequence) if len(found) > _PAGE else None,
     )
-    return _json(page)
+    return answer(page)
 
 
 @routes.get("/evidence/v1/ledger/checkpoint", name="ledger.checkpoint", allow_head=False)
@@ -74,10 +74,10 @@ async def show_inclusion(request: web.Request) -> web.Response:
         if not 1 <= sequence <= size <= head.size:
             raise BadRequest(f"`sequence` is at least 1, `size` not less than it and at most {head.size}.")
         proof = await ledger.prove_inclusion(db, sequence, size)
-    answer = InclusionProof(
+    proved = InclusionProof(
         sequence=sequence, size=size, leaf_hash=proof.first_root.hex(), path=_hex(proof.path), root=proof.root.hex()
     )
-    return _json(answer)
+    return answer(proved)
 
 
 @routes.get("/evidence/v1/ledger/consistency", name="ledger.consistency", allow_head=False)
@@ -92,11 +92,11 @@ async def show_consistency(request: web.Request) -> web.Response:
         if not 1 <= first <= second <= head.size:
             raise BadRequest(f"`first` is at least 1, `second` not less than it and at most {head.size}.")
         proof = await ledger.prove_consistency(db, first, second)
-    answer = ConsistencyProof(
+    proved = ConsistencyProof(
         first=first, second=second, path=_hex(proof.path), first_root=proof.first_root.hex(),
         second_root=proof.root.hex(),
     )  # fmt: skip
-    return _json(answer)
+    return answer(proved)
 
 
 def _check_token(request: web.Request) -> None:
@@ -106,7 +106,3 @@ def _check_token(request: web.Request) -> None:
 
 def _hex(hashes: list[bytes]) -> list[str]:
     return [found.hex() for found in hashes]
-
-
-def _json(model: BaseModel) -> web.Response:
-    return web.Response(text=model.model_dump_json(), content_type="application/json")

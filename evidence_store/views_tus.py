@@ -1,20 +1,19 @@
 """Uploads over HTTP: tus 1.0.0 with its extensions, the bearer's renewal, and the digest at the end."""
 
 from functools import wraps
-from typing import Literal, TypeVar
+from typing import Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
 
 from evidence_store import access, app_keys, grants, tus
 from evidence_store.access import Handler
-from evidence_store.errors import BadRequest, Elsewhere, GrantRefused, TooLarge
+from evidence_store.answers import answer
+from evidence_store.asked import read_json
+from evidence_store.errors import Elsewhere, GrantRefused
 from evidence_store.model import ObjectState, Upload, parse_id
 from evidence_store.schemas import BearerAnswer, DigestAnswer, DigestRequest
 
 routes = web.RouteTableDef()
-_MAX_JSON_BYTES = 4096
-M = TypeVar("M", bound=BaseModel)
 
 
 def at_holder(handler: Handler) -> Handler:
@@ -123,8 +122,9 @@ async def renew(request: web.Request) -> web.Response:
         raise GrantRefused("The grant is for another incident.", actor=grant.actor)
     store = request.app[app_keys.STORE]
     bearer = grants.make_bearer(store.keys.bearer, upload.id, now=store.clock())
-    answer = BearerAnswer(bearer=bearer).model_dump_json()
-    return web.Response(text=answer, content_type="application/json", headers={"Upload-Bearer": bearer})
+    response = answer(BearerAnswer(bearer=bearer))
+    response.headers["Upload-Bearer"] = bearer
+    return response
 
 
 @routes.post("/evidence/files/{id}/digest", name="file.digest")
@@ -137,32 +137,7 @@ async def digest(request: web.Request) -> web.Response:
     stored = await uploads.give_digest(parse_id(request.match_info["id"]), given.sha256.lower())
     quarantined = stored.verdict is ObjectState.QUARANTINED
     state: Literal["received", "quarantined"] = "quarantined" if quarantined else "received"
-    answer = DigestAnswer(id=stored.id, state=state, sha256=stored.sha256)
-    return web.Response(text=answer.model_dump_json(), content_type="application/json")
-
-
-async def read_small(request: web.Request, most: int = _MAX_JSON_BYTES) -> bytes:
-    """Return a small body; read once, it can be asked for again. Raises TooLarge."""
-    if app_keys.BODY not in request:
-        body = await request.content.read(most + 1)
-        while len(body) <= most and not request.content.at_eof():
-            body += await request.content.read(most + 1)
-        if len(body) > most:
-            raise TooLarge(f"At most {most} bytes of JSON.")
-        request[app_keys.BODY] = body
-    return request[app_keys.BODY]
-
-
-async def read_json(request: web.Request, model: type[M], *, most: int = _MAX_JSON_BYTES) -> M:
-    """Return a JSON body of at most so many bytes as its model. Raises BadRequest or TooLarge."""
-    try:
-        found = model.model_validate_json(await read_small(request, most))
-    except ValidationError as problem:
-        where = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in problem.errors())
-        raise BadRequest(where) from None
-    if "\\u0000" in found.model_dump_json():  # PostgreSQL keeps none
-        raise BadRequest("No text may hold the character U+0000.")
-    return found
+    return answer(DigestAnswer(id=stored.id, state=state, sha256=stored.sha256))
 
 
 def _stands(request: web.Request, upload: Upload) -> dict[str, str]:

@@ -3,14 +3,15 @@
 from aiohttp import web
 
 from evidence_store import access, app_keys, repeats
+from evidence_store.answers import answer
+from evidence_store.asked import read_json
 from evidence_store.breakglass import service
 from evidence_store.breakglass.schemas import GlassAnswer, GlassRequest
-from evidence_store.custody.views import act_of, answer
+from evidence_store.custody.views import act_of
 from evidence_store.errors import NotFound
 from evidence_store.model import ObjectState, parse_id
 from evidence_store.storage import find_object
 from evidence_store.tokens import Scope
-from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
 

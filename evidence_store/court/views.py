@@ -5,19 +5,19 @@ from contextlib import aclosing, suppress
 from aiohttp import web
 
 from evidence_store import access, app_keys
+from evidence_store.answers import answer
+from evidence_store.asked import read_json
 from evidence_store.court.manifest import Order
 from evidence_store.court.package import Choice, Package, finish_package, prepare_package
 from evidence_store.court.printing import print_trails
 from evidence_store.court.schemas import PackageRequest, TrailAnswer
 from evidence_store.court.trail import Trail, read_trail
 from evidence_store.court.writing import zip_bytes, zip_pieces
-from evidence_store.custody.views import answer
 from evidence_store.errors import BadRequest, StoreError
 from evidence_store.model import Action
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.views_api import CONTENT_HEADERS, disposition
-from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
 _MOST_JSON_BYTES = 1 << 16  # 500 ids and 20 checkpoints

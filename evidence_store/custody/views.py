@@ -1,10 +1,10 @@
 """Custody by API: search, look, label, annotate, link."""
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from evidence_store import access, app_keys, repeats
-from evidence_store.asked import read_query
+from evidence_store.answers import answer
+from evidence_store.asked import read_json, read_query
 from evidence_store.custody import looking, search, service
 from evidence_store.custody.model import Label
 from evidence_store.custody.schemas import (
@@ -24,7 +24,6 @@ from evidence_store.schemas import Metadata
 from evidence_store.screening import storage as screening_storage
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
-from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
 
@@ -108,8 +107,3 @@ async def link(request: web.Request) -> web.Response:
 def act_of(request: web.Request) -> Act:
     """Return who acts, and the id of what is made."""
     return Act(request[app_keys.TOKEN].actor, repeats.made_id(request))
-
-
-def answer(model: BaseModel, *, status: int = 200) -> web.Response:
-    """Return a model as JSON."""
-    return web.Response(text=model.model_dump_json(), status=status, content_type="application/json")

@@ -7,8 +7,9 @@ from typing import TypeVar
 from aiohttp import web
 
 from evidence_store import access, app_keys, cursors, ledger, repeats
-from evidence_store.asked import read_query
-from evidence_store.custody.views import act_of, answer
+from evidence_store.answers import answer
+from evidence_store.asked import read_json, read_query
+from evidence_store.custody.views import act_of
 from evidence_store.errors import BadRequest, Forbidden, NotFound
 from evidence_store.keeping import lists, schemas, service, storage
 from evidence_store.keeping.model import Assigned, RetentionClass, Review
@@ -16,7 +17,6 @@ from evidence_store.model import Action, Entry, parse_id, parse_kind
 from evidence_store.storage import find_object
 from evidence_store.store import Store
 from evidence_store.tokens import Scope
-from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
 T = TypeVar("T")

@@ -3,15 +3,15 @@
 from aiohttp import web
 
 from evidence_store import access, app_keys, cursors, repeats
-from evidence_store.asked import read_query
-from evidence_store.custody.views import act_of, answer
+from evidence_store.answers import answer
+from evidence_store.asked import read_json, read_query
+from evidence_store.custody.views import act_of
 from evidence_store.errors import Forbidden
 from evidence_store.keeping.lists import parse_place
 from evidence_store.keeping.schemas import ReasonRequest
 from evidence_store.model import Action, parse_id
 from evidence_store.quarantine import schemas, service, storage
 from evidence_store.tokens import Scope
-from evidence_store.views_tus import read_json
 
 routes = web.RouteTableDef()
 
