@@ -1,12 +1,10 @@
 """Keeping by API: holds, the retention table, retention of an object, review, disposal and its certificate."""
 
-from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
 
 from aiohttp import web
 
-from evidence_store import access, app_keys, cursors, ledger, repeats
+from evidence_store import access, app_keys, ledger, repeats
 from evidence_store.answers import answer
 from evidence_store.asked import read_json, read_query
 from evidence_store.custody.views import act_of
@@ -19,9 +17,6 @@ from evidence_store.store import Store
 from evidence_store.tokens import Scope
 
 routes = web.RouteTableDef()
-T = TypeVar("T")
-L = TypeVar("L", lists.ReviewsAsked, lists.DueAsked)
-Asked = lists.HoldsAsked | lists.ReviewsAsked | lists.DueAsked
 _SOON = timedelta(days=30)
 
 
@@ -50,11 +45,11 @@ async def list_holds(request: web.Request) -> web.Response:
     asked, store = read_query(request, lists.HoldsAsked), request.app[app_keys.STORE]
     if not request[app_keys.TOKEN].sees(asked.incident):
         raise Forbidden("The token is for another incident.")
-    after = _place(request, asked)
+    key = store.keys.token
+    after = lists.open_place(key, asked)
     async with store.database.read() as db:
         found = await storage.list_holds(db, asked.incident, limit=asked.limit + 1, after=after)
-    page = found[: asked.limit]
-    following = _next(request, asked, found, lambda hold: (hold.placed_at, hold.id))
+    page, following = lists.cut_page(key, asked, found, lambda hold: (hold.placed_at, hold.id))
     return answer(schemas.HoldList(holds=list(map(schemas.HoldAnswer.of, page)), next=following))
 
 
@@ -144,12 +139,12 @@ async def review(request: web.Request) -> web.Response:
 @access.token(Scope.DISPOSE)
 async def list_reviews(request: web.Request) -> web.Response:
     """Return the reviews that wait for a second person."""
-    asked = _within(request, read_query(request, lists.ReviewsAsked))
-    after = _place(request, asked)
-    async with request.app[app_keys.STORE].database.read() as db:
+    store, asked = request.app[app_keys.STORE], read_query(request, lists.ReviewsAsked)
+    key, asked = store.keys.token, lists.narrow(asked, request[app_keys.TOKEN])
+    after = lists.open_place(key, asked)
+    async with store.database.read() as db:
         found = await storage.list_proposed(db, incident=asked.incident, limit=asked.limit + 1, after=after)
-    page = found[: asked.limit]
-    following = _next(request, asked, found, lambda review: (review.reviewed_at, review.id))
+    page, following = lists.cut_page(key, asked, found, lambda review: (review.reviewed_at, review.id))
     return answer(schemas.ReviewList(reviews=list(map(schemas.ReviewAnswer.of, page)), next=following))
 
 
@@ -157,40 +152,19 @@ async def list_reviews(request: web.Request) -> web.Response:
 @access.token(Scope.REVIEW)
 async def list_due(request: web.Request) -> web.Response:
     """Return objects whose retention ends soon, or has ended, and that no review is open about."""
-    store, asked = request.app[app_keys.STORE], _within(request, read_query(request, lists.DueAsked))
-    before, after = asked.before or store.clock() + _SOON, _place(request, asked)
+    store, asked = request.app[app_keys.STORE], read_query(request, lists.DueAsked)
+    key, asked = store.keys.token, lists.narrow(asked, request[app_keys.TOKEN])
+    before, after = asked.before or store.clock() + _SOON, lists.open_place(key, asked)
     async with store.database.read() as db:
         found = await storage.list_due(
             db, before=before, incident=asked.incident, limit=asked.limit + 1, after=after
         )  # fmt: skip
-    page = found[: asked.limit]
+    page, following = lists.cut_page(key, asked, found, lambda due: (due.ends_at, due.stored.id))
     await request.app[app_keys.READS].record_search(
         asked.conditions, [due.stored for due in page], actor=request[app_keys.TOKEN].actor,
         purpose=access.purpose_of(request),
     )  # fmt: skip
-    following = _next(request, asked, found, lambda due: (due.ends_at, due.stored.id))
     return answer(schemas.DueList(objects=list(map(schemas.DueAnswer.of, page)), next=following))
-
-
-def _within(request: web.Request, asked: L) -> L:
-    """Return the question narrowed to the token's incident. Raises Forbidden when it is about another."""
-    token = request[app_keys.TOKEN]
-    if asked.incident is not None and not token.sees(asked.incident):
-        raise Forbidden("The token is for another incident.")
-    return asked.model_copy(update={"incident": asked.incident or token.incident})
-
-
-def _place(request: web.Request, asked: Asked) -> lists.Place | None:
-    key = request.app[app_keys.STORE].keys.token
-    return lists.parse_place(cursors.open_cursor(key, asked.conditions, asked.after))
-
-
-def _next(request: web.Request, asked: Asked, found: Sequence[T], place: Callable[[T], lists.Place]) -> str | None:
-    """Return the cursor for those that follow, when one more was found than was asked for."""
-    if len(found) <= asked.limit:
-        return None
-    at, id_ = place(found[asked.limit - 1])
-    return cursors.make_cursor(request.app[app_keys.STORE].keys.token, asked.conditions, [at.isoformat(), id_])
 
 
 @routes.post("/evidence/v1/reviews/{id}/approve", name="reviews.approve")

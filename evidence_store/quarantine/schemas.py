@@ -5,13 +5,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evidence_store.keeping.lists import ReviewsAsked
+from evidence_store.keeping.lists import InIncident
 from evidence_store.keeping.schemas import NEXT, REASON
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.quarantine.model import Release, Standing
 
 
-class ReleasesAsked(ReviewsAsked):
+class ReleasesAsked(InIncident):
     """Releases that wait for a second person, oldest first."""
 
 

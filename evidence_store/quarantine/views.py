@@ -2,12 +2,11 @@
 
 from aiohttp import web
 
-from evidence_store import access, app_keys, cursors, repeats
+from evidence_store import access, app_keys, repeats
 from evidence_store.answers import answer
 from evidence_store.asked import read_json, read_query
 from evidence_store.custody.views import act_of
-from evidence_store.errors import Forbidden
-from evidence_store.keeping.lists import parse_place
+from evidence_store.keeping import lists
 from evidence_store.keeping.schemas import ReasonRequest
 from evidence_store.model import Action, parse_id
 from evidence_store.quarantine import schemas, service, storage
@@ -47,21 +46,12 @@ async def release(request: web.Request) -> web.Response:
 @access.token(Scope.RELEASE)
 async def list_releases(request: web.Request) -> web.Response:
     """Return the releases that wait for a second person."""
-    store, token, asked = (
-        request.app[app_keys.STORE],
-        request[app_keys.TOKEN],
-        read_query(request, schemas.ReleasesAsked),
-    )
-    if asked.incident is not None and not token.sees(asked.incident):
-        raise Forbidden("The token is for another incident.")
-    asked = asked.model_copy(update={"incident": asked.incident or token.incident})
-    after = parse_place(cursors.open_cursor(store.keys.token, asked.conditions, asked.after))
+    store, asked = request.app[app_keys.STORE], read_query(request, schemas.ReleasesAsked)
+    key, asked = store.keys.token, lists.narrow(asked, request[app_keys.TOKEN])
+    after = lists.open_place(key, asked)
     async with store.database.read() as db:
         found = await storage.list_proposed(db, incident=asked.incident, limit=asked.limit + 1, after=after)
-    page, following = found[: asked.limit], None
-    if len(found) > asked.limit:
-        place = [page[-1].asked_at.isoformat(), page[-1].id]
-        following = cursors.make_cursor(store.keys.token, asked.conditions, place)
+    page, following = lists.cut_page(key, asked, found, lambda one: (one.asked_at, one.id))
     return answer(schemas.ReleaseList(releases=list(map(schemas.ReleaseAnswer.of, page)), next=following))
 
 
