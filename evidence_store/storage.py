@@ -1,4 +1,4 @@
-"""Tables and all SQL but the ledger's."""
+"""Uploads, objects, news for the web server, mirrors, long runs: their tables, and all SQL that no slice has."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime
+from evidence_store.database import METADATA, Connection, IntegrityError, UtcDateTime, change_one
 from evidence_store.model import (
     CLOSED,
     ClientDigest,
@@ -82,7 +82,7 @@ _OBJECTS = Table(
     Index("ix_objects_incident_sequence", "incident", "sequence"),
     Index("ix_objects_incident_sha256", "incident", "sha256"),
 )
-OBJECTS = _OBJECTS  # custody asks about objects together with what it keeps of them
+OBJECTS = _OBJECTS  # slices ask about objects together with what they keep of them
 _UNREADABLE = (ObjectState.SEALING.value, ObjectState.DISPOSING.value, ObjectState.DISPOSED.value)
 _LACKS_HEADER = (_OBJECTS.c.header_sha256 == "") & _OBJECTS.c.state.not_in(_UNREADABLE)
 _EVENTS = Table(
@@ -224,7 +224,7 @@ async def insert_object(db: Connection, stored: StoredObject) -> bool:
 async def find_object(db: Connection, object_id: str) -> StoredObject | None:
     """Return the object, or None."""
     row = (await db.execute(select(_OBJECTS).where(_OBJECTS.c.id == object_id))).first()
-    return _object(row) if row else None
+    return object_of(row) if row else None
 
 
 async def claim_sealed(db: Connection, stored: StoredObject, state: ObjectState, *, now: datetime) -> bool:
@@ -244,7 +244,7 @@ async def list_sealing(db: Connection, node: str | None = None) -> Sequence[Stor
     chosen = select(_OBJECTS).where(_OBJECTS.c.state == ObjectState.SEALING.value)
     if node is not None:
         chosen = chosen.where(_OBJECTS.c.node.in_(["", node]))
-    return [_object(row) for row in await db.execute(chosen.limit(1000))]
+    return [object_of(row) for row in await db.execute(chosen.limit(1000))]
 
 
 async def release_sealing(db: Connection, object_id: str) -> None:
@@ -269,18 +269,16 @@ async def count_without_header(db: Connection) -> int:
     return int((await db.execute(select(func.count()).select_from(_OBJECTS).where(_LACKS_HEADER))).scalar_one())
 
 
-async def list_objects(db: Connection, *, incident: str | None, after: int, limit: int) -> Sequence[StoredObject]:
-    """Return sealed objects in the order they were sealed, behind the cursor `after`."""
-    chosen = select(_OBJECTS).where(_OBJECTS.c.sequence > after)
-    if incident is not None:
-        chosen = chosen.where(_OBJECTS.c.incident == incident)
-    return [_object(row) for row in await db.execute(chosen.order_by(_OBJECTS.c.sequence).limit(limit))]
+async def list_objects(db: Connection, *, after: int, limit: int) -> Sequence[StoredObject]:
+    """Return sealed objects in the order they were sealed, behind the ledger's line `after`."""
+    chosen = select(_OBJECTS).where(_OBJECTS.c.sequence > after).order_by(_OBJECTS.c.sequence).limit(limit)
+    return [object_of(row) for row in await db.execute(chosen)]
 
 
 async def list_objects_by_id(db: Connection, *, after: str, limit: int) -> Sequence[StoredObject]:
     """Return objects in any state by id, behind the id `after`: an order in which long runs can go on."""
     chosen = select(_OBJECTS).where(_OBJECTS.c.id > after).order_by(_OBJECTS.c.id).limit(limit)
-    return [_object(row) for row in await db.execute(chosen)]
+    return [object_of(row) for row in await db.execute(chosen)]
 
 
 async def list_sequences(db: Connection, ids: Collection[str]) -> dict[str, int | None]:
@@ -306,19 +304,23 @@ async def count_objects(db: Connection) -> int:
     return int((await db.execute(counted)).scalar_one())
 
 
+async def move_object(db: Connection, object_id: str, *, before: Collection[ObjectState], after: ObjectState) -> bool:
+    """Change an object's state; False when it is in none of those before, or a trigger refuses."""
+    mine = (_OBJECTS.c.id == object_id) & _OBJECTS.c.state.in_([state.value for state in before])
+    return await change_one(db, update(_OBJECTS).where(mine).values(state=after.value))
+
+
 async def list_stagings(db: Connection) -> set[str]:
     """Return the folders under incoming/ that SEALING objects still need."""
     rows = await db.execute(select(_OBJECTS.c.staging).where(_OBJECTS.c.state == ObjectState.SEALING.value))
     return set(rows.scalars())
 
 
-def _object(row: Row[Any]) -> StoredObject:
+def object_of(row: Row[Any]) -> StoredObject:
+    """Return the object that a row of the table is."""
     values = row._asdict()
     states = {name: ObjectState(values[name]) for name in ("state", "verdict")}
     return StoredObject(**values | states | {"client_digest": ClientDigest(values["client_digest"])})
-
-
-object_of = _object
 
 
 # --- events

@@ -141,7 +141,7 @@ async def _all_objects(store: Store) -> AsyncIterator[tuple[StoredObject, Entry 
     after = -1
     while True:
         async with store.database.read() as db:
-            page = await storage.list_objects(db, incident=None, after=after, limit=_PAGE)
+            page = await storage.list_objects(db, after=after, limit=_PAGE)
             lines = await ledger.list_entries_at(
                 db, [stored.sequence for stored in page if stored.sequence is not None]
             )

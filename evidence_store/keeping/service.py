@@ -31,7 +31,7 @@ from evidence_store.keeping.retention import keep_until
 from evidence_store.log import get_logger
 from evidence_store.media import storage as media_storage
 from evidence_store.model import Action, ObjectState, StoredObject
-from evidence_store.storage import find_object
+from evidence_store.storage import find_object, move_object
 from evidence_store.store import Store
 from evidence_store.tokens import Token
 from evidence_store.webhooks.service import announce
@@ -188,7 +188,7 @@ async def decide(store: Store, review_id: str, token: Token, *, approve: bool, r
             if approve:
                 await _check_may_dispose(store, db, stored)
             await storage.update_review(db, found, before=ReviewState.PROPOSED)
-            if approve and not await storage.move_object(db, stored.id, before=_KEPT, after=ObjectState.DISPOSING):
+            if approve and not await move_object(db, stored.id, before=_KEPT, after=ObjectState.DISPOSING):
                 raise Held(about=stored.id)
             await _record_review(store, db, stored, found, actor=token.actor, reason=reason)
     if found.state is ReviewState.APPROVED:
@@ -208,7 +208,7 @@ async def finish_disposal(store: Store, stored: StoredObject, approved: Review) 
     finally:
         lock.finish()
     async with acting(store) as db:
-        if not await storage.move_object(db, stored.id, before=[ObjectState.DISPOSING], after=ObjectState.DISPOSED):
+        if not await move_object(db, stored.id, before=[ObjectState.DISPOSING], after=ObjectState.DISPOSED):
             return  # another process said it
         await media_storage.forget(db, stored.id)
         label, now = await find_label(db, stored.id), store.clock()

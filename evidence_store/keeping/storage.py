@@ -276,12 +276,6 @@ async def list_all(db: Connection) -> tuple[list[Hold], dict[str, list[Assigned]
 # --- objects that go
 
 
-async def move_object(db: Connection, object_id: str, *, before: Sequence[ObjectState], after: ObjectState) -> bool:
-    """Change an object's state; False when it is in none of those before, or a trigger refuses."""
-    mine = (OBJECTS.c.id == object_id) & OBJECTS.c.state.in_([state.value for state in before])
-    return await change_one(db, update(OBJECTS).where(mine).values(state=after.value))
-
-
 async def list_disposing(db: Connection) -> list[tuple[StoredObject, Review]]:
     """Return objects whose disposal was approved and is not finished."""
     chosen = select(OBJECTS).where(OBJECTS.c.state == ObjectState.DISPOSING.value).limit(1000)

@@ -9,14 +9,13 @@ from dataclasses import replace
 from evidence_store.custody.service import Act, acting
 from evidence_store.database import Connection
 from evidence_store.errors import Disposed, KeyReused, NotFound, NotQuarantined, Refusal, ReleaseClosed, ReleaseOpen
-from evidence_store.keeping.storage import move_object
 from evidence_store.media import storage as media_storage
 from evidence_store.media.model import Problem
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.quarantine import storage
 from evidence_store.quarantine.model import Release, ReleaseState, Standing, check_may_release, check_second_person
 from evidence_store.screening import storage as screening_storage
-from evidence_store.storage import find_object
+from evidence_store.storage import find_object, move_object
 from evidence_store.store import Store
 from evidence_store.tokens import Token
 from evidence_store.webhooks.service import announce

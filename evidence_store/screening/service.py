@@ -13,14 +13,13 @@ from evidence_store import objects
 from evidence_store.custody.service import acting
 from evidence_store.database import Connection
 from evidence_store.errors import Damaged, DamagedHere
-from evidence_store.keeping.storage import move_object
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.quarantine.storage import was_released_with
 from evidence_store.screening import storage
 from evidence_store.screening.clamd import Clamd, Screened, Verdict
 from evidence_store.screening.model import adds_nothing, next_try, place_after
-from evidence_store.storage import find_object
+from evidence_store.storage import find_object, move_object
 from evidence_store.store import Store
 from evidence_store.webhooks.service import announce
 

@@ -14,7 +14,6 @@ from sqlalchemy.exc import IntegrityError
 from evidence_store.app import open_store
 from evidence_store.custody.service import Act
 from evidence_store.errors import NotQuarantined, QuarantineChanged, Refusal
-from evidence_store.keeping.storage import move_object
 from evidence_store.model import ClientDigest, ObjectState
 from evidence_store.quarantine import service
 from evidence_store.quarantine.model import Standing, check_may_release
@@ -23,7 +22,7 @@ from evidence_store.screening.clamd import Screened, Verdict
 from evidence_store.screening.model import is_older, place_after
 from evidence_store.screening.service import settle
 from evidence_store.sealing import signing
-from evidence_store.storage import find_object
+from evidence_store.storage import find_object, move_object
 from evidence_store.store import Store
 from evidence_store.tokens import Scope, Token
 from evidence_store.verify import verify

@@ -19,11 +19,11 @@ import pytest
 from evidence_store.config import Settings, load
 from evidence_store.doctor import Grade, examine
 from evidence_store.errors import CannotStart
-from evidence_store.keeping.storage import move_object
 from evidence_store.model import ObjectState
 from evidence_store.screening.clamd import Clamd, Down, Verdict, signatures_made_at
 from evidence_store.screening.rescreen import Bounds, rescreen
 from evidence_store.sealing import signing
+from evidence_store.storage import move_object
 from evidence_store.tokens import Scope
 from evidence_store.verify import unseen, verify
 from evidence_store.webhooks.model import KINDS, Hook

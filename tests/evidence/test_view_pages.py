@@ -8,9 +8,9 @@ import pypdf
 import pytest
 from aiohttp import ClientPayloadError
 
-from evidence_store.keeping.storage import move_object
 from evidence_store.model import ObjectState
 from evidence_store.sealing import signing
+from evidence_store.storage import move_object
 from evidence_store.tokens import Scope
 from evidence_store.view import timeline
 from evidence_store.view.session import COOKIE

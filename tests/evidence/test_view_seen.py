@@ -8,11 +8,11 @@ from PIL import Image
 
 from evidence_store import app_keys
 from evidence_store.config import Settings
-from evidence_store.keeping.storage import move_object
 from evidence_store.media.model import Place
 from evidence_store.media.schemas import Facts, MediaAnswer, Where
 from evidence_store.model import ObjectState
 from evidence_store.sealing import signing
+from evidence_store.storage import move_object
 from evidence_store.view import seen
 from tests.evidence import samples
 from tests.evidence.conftest import INCIDENT, Wire
