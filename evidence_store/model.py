@@ -10,7 +10,6 @@ from evidence_store.errors import BadRequest
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
-_KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 class UploadState(StrEnum):
@@ -216,11 +215,6 @@ def parse_id(text: str) -> str:
 def parse_incident(text: str) -> str:
     """Return an incident reference (letters, digits and . _ : / -, at most 64). Raises BadRequest."""
     return _parse(_NAME, text, "An incident is 1 to 64 letters, digits or . _ : / -")
-
-
-def parse_kind(text: str) -> str:
-    """Return the kind of evidence an object is, such as `statement`. Raises BadRequest."""
-    return _parse(_KIND, text, "A kind is 1 to 40 lower-case letters, digits, _ or -")
 
 
 def clean_officer(text: str) -> str:

@@ -1,10 +1,15 @@
 """Values of keeping. Times are aware UTC; people are named as their tokens are."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from evidence_store.errors import BadRequest
 from evidence_store.model import StoredObject
+
+CODE = r"^[a-z][a-z0-9_-]{0,39}$"
+"""The code of a retention class, such as `serious`."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,10 @@ class Due:
     stored: StoredObject
     ends_at: datetime
     is_held: bool
+
+
+def parse_code(text: str) -> str:
+    """Return the code of a retention class. Raises BadRequest."""
+    if not re.fullmatch(CODE, text):
+        raise BadRequest("A retention class's code is 1 to 40 lower-case letters, digits, _ or -, a letter first.")
+    return text

@@ -5,11 +5,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from evidence_store.keeping.model import Assigned, Due, Hold, RetentionClass, Review
+from evidence_store.keeping.model import CODE, Assigned, Due, Hold, RetentionClass, Review
 from evidence_store.keeping.retention import keep_until
 
 T = TypeVar("T", bound=BaseModel)
-_CODE = r"^[a-z][a-z0-9_-]{0,39}$"
 NEXT: Any = Field(None, description="Pass as `after` for those that follow; null when these were the last")
 REASON = Field(min_length=3, max_length=500, description="Why; it stands in the ledger for good: no names")
 
@@ -89,7 +88,7 @@ class ClassList(BaseModel):
 class AssignedRequest(_Asked):
     """One class, and from when it counts."""
 
-    code: str = Field(pattern=_CODE)
+    code: str = Field(pattern=CODE)
     starts_at: AwareDatetime | None = Field(None, description="Default: when the object was received")
 
 

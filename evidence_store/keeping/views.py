@@ -10,8 +10,8 @@ from evidence_store.asked import read_json, read_query
 from evidence_store.custody.views import act_of
 from evidence_store.errors import BadRequest, Forbidden, NotFound
 from evidence_store.keeping import lists, schemas, service, storage
-from evidence_store.keeping.model import Assigned, RetentionClass, Review
-from evidence_store.model import Action, Entry, parse_id, parse_kind
+from evidence_store.keeping.model import Assigned, RetentionClass, Review, parse_code
+from evidence_store.model import Action, Entry, parse_id
 from evidence_store.storage import find_object
 from evidence_store.store import Store
 from evidence_store.tokens import Scope
@@ -82,7 +82,7 @@ async def set_class(request: web.Request) -> web.Response:
     token, asked = request[app_keys.TOKEN], await read_json(request, schemas.ClassRequest)
     if token.incident is not None:
         raise Forbidden("The table is for every incident; this token is for one.")
-    row = RetentionClass(parse_kind(request.match_info["code"]), asked.title, asked.years, asked.source)
+    row = RetentionClass(parse_code(request.match_info["code"]), asked.title, asked.years, asked.source)
     await service.set_class(request.app[app_keys.STORE], row, actor=token.actor)
     return answer(schemas.ClassAnswer.of(row))
 

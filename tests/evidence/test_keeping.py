@@ -215,6 +215,8 @@ async def test_the_retention_table_is_the_forces_and_counts_at_once(wire: Wire):
     assert [line["details"].get("code") for line in changed] == [None, "other", "stalking"]
     alone = person(wire, "ann", Scope.RETENTION, incident=INCIDENT)
     await wire.ask("PUT", "/retention-classes/other", row | {"years": 0}, status=403, **alone)
+    wrong = await wire.ask("PUT", "/retention-classes/Other!", row, status=400)
+    assert "retention class's code" in wrong["detail"]
 
 
 @both_databases
