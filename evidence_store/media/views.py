@@ -9,16 +9,10 @@ from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.ranges import is_known, parse_range
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
+from evidence_store.views_api import CONTENT_HEADERS
 
 routes = web.RouteTableDef()
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "private, no-store",
-    "Content-Disposition": "inline",
-    "Accept-Ranges": "bytes",
-}
+_HEADERS = CONTENT_HEADERS | {"Content-Disposition": "inline"}
 
 
 @routes.get("/evidence/v1/objects/{id}/preview", name="objects.preview", allow_head=False)

@@ -15,19 +15,17 @@ import ssl
 import tomllib
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evidence_store.errors import CannotStart
 from evidence_store.sealing.files import read_key
-from evidence_store.webhooks.model import KINDS, Hook
+from evidence_store.webhooks.model import KINDS, Hook, Kind
 
 _MOST = 20
 _MIN_SECRET_BYTES = 32
 _MAX_SECRET_BYTES = 4096
-Event = Literal["received", "quarantined", "held", "released", "disposed", "break-glass"]
 
 
 class _Entry(BaseModel):
@@ -35,7 +33,7 @@ class _Entry(BaseModel):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
     url: str = Field(max_length=500)
-    events: list[Event] | None = Field(None, min_length=1)
+    events: list[Kind] | None = Field(None, min_length=1)
     secret: Path
     networks: list[str] = Field([], max_length=20)
     ca: Path | None = None

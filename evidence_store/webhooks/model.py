@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-KINDS = ("received", "quarantined", "held", "released", "disposed", "break-glass")
+Kind = Literal["received", "quarantined", "held", "released", "disposed", "break-glass"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _LONGEST_PAUSE = timedelta(hours=1)
 
 
