@@ -16,6 +16,8 @@ from evidence_store.model import parse_incident
 from evidence_store.store import Store
 from evidence_store.tokens import Scope
 
+_MOST_REASON_CHARS = 500
+
 
 class _Group(TyperGroup):
     """`token --scope …` is `token issue --scope …`."""
@@ -84,9 +86,13 @@ def revoke(
     keys: KeysFolder = None,
 ) -> None:
     """Take a token's power away at once, in every process; it cannot be given back."""
+    if not 1 <= len(reason.strip()) <= _MOST_REASON_CHARS or not reason.isprintable():
+        raise CannotStart(
+            f"--reason is 1 to {_MOST_REASON_CHARS} characters in one line: it stands in the ledger for good."
+        )
     try:
         revoked = with_store(
-            load(settings, data=data, keys=keys), lambda store: service.revoke(store, token_id, reason=reason[:500])
+            load(settings, data=data, keys=keys), lambda store: service.revoke(store, token_id, reason=reason)
         )
     except NotFound:
         raise CannotStart(f"No token {token_id} was issued here: 'evidence-store token list' shows them.") from None
