@@ -14,6 +14,7 @@ from evidence_store.client import SIGNATURE_HEADER, EventNotGenuine, StoreClient
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from tests.evidence.conftest import INCIDENT, Process, jpeg, sha256
+from tests.product import until
 
 
 class Receiver:
@@ -76,6 +77,12 @@ def put(process: Process) -> str:
     return object_id
 
 
+def nothing_waits(process: Process) -> None:
+    """Wait until the store knows that its news was taken: it sends nothing more then."""
+    figures = f"{process.url}/metrics"
+    until(lambda: "evidence_waiting_events 0.0" in requests.get(figures, timeout=30).text, "news to be taken")
+
+
 def test_an_event_is_signed_and_says_what_happened(telling: Process, receiver: Receiver):
     object_id = put(telling)
     receiver.wait_for(1)
@@ -93,7 +100,7 @@ def test_an_event_that_is_not_taken_comes_again_with_the_same_id(telling: Proces
     put(telling)
     receiver.wait_for(3)
     assert len(set(receiver.heard)) == 1
-    time.sleep(1.5)
+    nothing_waits(telling)
     assert len(receiver.heard) == 3
 
 
@@ -107,7 +114,7 @@ def test_an_event_outlives_a_kill_before_it_was_taken_and_stays_recognisable(tel
     receiver.wait_for(2)
     first, second = (verify_event(telling.keys.grant, *heard) for heard in receiver.heard[:2])
     assert first.id == second.id
-    time.sleep(1.5)
+    nothing_waits(telling)
     assert len(receiver.heard) == 2
 
 

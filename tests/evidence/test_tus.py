@@ -17,6 +17,7 @@ from evidence_store.tokens import Scope
 from evidence_store.uploads import Uploads
 from tests.conftest import HeldClock
 from tests.evidence.conftest import INCIDENT, SEGMENT, Wire, both_databases, jpeg, sha256
+from tests.evidence.test_intake import is_taken
 
 HTML = b"<!doctype html><script>alert(1)</script>"
 
@@ -110,7 +111,7 @@ async def test_what_came_before_a_cut_connection_is_kept(wire: Wire):
     lines += ["Content-Type: application/offset+octet-stream", "Upload-Offset: 0", f"Content-Length: {len(data)}"]
     writer.write("\r\n".join([*lines, "", ""]).encode() + data[:half])
     await writer.drain()
-    await asyncio.sleep(0.3)
+    await is_taken(wire, path, half)
     writer.close()
     await writer.wait_closed()
     at = await wire.stand(path, auth)
@@ -137,7 +138,7 @@ async def test_a_second_connection_gets_the_upload_from_one_that_hangs(wire: Wir
             return answer.status
 
     first = asyncio.create_task(stale())
-    await asyncio.sleep(0.3)
+    await is_taken(wire, path, SEGMENT)
     at = await wire.stand(path, auth)
     assert at == SEGMENT
     hangs.set()
