@@ -66,37 +66,7 @@ async def put(store: Store, offer: Offer, request: web.Request) -> tuple[StoredO
         raise TooLarge(f"At most {store.settings.max_bytes} bytes are allowed.")
     name = f"put-{signing.new_id()}"
     async with _staged(store, name):
-        media_type = declared.media_types[0]
-
-        def check_head(head: bytes) -> None:
-            nonlocal media_type
-            media_type = kinds.recognise(head, media_type, kinds.CODES)
-
-        key = signing.new_key()
-        incoming = await store.run(_create, store, name, offer.id, key)
-        try:
-            end = await take(
-                store, request, incoming, length=store.settings.max_bytes, exact=False, check_head=check_head
-            )
-            if end is End.BEYOND:
-                raise TooLarge(f"At most {store.settings.max_bytes} bytes are allowed.")
-            if end is not End.DONE or offer.size_bytes not in {None, incoming.offset}:
-                raise BadRequest(f"The body was not complete: {end.value}.")
-            sha256 = await store.run(incoming.finish)
-            size_bytes = incoming.offset
-        finally:
-            await store.run(incoming.close)
-        if sha256 != offer.sha256:
-            raise DigestMismatch
-        header_sha256 = await store.run(seal_key, store, name, offer.id, key)
-        now = store.clock()
-        stored = StoredObject(
-            id=offer.id, incident=offer.incident, kind=offer.kind, media_type=media_type, filename=offer.filename,
-            reference=offer.actor[:64], officer=offer.officer, size_bytes=size_bytes,
-            sha256=sha256, client_digest=ClientDigest.EQUAL,
-            state=ObjectState.SEALING, verdict=ObjectState.RECEIVED, source="put", staging=name, sequence=None,
-            received_at=now, sealed_at=None, header_sha256=header_sha256, node=store.node,
-        )  # fmt: skip
+        stored = await _take_in(store, offer, request, name, declared.media_types[0])
         async with store.database.begin() as db:
             won = await storage.insert_object(db, stored)
         if won:
@@ -105,6 +75,36 @@ async def put(store: Store, offer: Offer, request: web.Request) -> tuple[StoredO
     if known is None:
         raise Unavailable
     return known, False
+
+
+async def _take_in(store: Store, offer: Offer, request: web.Request, name: str, media_type: str) -> StoredObject:
+    """Take an object's bytes into the folder `name` under incoming/, its wrapped key beside them; all of it flushed."""
+
+    def check_head(head: bytes) -> None:
+        nonlocal media_type
+        media_type = kinds.recognise(head, media_type, kinds.CODES)
+
+    key = signing.new_key()
+    incoming = await store.run(_create, store, name, offer.id, key)
+    try:
+        end = await take(store, request, incoming, length=store.settings.max_bytes, exact=False, check_head=check_head)
+        if end is End.BEYOND:
+            raise TooLarge(f"At most {store.settings.max_bytes} bytes are allowed.")
+        if end is not End.DONE or offer.size_bytes not in {None, incoming.offset}:
+            raise BadRequest(f"The body was not complete: {end.value}.")
+        sha256, size_bytes = await store.run(incoming.finish), incoming.offset
+    finally:
+        await store.run(incoming.close)
+    if sha256 != offer.sha256:
+        raise DigestMismatch
+    header_sha256 = await store.run(seal_key, store, name, offer.id, key)
+    return StoredObject(
+        id=offer.id, incident=offer.incident, kind=offer.kind, media_type=media_type, filename=offer.filename,
+        reference=offer.actor[:64], officer=offer.officer, size_bytes=size_bytes,
+        sha256=sha256, client_digest=ClientDigest.EQUAL,
+        state=ObjectState.SEALING, verdict=ObjectState.RECEIVED, source="put", staging=name, sequence=None,
+        received_at=store.clock(), sealed_at=None, header_sha256=header_sha256, node=store.node,
+    )  # fmt: skip
 
 
 async def _find_same(store: Store, offer: Offer) -> StoredObject | None:
