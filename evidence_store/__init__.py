@@ -1,1 +1,21 @@
-"""The evidence store: a program of its own that receives, seals and gives back evidence, and proves its custody."""
+"""The evidence store, a program of its own. README.md beside this says what it promises and how it is used.
+
+Whose job is it? From outside in:
+
+    commands, wiring       cli…  app  config
+    people                 view/
+    courts                 court/
+    deeds about objects    breakglass/  quarantine/  screening/  keeping/  custody/  media/
+    telling others         webhooks/  notify (the web server)  mirrors, checkpoints (of the ledger)
+    uploads by tus         tus  uploads  upload_…  views_tus  grants  nodes/ (on which of several machines one lies)
+    objects in one piece   objects  views_api  outgoing  ranges
+    a body's way in        intake  inlet  direct  pieces  kinds
+    who may, who did       access  admission/  tokens  repeats  reads  refusals
+    HTTP                   app_keys  asked  answers  problems  heads  unreadable  cursors  schemas  openapi…  views_…
+    operators' long tasks  backup  rotate  scrub  verify…  doctor  progress
+    the ledger             ledger  merkle
+    where bytes lie        backend…  bucket  sealing/ (every key, cipher and hash)
+    underneath             store  storage  database  migrations/  model  errors  clock  log
+
+Other programs import client and errors, and what else tests/house.py allows.
+"""
