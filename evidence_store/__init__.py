@@ -12,7 +12,7 @@ Whose job is it? From outside in:
     a body's way in        intake  inlet  direct  pieces  kinds
     who may, who did       access  admission/  tokens  repeats  reads  refusals
     HTTP                   app_keys  asked  answers  problems  heads  unreadable  cursors  schemas  openapi…  views_…
-    operators' long tasks  backup  rotate  scrub  verify…  doctor  progress
+    operators' long tasks  backup  rotate  scrub  headers  verify…  doctor  progress  plural
     the ledger             ledger  merkle
     where bytes lie        backend…  bucket  sealing/ (every key, cipher and hash)
     underneath             store  storage  database  migrations/  model  errors  clock  log
