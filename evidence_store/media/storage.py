@@ -84,6 +84,13 @@ async def close(db: Connection, object_id: str, problem: Problem) -> None:
     await db.execute(update(_MEDIA).where(_MEDIA.c.object == object_id).values(values))
 
 
+async def open_again(db: Connection, object_id: str, problem: Problem, *, now: datetime) -> None:
+    """Have an object looked into that was closed for this problem, which it has no longer."""
+    mine = (_MEDIA.c.object == object_id) & (_MEDIA.c.problem == problem.value)
+    values = {"state": WAITING, "attempts": 0, "next_at": now, "problem": "", "play_problem": ""}
+    await db.execute(update(_MEDIA).where(mine).values(values))
+
+
 async def look_again(db: Connection, object_id: str, *, now: datetime) -> None:
     """Have an object looked into anew: what was sealed of it opens no more."""
     values = {"state": WAITING, "attempts": 0, "next_at": now, "facts": "", "problem": ""}

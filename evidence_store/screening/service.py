@@ -3,6 +3,7 @@
 screening ─ clean ──▶ received                     infected, or nothing known ─▶ quarantined
 quarantined, for want of a verdict ─ asked again ─ clean ──▶ received              (each its line in the ledger)
 received ─ asked again (`rescreen`) ─ infected ─▶ quarantined
+         ─ asked again, after people released it as malware ─ clean ──▶ a preview of it is made
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from evidence_store.custody.service import acting
 from evidence_store.database import Connection
 from evidence_store.errors import Damaged, DamagedHere
 from evidence_store.log import get_logger
+from evidence_store.media import storage as media_storage
+from evidence_store.media.model import Problem
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.quarantine.storage import was_released_with
 from evidence_store.screening import storage
@@ -118,6 +121,10 @@ async def settle(store: Store, stored: StoredObject, screening: storage.Screenin
         again = None if after is ObjectState.RECEIVED else next_try(found, screening.attempts, now=now)
         if not await storage.finish(db, screening, found, now=now, next_at=again):
             return UNCHANGED
+        if found.verdict is Verdict.CLEAN:  # people may have released it for what is no malware any more
+            await media_storage.open_again(db, stored.id, Problem.MALWARE, now=now)
+        elif found.verdict is Verdict.INFECTED and after is ObjectState.RECEIVED:
+            await media_storage.close(db, stored.id, Problem.MALWARE)
         moved = after is not current.state and await move_object(db, stored.id, before=[current.state], after=after)
         if not moved and found.verdict.value == screening.verdict and not _found_another(screening, found):
             return UNCHANGED

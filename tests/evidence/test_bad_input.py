@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from evidence_store.config import Settings
+from evidence_store.screening.clamd import Verdict
 from evidence_store.sealing import signing
 from tests.evidence import samples
 from tests.evidence.conftest import INCIDENT, Wire
 from tests.evidence.test_media import preview, put, seen
+from tests.evidence.test_quarantine import WHY, find, release
 
 _SCRIPT = b"<script>fetch('/evidence/v1/objects')</script>"
 _SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -115,3 +117,17 @@ async def test_what_hides_in_a_picture_is_not_in_its_preview(wire: Wire):
     assert b"Fruit" not in body
     with Image.open(io.BytesIO(body)) as shown:
         assert shown.size == (300, 300)
+
+
+async def test_what_people_released_as_malware_has_a_preview_once_it_is_found_clean(wire: Wire):
+    object_id = await put(wire, samples.picture("JPEG"), "image/jpeg")
+    assert (await seen(wire, object_id))["picture"]
+    assert await find(wire.store, object_id, Verdict.INFECTED, "Own.Test") == "quarantined"
+    proposed = await release(wire, object_id)
+    await wire.ask("POST", f"/releases/{proposed['id']}/approve", WHY, **wire.token(name="bob"))
+    assert "malware was found" in (await seen(wire, object_id))["says"]
+    assert await find(wire.store, object_id, Verdict.CLEAN) == "unchanged", "it is out already"
+    assert (await seen(wire, object_id))["picture"]
+    assert (await preview(wire, object_id))[1]["Content-Type"] == "image/jpeg"
+    assert await find(wire.store, object_id, Verdict.INFECTED, "Own.Test") == "unchanged", "as two people decided"
+    assert not (await wire.ask("GET", f"/objects/{object_id}"))["media"]["picture"]
