@@ -152,12 +152,12 @@ def _clamd(store: Store) -> list[Finding]:
         return [note("Nothing is screened for malware: set EVIDENCE_CLAMD, then run 'evidence-store rescreen'.")]
     asked = Clamd(store.settings.clamd)
     try:
-        version, alerts = asked.version(), asked.alerts_beyond_limits()
+        version, missing = asked.version(), asked.lets_pass()
     except Down as problem:
         return [bad(f"clamd does not answer ({problem}): what is received goes to quarantine until it does.")]
     found = [good(f"clamd answers: {version}.")]
-    if not alerts:
-        found.append(bad("clamd lets pass what is beyond its limits: set 'AlertExceedsMax yes' in clamd.conf."))
+    if missing:
+        found.append(bad(f"clamd lets pass what it cannot see: set '{missing} yes' in clamd.conf."))
     made_at = signatures_made_at(version)
     if made_at is None:
         found.append(note("clamd does not say how old its signatures are: see that freshclam keeps them new."))

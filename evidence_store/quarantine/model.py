@@ -39,8 +39,9 @@ CAUSE_SAYS = {
     ),
     Cause.UNKNOWN: (
         "The screening for malware could not tell whether it is clean: {found}. It is screened again by itself, and "
-        "released when it is found clean, unless something else keeps it here. Release it only if it cannot wait, or "
-        "is beyond what clamd can look at."
+        "released when it is found clean, unless something else keeps it here. Of a file that is locked with a "
+        "password, ask the sender for a copy without one. Release it only if it cannot wait, or is beyond what clamd "
+        "can look at."
     ),
     Cause.NOT_SCREENED: (
         "It was not screened for malware. Whoever runs the store can have that done ('evidence-store rescreen')."

@@ -1,16 +1,19 @@
 """Asking clamd (its protocol is in clamd(8)): what a file holds, what version it is, and whether it can be believed.
 
-A clamd without AlertExceedsMax answers "OK" to what is beyond its limits without having looked at all of it. So before
-each file it is given one that is nested beyond every limit: a clamd that calls that one OK calls nothing clean here.
-Blocking; run it in a thread.
+A clamd without AlertExceedsMax answers "OK" to what is beyond its limits without having looked at all of it, and one
+without AlertEncrypted to what nobody can look into without a password. So before each file it is given one that is
+nested beyond every limit, an encrypted document and an encrypted archive: a clamd that calls one of them OK calls
+nothing clean here. What is encrypted is not malware either: nothing is known of it. Blocking; run it in a thread.
 """
 
 import contextlib
 import gzip
+import io
 import re
 import socket
 import struct
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +26,8 @@ _MOST_ANSWER_BYTES = 4096
 _LAYERS = 120
 """More than MaxRecursion may be set to."""
 _LIMITS = "Heuristics.Limits.Exceeded"
+_ENCRYPTED = "Heuristics.Encrypted."
+_ENTRY_IS_ENCRYPTED = 1  # bit 0 of a zip entry's general purpose flags: APPNOTE.TXT, 4.4.4
 _DATE = re.compile(r"/\d+/(\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4})")
 
 
@@ -56,6 +61,38 @@ def nested() -> bytes:
     return inner
 
 
+def encrypted_document() -> bytes:
+    """Return a small PDF that opens with a password which nobody has (ISO 32000-1, 7.6.3)."""
+    locks = b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <" + b"5a" * 32 + b"> /U <" + b"a5" * 32 + b"> >>"
+    pages = b"<< /Type /Pages /Kids [] /Count 0 >>"
+    out, places = b"%PDF-1.4\n", []
+    for number, body in enumerate((b"<< /Type /Catalog /Pages 2 0 R >>", pages, locks), 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"xref\n0 4\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
+    trailer = b"trailer\n<< /Size 4 /Root 1 0 R /Encrypt 3 0 R /ID [<%s> <%s>] >>\n" % (b"0" * 32, b"0" * 32)
+    return out + table + trailer + b"startxref\n%d\n%%%%EOF\n" % len(out)
+
+
+def encrypted_archive() -> bytes:
+    """Return a small zip file whose one entry says that it is encrypted."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("evidence store", bytes(range(64)))
+    made = bytearray(out.getvalue())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        made[made.index(signature) + flags] |= _ENTRY_IS_ENCRYPTED
+    return bytes(made)
+
+
+PROBES: Mapping[str, tuple[Callable[[], bytes], str]] = {
+    "AlertExceedsMax": (nested, _LIMITS),
+    "AlertEncryptedDoc": (encrypted_document, _ENCRYPTED),
+    "AlertEncryptedArchive": (encrypted_archive, _ENCRYPTED),
+}
+"""Each option that clamd must have, what is sent to learn whether it has, and what it then finds."""
+
+
 class Clamd:
     """One conversation after another with one clamd. `where` is an absolute path of a socket, or host:port."""
 
@@ -68,8 +105,9 @@ class Clamd:
         """Return what clamd says of a file. Raises nothing but what `pieces` raises."""
         try:
             engine = self.version()
-            if not self.alerts_beyond_limits():
-                return Screened(Verdict.UNKNOWN, "clamd lets pass what is beyond its limits", engine, comes_again=True)
+            if missing := self.lets_pass():
+                why = f"clamd lets pass what it cannot see ({missing})"
+                return Screened(Verdict.UNKNOWN, why, engine, comes_again=True)
             return _read(self._stream(pieces), engine)
         except Down as problem:
             return Screened(Verdict.UNKNOWN, f"clamd did not answer ({problem})", comes_again=True)
@@ -78,9 +116,9 @@ class Clamd:
         """Return clamd's version, with those of its signatures. Raises Down."""
         return self._ask(b"zVERSION\0")
 
-    def alerts_beyond_limits(self) -> bool:
-        """Say whether clamd alerts when a file is beyond its limits (AlertExceedsMax). Raises Down."""
-        return _LIMITS in self._stream([nested()])
+    def lets_pass(self) -> str:
+        """Return the first option without which clamd says OK to what it did not look into; "": none. Raises Down."""
+        return next((name for name, (make, found) in PROBES.items() if found not in self._stream([make()])), "")
 
     def stop(self) -> None:
         """Break off what runs, from another thread."""
@@ -160,6 +198,9 @@ def _read(answer: str, engine: str) -> Screened:
         name = said.removesuffix(" FOUND")[:100]
         if name.startswith(_LIMITS):
             return Screened(Verdict.UNKNOWN, f"beyond clamd's limits ({name.rpartition('.')[2]})", engine)
+        if name.startswith(_ENCRYPTED):
+            kind = name.removeprefix(_ENCRYPTED)
+            return Screened(Verdict.UNKNOWN, f"it is locked with a password that clamd does not have ({kind})", engine)
         return Screened(Verdict.INFECTED, name, engine)
     if "size limit exceeded" in said:
         return Screened(Verdict.UNKNOWN, "larger than clamd takes (StreamMaxLength)", engine)

@@ -80,11 +80,11 @@ async def _present(store: Store) -> str:
         )
     clamd = Clamd(store.settings.clamd)
     try:
-        version, alerts = await store.run(lambda: (clamd.version(), clamd.alerts_beyond_limits()))
+        version, missing = await store.run(lambda: (clamd.version(), clamd.lets_pass()))
     except Down as problem:
         raise CannotStart(f"clamd does not answer ({problem}): see EVIDENCE_CLAMD, and that clamd runs.") from None
-    if not alerts:
-        raise CannotStart("clamd lets pass what is beyond its limits: set 'AlertExceedsMax yes' in clamd.conf.")
+    if missing:
+        raise CannotStart(f"clamd lets pass what it cannot see: set '{missing} yes' in clamd.conf.")
     return version
 
 

@@ -20,7 +20,14 @@ from evidence_store.config import Settings, load
 from evidence_store.doctor import Grade, examine
 from evidence_store.errors import CannotStart
 from evidence_store.model import ObjectState
-from evidence_store.screening.clamd import Clamd, Down, Verdict, signatures_made_at
+from evidence_store.screening.clamd import (
+    Clamd,
+    Down,
+    Verdict,
+    encrypted_archive,
+    encrypted_document,
+    signatures_made_at,
+)
 from evidence_store.screening.rescreen import Bounds, rescreen
 from evidence_store.sealing import signing
 from evidence_store.storage import move_object
@@ -32,6 +39,7 @@ from tests.evidence.test_media import become
 from tests.evidence.view_support import person, words_of
 from tests.product import until
 
+WATCHFUL = ("AlertExceedsMax yes", "AlertEncrypted yes")
 MALWARE = b"evidence store: this stands for malware in tests"
 LATER = b"evidence store: this is malware that newer signatures know"
 _CLAMD = shutil.which("clamd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -124,7 +132,7 @@ async def status(wire: Wire, object_id: str, *scopes: Scope) -> int:
 @needs_clamd
 @both_databases
 async def test_what_is_clean_is_available_and_what_is_infected_is_kept_in_quarantine(wire: Wire, daemon: Daemon):
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     wire.store.hooks = (Hook("records", "https://records.example/", frozenset(KINDS), b"s" * 32),)
     clean = await wire.upload(jpeg(5000))
     found = await become_state(wire, clean, "received")
@@ -165,7 +173,7 @@ async def test_what_came_while_clamd_was_down_is_released_by_itself_when_found_c
             page = words_of(await ann.get(f"/evidence/view/objects/{object_id}"))
         assert "could not tell whether it is clean: clamd did not answer" in page
         assert "released when it is found clean" in page
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     wire.clock.move(minutes=2)
     await become_state(wire, clean, "received")
     assert await status(wire, clean, Scope.READ) == 200
@@ -183,7 +191,7 @@ async def test_what_came_while_clamd_was_down_is_released_by_itself_when_found_c
 
 @needs_clamd
 async def test_what_clamd_did_not_look_at_whole_is_not_called_clean(wire: Wire, daemon: Daemon):
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     for size, why in ((2_500_000, "limits"), (3_500_000, "StreamMaxLength")):
         object_id = await wire.upload(jpeg(size) + MALWARE)
         found = await become_state(wire, object_id, "quarantined")
@@ -193,21 +201,55 @@ async def test_what_clamd_did_not_look_at_whole_is_not_called_clean(wire: Wire, 
 
 
 @needs_clamd
-async def test_a_clamd_that_lets_pass_what_is_beyond_its_limits_is_not_believed(wire: Wire, daemon: Daemon):
-    daemon.start()
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        ((), "AlertExceedsMax"),
+        (("AlertExceedsMax yes",), "AlertEncryptedDoc"),
+        (("AlertExceedsMax yes", "AlertEncryptedDoc yes"), "AlertEncryptedArchive"),
+    ],
+)
+async def test_a_clamd_that_lets_pass_what_it_did_not_look_into_is_not_believed(
+    wire: Wire, daemon: Daemon, options: tuple[str, ...], missing: str
+):
+    daemon.start(*options)
     object_id = await wire.upload(jpeg(900))
     found = await become_state(wire, object_id, "quarantined")
-    assert "lets pass" in found["screening"]["reason"]
+    assert f"lets pass what it cannot see ({missing})" in found["screening"]["reason"]
     findings = [finding async for finding in examine(wire.store)]
-    assert any(one.grade is Grade.BAD and "AlertExceedsMax" in one.says for one in findings)
+    assert any(one.grade is Grade.BAD and f"'{missing} yes'" in one.says for one in findings)
     daemon.stop()
     findings = [finding async for finding in examine(wire.store)]
     assert any(one.grade is Grade.BAD and "does not answer" in one.says for one in findings)
 
 
 @needs_clamd
+async def test_what_is_locked_with_a_password_is_neither_clean_nor_malware_and_one_person_may_release_it(
+    wire: Wire, daemon: Daemon
+):
+    daemon.start(*WATCHFUL)
+    object_id = signing.new_id()
+    await wire.put(object_id, encrypted_document(), kind="application/pdf")
+    found = await become_state(wire, object_id, "quarantined")
+    assert found["screening"]["verdict"] == "unknown"
+    assert "password" in found["screening"]["reason"]
+    assert found["screening"]["next_at"] is not None, "a clamd may be given passwords"
+    known = await wire.ask("GET", f"/objects/{object_id}/quarantine")
+    assert ([one["code"] for one in known["causes"]], known["people"]) == (["unknown"], 1)
+    assert "ask the sender for a copy without one" in known["causes"][0]["says"]
+    asked = {"reason": "The bank locks its statements", "knowing": known["knowing"]}
+    made = await wire.ask("POST", f"/objects/{object_id}/releases", asked, status=201)
+    assert (made["state"], made["malware"]) == ("released", "")
+    assert (await verify(wire.store)).holds
+    both = signing.new_id()
+    await wire.put(both, jpeg(900) + MALWARE + encrypted_archive())
+    found = await become_state(wire, both, "quarantined")
+    assert found["screening"]["verdict"] == "infected", "malware beside something locked is malware"
+
+
+@needs_clamd
 async def test_malware_in_a_polyglot_is_found(wire: Wire, daemon: Daemon):
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("program.exe", MALWARE * 5)
@@ -253,7 +295,7 @@ async def test_what_was_never_screened_or_with_older_signatures_is_given_to_clam
     findings = [one.says async for one in examine(wire.store)]
     assert any("4 objects were never screened" in says for says in findings)
     daemon.learn(100, made_at, Own_Test=MALWARE)
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     shown: list[tuple[str, int, int]] = []
     found = await rescreen(wire.store, bounds=Bounds(), progress=lambda *step: shown.append(step))
     assert f"/100/{made_at:%a %b}" in found.run.details["engine"]
@@ -276,7 +318,7 @@ async def test_what_was_never_screened_or_with_older_signatures_is_given_to_clam
     daemon.stop()
     wire.clock.move(seconds=1)
     daemon.learn(101, made_at + timedelta(days=1), Own_Test=MALWARE, Later_Test=LATER)
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     found = await rescreen(wire.store, bounds=Bounds(), progress=unseen)
     finding(found.run.details, clean=2, infected=2, unknown=1, quarantined=1, released=0)
     assert found.infected == [ids[2]]
@@ -308,7 +350,7 @@ async def test_a_rescreen_frees_what_only_wanted_a_verdict_and_goes_on_where_it_
     ids = await unscreened(wire, *(jpeg(900, seed) for seed in range(2, 6)))
     with pytest.raises(CannotStart, match="clamd does not answer"):
         await rescreen(wire.store, bounds=Bounds(), progress=unseen)
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     none = await rescreen(wire.store, bounds=Bounds(seconds=0), progress=unseen)
     assert (none.run.objects, none.left, none.run.finished_at) == (0, 5, None)
     read: list[int] = []
@@ -322,7 +364,7 @@ async def test_a_rescreen_frees_what_only_wanted_a_verdict_and_goes_on_where_it_
         await rescreen(wire.store, bounds=Bounds(pace=dies), progress=unseen)
     known = [verdict for _, verdict in await states(wire, [waited, *ids])]
     assert known.count("clean") == 2
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     found = await rescreen(wire.store, bounds=Bounds(), progress=unseen)
     assert (found.run.id, found.run.objects, found.left) == (none.run.id, 5, 0)
     assert await states(wire, [waited, *ids]) == [("received", "clean")] * 5
@@ -355,7 +397,7 @@ async def test_operators_rescreen_by_a_command_and_are_told_what_is_wrong(wire: 
     code, said = await run(EVIDENCE_CLAMD=str(daemon.socket))
     assert (code, "AlertExceedsMax" in said) == (2, True)
     daemon.stop()
-    daemon.start("AlertExceedsMax yes")
+    daemon.start(*WATCHFUL)
     code, said = await run(EVIDENCE_CLAMD=str(daemon.socket))
     assert code == 1
     assert f"Object {infected} is infected." in said
@@ -403,7 +445,7 @@ async def test_an_object_moved_out_of_quarantine_in_the_database_alone_is_found(
 )
 def test_only_a_plain_ok_is_clean(monkeypatch: pytest.MonkeyPatch, answer: bytes, verdict: Verdict):
     monkeypatch.setattr(Clamd, "version", lambda _self: "ClamAV 1")
-    monkeypatch.setattr(Clamd, "alerts_beyond_limits", lambda _self: True)
+    monkeypatch.setattr(Clamd, "lets_pass", lambda _self: "")
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(Clamd, "_connect", lambda _self: ours)
     with theirs:
