@@ -1,21 +1,18 @@
 """Sign in and out, and the making of accounts."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from video_server.accounts import passwords, storage
+from video_server.accounts import allowances, metrics, passwords, storage
 from video_server.accounts.model import Role, Staff
 from video_server.audit import service as audit
 from video_server.core import keys
 from video_server.core.database import Connection, Database, IntegrityError
 from video_server.core.errors import N_, Conflict, Refusal, TooMany
+from video_server.core.log import get_logger
 from video_server.web import limits, sessions
 
-MOST_FAILURES = 5
-"""From one address at one account: nobody elsewhere is locked out by it."""
-MOST_FAILURES_OF_ACCOUNT = 50
-MOST_FAILURES_OF_ADDRESS = 60  # a whole station may be behind one
-LOCKED_FOR = timedelta(minutes=15)
+log = get_logger(__name__)
 
 
 class SignInRefused(Refusal):
@@ -28,7 +25,10 @@ class SignInRefused(Refusal):
 
 class LockedOut(TooMany):
     code = "locked_out"
-    public = N_("Too many wrong passwords. Wait 15 minutes, or ask an administrator to set a new password.")
+    public = N_(
+        "Too many wrong passwords. Use a computer that you have signed in on before, wait 15 minutes, or ask an "
+        "administrator to set a new password."
+    )
 
 
 class UsernameTaken(Conflict):
@@ -37,15 +37,17 @@ class UsernameTaken(Conflict):
 
 
 async def sign_in(
-    database: Database, *, username: str, password: str, address: str, now: datetime
+    database: Database, *, username: str, password: str, address: str, device_id: str = "", now: datetime
 ) -> tuple[Staff, str]:
     """Check a password and open a session; return who it is and the cookie's secret.
 
     The failure is committed before it is told: it must count even when the caller gives up. Usernames that nobody
     has are counted and told like the others.
-    Raises SignInRefused, LockedOut
+    device_id  of a browser that has signed in to this account before, whose allowance no stranger uses up
+    Raises     SignInRefused, LockedOut
     """
-    ceilings = _ceilings(username, address)
+    bounds = allowances.ceilings(username, address=address, device_id=device_id)
+    ceilings = list(bounds.values())
     async with database.read() as db:
         locked = await limits.reached(db, ceilings, now=now)
         found = await storage.find_for_sign_in(db, username)
@@ -54,8 +56,8 @@ async def sign_in(
     person, password_hash = found or (None, None)
     right = await passwords.matches(password_hash, password)
     async with database.begin() as db:
-        failures = await limits.count_failure(db, ceilings, now=now)
-        if failures is None:  # others tried at the same time; rolled back
+        counts = await limits.count_failure(db, ceilings, now=now)
+        if counts is None:  # others tried at the same time; rolled back
             raise LockedOut
         if person is not None and right:
             await limits.take_back(db, ceilings)
@@ -70,30 +72,33 @@ async def sign_in(
                 now=now,
             )
             return person, secret
+        used_up = allowances.used_up(bounds, counts)
         if person is not None:
-            await audit.record(
-                db,
-                actor="system:sign-in",
-                action="accounts.sign_in_failed",
-                subject=f"staff:{person.id}",
-                details={"failures": failures},
-                now=now,
-            )
-    raise LockedOut if failures >= MOST_FAILURES else SignInRefused
+            await _record_failure(db, person, counts[0], used_up, now=now)
+    _raise_alarm(person, used_up, is_known=bool(device_id))
+    raise LockedOut if counts[0] >= ceilings[0].most else SignInRefused
 
 
-def _ceilings(username: str, address: str) -> tuple[limits.Ceiling, ...]:
-    """Return what bounds guessing: at this account from this address, at it from anywhere, from this address."""
-    account = _failures_of(username)
-    return (
-        limits.Ceiling(f"{account}{keys.digest(address)[:32]}", MOST_FAILURES, LOCKED_FOR, since_the_last=True),
-        limits.Ceiling(f"{account}anywhere", MOST_FAILURES_OF_ACCOUNT, LOCKED_FOR),
-        limits.Ceiling(f"sign-in-from:{keys.digest(address)[:32]}", MOST_FAILURES_OF_ADDRESS, LOCKED_FOR),
+async def _record_failure(
+    db: Connection, person: Staff, failures: int, used_up: Sequence[str], *, now: datetime
+) -> None:
+    await audit.record(
+        db,
+        actor="system:sign-in",
+        action="accounts.sign_in_failed",
+        subject=f"staff:{person.id}",
+        details={"failures": failures, **({"locked": ",".join(used_up)} if used_up else {})},
+        now=now,
     )
 
 
-def _failures_of(username: str) -> str:
-    return f"sign-in:{keys.digest(username)[:32]}:"
+def _raise_alarm(person: Staff | None, used_up: list[str], *, is_known: bool) -> None:
+    """Tell operators in figures of every failure, in the log of an account or an address that is closed for a while."""
+    metrics.observe_failure(used_up, is_known=is_known)
+    if person is not None and "account" in used_up:
+        log.warning("account_closed_to_strangers", staff=person.id)
+    if "address" in used_up:
+        log.warning("address_closed_to_strangers")
 
 
 async def sign_out(db: Connection, *, staff_id: str, session_id: str, now: datetime) -> None:
@@ -133,7 +138,7 @@ async def add_staff(
 async def set_password(db: Connection, staff_id: str, *, password_hash: str, now: datetime) -> None:
     """Give an account a new password; every session of it ends."""
     username = await storage.set_password(db, staff_id, password_hash=password_hash)
-    await limits.forget(db, _failures_of(username))
+    await limits.forget(db, allowances.failures_of(username))
     await sessions.end_sessions_of(db, "staff", staff_id, why="password_set", now=now)
     await audit.record(
         db, actor="system:accounts", action="accounts.password_set", subject=f"staff:{staff_id}", now=now

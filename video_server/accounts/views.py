@@ -3,12 +3,14 @@
 from aiohttp import web
 from pydantic import Field
 
-from video_server.accounts import access, service
+from video_server.accounts import access, allowances, service
 from video_server.accounts.model import Role, Staff
 from video_server.core.errors import N_
 from video_server.web import app_keys, forms, guards, limits, pages, sessions
 
 routes = web.RouteTableDef()
+DEVICE_COOKIE = "__Host-device"
+"""Says who has signed in in this browser before; it outlives the session and opens nothing."""
 
 
 class SignInForm(forms.Form):
@@ -43,14 +45,17 @@ async def show_sign_in(request: web.Request) -> web.Response:
 @guards.public
 async def sign_in(request: web.Request) -> web.Response:
     """Open a session; 303 to where the person was going."""
-    next_path = request.query.get("next", "")
+    next_path, key_ring = request.query.get("next", ""), request.app[app_keys.KEYS]
+    device = allowances.read_device(request.cookies.get(DEVICE_COOKIE, ""))
     try:
         form = await forms.read_form(request, SignInForm, WORDS)
+        username = form.username.lower()
         person, secret = await service.sign_in(
             request.app[app_keys.DATABASE],
-            username=form.username.lower(),
+            username=username,
             password=form.password,
             address=limits.remote(request),
+            device_id=device.id if device.knows(username, key_ring) else "",
             now=request.app[app_keys.CLOCK](),
         )
     except forms.FormInvalid as refusal:
@@ -59,6 +64,7 @@ async def sign_in(request: web.Request) -> web.Response:
         return _page(request, next_path=next_path, problems={"username": pages.say(refusal)}, status=refusal.status)
     response = web.HTTPSeeOther(safe_next(next_path) or home_of(person))
     sessions.set_cookie(response, "staff", secret)
+    _remember(response, device.after(username, key_ring))
     raise response
 
 
@@ -76,6 +82,13 @@ async def sign_out(request: web.Request) -> web.Response:
     response = pages.see_other(request, "accounts.sign_in")
     sessions.clear_cookie(response, "staff")
     raise response
+
+
+def _remember(response: web.StreamResponse, device: allowances.Device) -> None:
+    lasts = int(allowances.KNOWN_FOR.total_seconds())
+    response.set_cookie(
+        DEVICE_COOKIE, device.write(), path="/", secure=True, httponly=True, samesite="Strict", max_age=lasts
+    )
 
 
 def _page(

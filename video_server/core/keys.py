@@ -43,6 +43,14 @@ class KeyRing:
         """Return the token of a guest's invitation, made alike; neither kind is ever good for the other."""
         return self._token("guest", guest_id, generation)
 
+    def device_mark(self, device_id: str, username: str) -> str:
+        """Return what says that this account was signed in to in this browser, made alike; it opens nothing."""
+        return self._token("device", f"{device_id}\x00{digest(username)}", 1)
+
+    def is_device_mark(self, mark: str, device_id: str, username: str) -> bool:
+        """Say whether a mark is this browser's for this account, in a time that tells nothing."""
+        return hmac.compare_digest(self.device_mark(device_id, username).encode(), mark.encode())
+
     def _token(self, kind: str, id_: str, generation: int) -> str:
         message = f"{kind}\x00{id_}\x00{generation}".encode()
         digest = hmac.new(self.link, message, hashlib.sha256).digest()[:_TOKEN_BYTES]

@@ -82,8 +82,8 @@ async def reached(db: Connection, ceilings: Sequence[Ceiling], *, now: datetime)
     return any([await storage.read_tries(db, c.name, since=now - c.window) >= c.most for c in ceilings])
 
 
-async def count_failure(db: Connection, ceilings: Sequence[Ceiling], *, now: datetime) -> int | None:
-    """Count one failure against each ceiling; return the first one's count, None when any was reached before.
+async def count_failure(db: Connection, ceilings: Sequence[Ceiling], *, now: datetime) -> Sequence[int] | None:
+    """Count one failure against each ceiling; return the counts, None when any ceiling was reached before.
 
     Whoever counts at the same time waits until this transaction ends, so that nobody gets past a ceiling.
     """
@@ -91,7 +91,7 @@ async def count_failure(db: Connection, ceilings: Sequence[Ceiling], *, now: dat
         await storage.count_failure(db, c.name, now=now, since=now - c.window, prolong=c.since_the_last)
         for c in ceilings
     ]
-    return None if any(count > c.most for count, c in zip(counts, ceilings, strict=True)) else counts[0]
+    return None if any(count > c.most for count, c in zip(counts, ceilings, strict=True)) else counts
 
 
 async def take_back(db: Connection, ceilings: Sequence[Ceiling]) -> None:
