@@ -903,6 +903,7 @@ async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(pho
 CALM = {
     "brokenSince": 0,
     "downSince": 0,
+    "isCrowded": False,
     "officerSince": 0,
     "officerPresent": True,
     "mendedAt": 0,
@@ -922,7 +923,7 @@ CALM = {
 NOTICES = [
     *("lost", "lost_long", "ring", "officer_lost", "officer_gone", "device_lost", "connecting", "back"),
     *("you_are_muted", "you_have_sound_only", "you_share", "interrupted", "camera_taken"),
-    *("rung_no_picture", "rung_sound_only", "rung_ring", "rung_up"),
+    *("rung_no_picture", "rung_sound_only", "rung_ring", "rung_up", "crowded"),
 ]
 
 
@@ -935,6 +936,7 @@ NOTICES = [
         pytest.param({"brokenSince": 70_000}, "lost_long ring", id="our connection for long"),
         pytest.param({"downSince": 70_000}, "", id="only the line to the server, while the picture flows"),
         pytest.param({"downSince": 70_000, "inCall": False}, "lost_long ring", id="the line, while waiting"),
+        pytest.param({"downSince": 99_900, "isCrowded": True}, "crowded ring", id="opened too often"),
         pytest.param({"officerSince": 95_000}, "officer_lost", id="the officer's picture"),
         pytest.param({"officerSince": 70_000, "officerPresent": False}, "officer_gone ring", id="the officer is away"),
         pytest.param({"officerSince": 70_000, "brokenSince": 95_000}, "lost", id="ours before theirs"),

@@ -79,7 +79,7 @@ def make_app(settings: Settings, key_ring: KeyRing, *, clock: Clock = wall.utc_n
     app[limits.TRIES] = limits.Tries()
     app[texts_views.TWILIO_TOKEN] = settings.twilio_token.get_secret_value()
     app[pages.ENVIRONMENT] = pages.make_environment(force, demo=settings.demo)
-    app[sockets.SOCKETS] = weakref.WeakSet()
+    app[sockets.SOCKETS] = weakref.WeakKeyDictionary()
     app[sockets.RESTARTING] = asyncio.Event()
     app[health.CHECKS] = {"relay": lambda app: app[RELAYS].check(), "evidence": lambda app: app[STORE].check()}
     app[PRINTER] = Printer(force.name, settings.signing_identity(now=clock()), force.declarations)

@@ -2,7 +2,7 @@
 //
 // Events: "state" (the room as this page may see it), "slots" (who is in which receive slot), "relay" ("lost" or
 // "back"), "connected" and "media" (news of our own media), "rung" and "quality" {of} (how a participant's link is),
-// "down" {since}, "up", and at last "closed" {reason}: "elsewhere" (another page of the same session took over), "refused" (the session has ended) or "bye".
+// "down" {since}, "up", "crowded" (opened too often: it waits before it comes back), and at last "closed" {reason}: "elsewhere" (another page of the same session took over), "refused" (the session has ended) or "bye".
 
 const SAY_EVERY_MS = 4000; // a dead radio link shows no error by itself: ask, and listen for the answer
 const DEAF_AFTER_MS = 9000;
@@ -14,6 +14,8 @@ const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2000;
 const OPENED_ELSEWHERE = 4001;
 const SESSION_OVER = 4003;
+const OPENED_TOO_OFTEN = 4029;
+const CROWDED_MS = 10_000;
 const SESSION_IS_OVER = [401, 403, 404, 409, 410];
 
 /** @typedef {{code: string}} Refusal what the server said no with; "down" when the line broke first */
@@ -117,6 +119,7 @@ export class RoomSocket extends EventTarget {
       this.drop();
       if (event.code === OPENED_ELSEWHERE) this.finish("elsewhere");
       else if (event.code === SESSION_OVER) this.finish("refused");
+      else if (event.code === OPENED_TOO_OFTEN) this.waitAmongMany();
       else this.retry();
     };
   }
@@ -159,6 +162,12 @@ export class RoomSocket extends EventTarget {
     const wait = this.retryMs * (0.5 + Math.random());
     this.retryMs = Math.min(this.retryMs * 1.5, LAST_RETRY_MS);
     this.retryTimer = setTimeout(() => this.retry(), wait);
+  }
+
+  waitAmongMany() {
+    this.tell("crowded", {});
+    clearTimeout(this.retryTimer);
+    this.retryTimer = setTimeout(() => this.retry(), CROWDED_MS);
   }
 
   /** @returns {Promise<number>} what the server answers, 0 when nothing does */

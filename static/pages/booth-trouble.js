@@ -13,6 +13,9 @@ export class Trouble {
     /** By cause; the first that has words is said. */
     this.causes = { server: "", relay: "", media: "", device: "" };
     let downSince = 0;
+    let why = "serverLost";
+    socket.addEventListener("state", () => (why = "serverLost"));
+    socket.addEventListener("crowded", () => this.set("server", words.say((why = "crowded"))));
     socket.addEventListener("down", (event) => (downSince = /** @type {CustomEvent} */ (event).detail.since));
     socket.addEventListener("up", () => {
       downSince = 0;
@@ -20,7 +23,7 @@ export class Trouble {
     });
     socket.addEventListener("relay", (event) => this.set("relay", /** @type {CustomEvent} */ (event).detail === "lost" ? words.say("relayLost") : ""));
     setInterval(() => {
-      if (downSince && Date.now() - downSince >= SAID_AFTER_MS) this.set("server", words.say("serverLost"));
+      if (downSince && Date.now() - downSince >= SAID_AFTER_MS) this.set("server", words.say(why));
     }, 1000);
   }
 

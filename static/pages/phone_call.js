@@ -98,7 +98,11 @@ tab.addEventListener("elsewhere", () => {
   show("elsewhere");
   if (isHere) socket.close();
 });
-socket.addEventListener("state", (event) => follow(/** @type {CustomEvent} */ (event).detail));
+socket.addEventListener("state", (event) => {
+  trouble.isCrowded = false;
+  follow(/** @type {CustomEvent} */ (event).detail);
+});
+socket.addEventListener("crowded", () => (trouble.isCrowded = true));
 socket.addEventListener("down", (event) => {
   trouble.downSince = /** @type {CustomEvent} */ (event).detail.since;
 });

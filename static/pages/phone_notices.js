@@ -10,6 +10,7 @@ const NEWS_MS = 6000;
  * @typedef {object} Trouble all times in ms since the epoch, 0 when it is well
  * @property {number} brokenSince our picture and sound
  * @property {number} downSince our line to the server
+ * @property {boolean} isCrowded the page was opened too often to have a line to the server now
  * @property {number} officerSince the officer is not heard
  * @property {boolean} officerPresent the officer's page is open
  * @property {number} mendedAt when the last trouble ended
@@ -32,6 +33,7 @@ export function calm() {
   return {
     brokenSince: 0,
     downSince: 0,
+    isCrowded: false,
     officerSince: 0,
     officerPresent: true,
     mendedAt: 0,
@@ -57,6 +59,7 @@ export function calm() {
  * @param {Record<string, string>} words
  */
 export function notice(trouble, now, words) {
+  if (trouble.isCrowded) return `${words.crowded} ${words.ring}`;
   const seesPicture = trouble.inCall && trouble.hasMet && trouble.brokenSince === 0; // a lost line alone disturbs nobody
   const ours = [trouble.brokenSince, seesPicture ? 0 : trouble.downSince].filter(
     (since) => since > 0 && now - since > FLICKER_MS,

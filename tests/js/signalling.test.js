@@ -148,6 +148,19 @@ test("after a change of networks a deaf line is given up within two seconds", as
   socket.close();
 });
 
+test("a page that was opened too often says so, waits, and comes back by itself", async () => {
+  answers = [426];
+  const { socket, heard } = opened();
+  socket.addEventListener("crowded", () => heard.push("crowded"));
+  Line.all[0].cut(4029);
+  await pass(9000);
+  assert.deepEqual([Line.all.length, asked], [1, 0], "it does not knock meanwhile");
+  await pass(2000);
+  assert.equal(Line.all.length, 2);
+  assert.deepEqual(heard, ["up", "down", "crowded"]);
+  socket.close();
+});
+
 test("a session that has ended is not knocked for again", async () => {
   answers = [403];
   const { heard } = opened();

@@ -31,7 +31,9 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
         appointment = await access_appointment(db, request[access.STAFF], request.match_info["appointment"])
         incident = await incidents.get_incident(db, appointment.incident_id)
         victim = await incidents.get_person(db, appointment.person_id)
-    sockets.require_upgrade(request)
+    mine = {"session_id": session_id, "room": appointment.id}
+    if (away := await sockets.turn_away(request, **mine)) is not None:
+        return away
     listens = LISTEN in request.query and request[access.STAFF].holds(Role.SUPERVISOR)
     async with request.app[app_keys.DATABASE].begin() as db:
         person = await arriving.arrive(
@@ -68,6 +70,6 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
             return False
         return await may_open(db, staff, await appointments.get(db, appointment.id))
 
-    socket, page = await sockets.open_socket(request)
+    socket, page = await sockets.open_socket(request, **mine)
     await Seat(request.app, socket, page, draw, still=still, more=more).run(person)
     return socket

@@ -127,8 +127,10 @@ async def show_call(request: web.Request) -> web.Response:
 @guest_access.guest
 async def room_socket(request: web.Request) -> web.StreamResponse:
     """Carry the room to a guest's page, without a word of the case, until the page closes."""
-    sockets.require_upgrade(request)
     here, clock = request[guest_access.GUEST], request.app[app_keys.CLOCK]
+    mine = {"session_id": here.session_id, "room": here.appointment.id}
+    if (away := await sockets.turn_away(request, **mine)) is not None:
+        return away
     force = request.app[app_keys.FORCE]
     async with request.app[app_keys.DATABASE].read() as db:
         person = await calls.find_by_session(db, here.appointment.id, here.session_id)
@@ -153,7 +155,7 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
         standing = await invitations.find_standing(db, here.guest.id)
         return standing is not None and await sessions.is_still_open(db, here.session_id, now=clock())
 
-    socket, page = await sockets.open_socket(request)
+    socket, page = await sockets.open_socket(request, **mine)
     await Seat(request.app, socket, page, draw, still=still).run(person)
     return socket
 

@@ -73,6 +73,10 @@ def call_page(said: Mapping[str, str], *, phone: str, reference: str) -> dict[st
         "you_are_muted": _("You are muted. %(name)s cannot hear you.") % named,
         "connecting": _("Connecting you to %(name)s") % named,
         "lost": _("We lost the connection. Stay here, it comes back by itself."),
+        "crowded": _(
+            "This page was opened too many times in a short time. Close its other copies and keep this one open: it "
+            "tries again by itself."
+        ),
         "lost_long": _("Still no connection. Stay here, or move to where the signal is better."),
         "ring": _("If it does not come back, ring us on %(phone)s and say %(reference)s.") % named,
         "officer_lost": _("We lost the picture. Stay here, it comes back by itself."),

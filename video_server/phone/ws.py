@@ -20,8 +20,10 @@ routes = web.RouteTableDef()
 @access.victim
 async def room_socket(request: web.Request) -> web.StreamResponse:
     """Carry the room to the phone and the phone's offers to the relay until the page closes."""
-    sockets.require_upgrade(request)
     appointment, session_id = request[access.VICTIM].appointment, request[access.VICTIM].session_id
+    mine = {"session_id": session_id, "room": appointment.id}
+    if (away := await sockets.turn_away(request, **mine)) is not None:
+        return away
     clock, force = request.app[app_keys.CLOCK], request.app[app_keys.FORCE]
     async with request.app[app_keys.DATABASE].read() as db:
         person = await service.find_by_session(db, appointment.id, session_id)
@@ -53,6 +55,6 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
     async def still(db: Connection) -> bool:
         return await sessions.is_still_open(db, session_id, now=clock())
 
-    socket, page = await sockets.open_socket(request)
+    socket, page = await sockets.open_socket(request, **mine)
     await Seat(request.app, socket, page, draw, still=still, more=more).run(person)
     return socket
