@@ -1,6 +1,7 @@
 """The web application as a process: listens, serves, ends within seconds and tells every open page."""
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -12,14 +13,15 @@ from pathlib import Path
 
 import uvloop
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from evidence_store.unreadable import Runner
 from video_server import checks
 from video_server.app import make_app
 from video_server.config import Settings
 from video_server.core.errors import CannotStart
 from video_server.core.keys import load_keys
 from video_server.core.log import configure, get_logger
+from video_server.web import unreadable
 
 SHUTDOWN_SECONDS = 3.0
 _STUCK_SECONDS = 6.0
@@ -49,8 +51,10 @@ async def _serve(settings: Settings, *, listening: int | None, parent_pipe: bool
         threading.Thread(target=_watch_parent, args=(loop, stop), name="parent-pipe", daemon=True).start()
     tls = tls_context(settings)
     key_ring = load_keys(settings.keys_folder, create=False)
-    runner = web.AppRunner(
-        make_app(settings, key_ring),
+    app = make_app(settings, key_ring)
+    runner = Runner(
+        app,
+        functools.partial(unreadable.tell, app),
         access_log=None,
         logger=_server_log(),
         handler_cancellation=False,
@@ -71,18 +75,13 @@ async def _serve(settings: Settings, *, listening: int | None, parent_pipe: bool
 def _server_log() -> logging.Logger:
     """Return the log of what reaches no handler of ours."""
     server = logging.getLogger("video_server.web.server")
-    server.addFilter(_tell_what_was_malformed)
+    server.addFilter(_leave_out_whose)
     return server
 
 
-def _tell_what_was_malformed(record: logging.LogRecord) -> bool:
-    """Make what is not HTTP one quiet line: it is the caller's fault, not ours. Whose it is is never logged."""
-    problem = record.exc_info[1] if record.exc_info else None
-    if isinstance(problem, HttpProcessingError):
-        record.levelno, record.levelname = logging.INFO, "INFO"
-        record.exc_info = None
-        record.msg = f"malformed_request {problem.code}"
-    elif record.args:
+def _leave_out_whose(record: logging.LogRecord) -> bool:
+    """Whose request it is is never logged."""
+    if record.args:
         record.msg = record.msg.replace(" from %s", "")
     record.args = ()
     return True

@@ -52,8 +52,14 @@ def own_origins(request: web.Request) -> frozenset[origins.Origin]:
 
 def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Set the house's headers where a handler has not set its own."""
-    secure = request.app[app_keys.PUBLIC_URL].startswith("https:")
-    sockets = {origins.write(origin).replace("http", "ws", 1) for origin in own_origins(request)}
+    write_headers(
+        response, own_origins(request), nonce=request[pages.NONCE], public_url=request.app[app_keys.PUBLIC_URL]
+    )
+
+
+def write_headers(response: web.StreamResponse, own: frozenset[origins.Origin], *, nonce: str, public_url: str) -> None:
+    """Set the house's headers on an answer to whoever is on one of our own origins."""
+    sockets = {origins.write(origin).replace("http", "ws", 1) for origin in own}
     policy = (
         "default-src 'none'; "
         f"script-src 'self' 'nonce-{request[pages.NONCE]}'; style-src 'self'; img-src 'self' data: blob:; "
@@ -72,7 +78,7 @@ def set_headers(request: web.Request, response: web.StreamResponse) -> None:
         "Cache-Control": "no-store",
     }.items():
         response.headers.setdefault(name, value)
-    if secure:
+    if public_url.startswith("https:"):
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 

@@ -90,13 +90,28 @@ def render(request: web.Request, template: str, *, status: int = 200, **values: 
 
 def render_text(request: web.Request, template: str, **values: Any) -> str:
     """Render a template to a string, for pages and for fragments sent over a socket."""
-    environment = request.app[ENVIRONMENT]
-    return environment.get_template(template).render(
+    return render_apart(
+        request.app, template, path=request.path, nonce=request.get(NONCE, ""), staff=request.get(STAFF_BADGE), **values
+    )
+
+
+def render_apart(
+    app: web.Application,
+    template: str,
+    *,
+    path: str,
+    nonce: str,
+    staff: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> str:
+    """Render a template for somebody of whose request nothing more than this is known."""
+    page = app[ENVIRONMENT].get_template(template)
+    return page.render(
         lang=i18n.current(),
-        nonce=request.get(NONCE, ""),
-        path=request.path,
-        staff=request.get(STAFF_BADGE),
-        url=lambda route, **parts: str(request.app.router[route].url_for(**parts)),
+        nonce=nonce,
+        path=path,
+        staff=staff,
+        url=lambda route, **parts: str(app.router[route].url_for(**parts)),
         **values,
     )
 
