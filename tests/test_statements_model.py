@@ -197,6 +197,8 @@ def test_a_signature_keeps_every_point_with_its_time_and_pressure():
         {"width": 300, "height": 100, "strokes": [[[math.inf, 2, 3, 0]] * 5]},
         {"width": 300, "height": 100, "strokes": [[[1, 2, 3, 0]] * (MOST_POINTS + 1)]},
         {"width": 1e9, "height": 100, "strokes": []},
+        {"width": 10**400, "height": 100, "strokes": []},
+        {"width": 300, "height": 100, "strokes": [[[1, 2, 10**400, 0]] * 5]},
         {"typed": 5},
         {"typed": "x" * 500},
     ],

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from aiohttp import ClientSession, CookieJar, WSMsgType, web
+from aiohttp import ClientSession, ClientWebSocketResponse, CookieJar, WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import settings as unhurried
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from pydantic import Field
 from sqlalchemy import select
 
@@ -82,6 +83,18 @@ async def _socket(request: web.Request) -> web.StreamResponse:
     raw, socket = await sockets.open_socket(request)
     async for message in socket.messages():
         await socket.send({"type": "echo", "said": message})
+    return raw
+
+
+@probe.get("/probe/room-socket")
+@guards.public
+async def _room_socket(request: web.Request) -> web.StreamResponse:
+    of = {"session_id": request.query["of"], "room": request.query.get("in", "room")}
+    if (away := await sockets.turn_away(request, **of)) is not None:
+        return away
+    raw, socket = await sockets.open_socket(request, **of)
+    async for message in socket.messages():
+        await socket.send(message)
     return raw
 
 
@@ -260,6 +273,47 @@ async def test_open_sockets_are_told_to_come_back_when_the_process_stops(server,
         await server.close()
         message = await socket.receive()
         assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 1012, "restart")
+
+
+async def is_let_in(client, of: str, room: str = "room") -> tuple[bool, ClientWebSocketResponse]:
+    """Open a socket; say whether it carries anything. One that does not must say why."""
+    socket = await client.ws_connect(f"/probe/room-socket?of={of}&in={room}")
+    await socket.send_str('{"type": "x"}')
+    answer = await socket.receive()
+    if answer.type is WSMsgType.TEXT:
+        return True, socket
+    assert (answer.type, answer.data, answer.extra) == (WSMsgType.CLOSE, 4029, "opened_too_often")
+    return False, socket
+
+
+async def test_a_session_and_a_room_have_only_so_many_sockets_at_once(client, clock, monkeypatch):
+    monkeypatch.setattr(sockets, "MOST_OPEN", 3)
+    monkeypatch.setattr(sockets, "MOST_OPEN_OF_ROOM", 5)
+    mine = [await is_let_in(client, "a") for _ in range(4)]
+    assert [let_in for let_in, _ in mine] == [True, True, True, False]
+    other = [(await is_let_in(client, "b"))[0] for _ in range(3)]
+    assert other == [True, True, False], "the room is full"
+    assert (await is_let_in(client, "b", "elsewhere"))[0], "of this session only"
+    await mine[0][1].close()
+    async with asyncio.timeout(60):
+        while not (await is_let_in(client, "a"))[0]:  # once the server has noticed
+            clock.move(minutes=1)
+
+
+async def test_a_session_opens_sockets_only_so_often_and_may_again_a_minute_later(client, clock, monkeypatch):
+    monkeypatch.setattr(sockets, "MOST_OPENED", 3)
+    before = REGISTRY.get_sample_value("sockets_turned_away_total")
+
+    async def once(of: str) -> bool:
+        let_in, socket = await is_let_in(client, of)
+        await socket.close()
+        return let_in
+
+    assert [await once("a") for _ in range(5)] == [True, True, True, False, False]
+    assert await once("b"), "nobody else's"
+    clock.move(minutes=1)
+    assert await once("a")
+    assert REGISTRY.get_sample_value("sockets_turned_away_total") == before + 2
 
 
 async def test_a_refusal_is_a_page_for_people_and_json_for_programs(client):

@@ -1,9 +1,9 @@
 """What an officer does on the call's page: JSON in and out; `end`, `takeover` and `dismiss` are plain forms as well."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from video_server.accounts import access as staff_access
 from video_server.appointments import service as appointments
@@ -16,13 +16,9 @@ from video_server.calls.model import Note
 from video_server.calls.relays import RELAYS
 from video_server.core.errors import N_, NotFound, Refusal
 from video_server.web import app_keys, forms, pages
+from video_server.web.bodies import Body, NotUnderstood, read_body
 
 routes = web.RouteTableDef()
-
-
-class NotUnderstood(Refusal):
-    code = "not_understood"
-    public = N_("What was sent could not be read. Reload the page and try again.")
 
 
 class ChooseOutcome(Refusal):
@@ -37,14 +33,8 @@ class NoteTooLong(Refusal):
     public = N_("The notes are too long to be saved. Shorten them to 20,000 characters.")
 
 
-class Body(BaseModel):
-    """Base of what is posted as JSON: nothing unknown, nothing guessed."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
 class Admit(Body):
-    participant: str = Field(min_length=1, max_length=32)
+    participant: str = Field(min_length=1, max_length=32, pattern=r"^[!-~]+$")
 
 
 class NoteBody(Body):
@@ -52,14 +42,15 @@ class NoteBody(Body):
     version: int = Field(ge=0, le=1_000_000_000)
 
 
-BodyT = TypeVar("BodyT", bound=Body)
+class End(Body):
+    outcome: Any = None
 
 
 @routes.post("/booth/appointments/{appointment}/admit", name="booth.admit")
 @booth_staff
 async def admit(request: web.Request) -> web.Response:
     """Let one waiting session in; the others of the link end."""
-    body = await _read_body(request, Admit)
+    body = await read_body(request, Admit)
     now = request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].begin() as db:
         appointment = await access.access_requested(db, request)
@@ -71,10 +62,10 @@ async def admit(request: web.Request) -> web.Response:
 @booth_staff
 async def save_note(request: web.Request) -> web.Response:
     """Save the notes as typed; 409 with what stands there when another window saved in between."""
-    body = await _read_body(request, NoteBody)
+    body = await read_body(request, NoteBody)
     if len(body.text) > notes.NOTE_CHARACTERS:
         raise NoteTooLong
-    if "\x00" in body.text or (not body.text.isascii() and not _is_unicode(body.text)):
+    if not forms.is_text(body.text):
         raise NotUnderstood
     now = request.app[app_keys.CLOCK]()
     try:
@@ -93,9 +84,8 @@ async def save_note(request: web.Request) -> web.Response:
 @booth_staff
 async def end(request: web.Request) -> web.Response:
     """End the call with an outcome. The second time is told plainly and changes nothing."""
-    values = await _read_values(request)
-    outcome = values.get("outcome")
-    if outcome not in [code for code, _ in OUTCOMES]:
+    outcome = await _read_outcome(request)
+    if not isinstance(outcome, str) or outcome not in {code for code, _ in OUTCOMES}:
         if pages.wants_json(request):
             await _check_access(request)
             raise ChooseOutcome
@@ -147,27 +137,11 @@ async def _check_access(request: web.Request) -> None:
         await access.access_requested(db, request)
 
 
-async def _read_body(request: web.Request, model: type[BodyT]) -> BodyT:
-    """Read a JSON object into its model. Raises NotUnderstood."""
-    try:
-        async with forms.in_time():
-            return model.model_validate(await request.json())
-    except (ValueError, LookupError, ValidationError, RecursionError) as problem:
-        raise NotUnderstood from problem
-
-
-async def _read_values(request: web.Request) -> dict[str, Any]:
-    """Read a posted form or JSON object."""
+async def _read_outcome(request: web.Request) -> object:
+    """Read what was chosen, posted by a form or as JSON."""
     if request.content_type != "application/json":
-        return dict(await forms.read_values(request))
-    try:
-        async with forms.in_time():
-            value = await request.json()
-    except (ValueError, LookupError, RecursionError) as problem:
-        raise NotUnderstood from problem
-    if not isinstance(value, dict):
-        raise NotUnderstood
-    return value
+        return (await forms.read_values(request)).get("outcome")
+    return (await read_body(request, End)).outcome
 
 
 def _answer(request: web.Request, route: str, **parts: str) -> web.Response:
@@ -184,12 +158,3 @@ def _note_json(note: Note) -> dict[str, Any]:
         "version": note.version,
         "saved_at": note.saved_at.isoformat() if note.saved_at else None,
     }
-
-
-def _is_unicode(text: str) -> bool:
-    """Say whether a text can be stored: JSON may smuggle half of a surrogate pair in."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

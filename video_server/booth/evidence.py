@@ -13,7 +13,7 @@ from video_server.accounts import access as staff_access
 from video_server.booth import access
 from video_server.booth.views import booth_staff
 from video_server.core.errors import N_, Conflict, NotFound, Refusal
-from video_server.evidence import model, service
+from video_server.evidence import forwarder, model, service
 from video_server.evidence import pages as staff_pages
 from video_server.evidence.link import STORE, StoreDown
 from video_server.evidence.model import Item, ItemState
@@ -172,7 +172,7 @@ async def _send(request: web.Request, item: Item) -> web.StreamResponse:
     response: web.StreamResponse | None = None
     try:
         async with request.app[STORE].client.open_content(
-            item.id, byte_range=request.headers.get("Range"), purpose=_purpose(request)
+            item.id, byte_range=forwarder.passed(request, ["Range"]).get("Range"), purpose=_purpose(request)
         ) as found:
             response = web.StreamResponse(status=found.status)
             for name in CONTENT_HEADERS:

@@ -4,7 +4,7 @@ Bits and losses are of the way between the participant and the relay, as the rel
 the size of the picture are what the participant's page got of the others.
 """
 
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -94,7 +94,7 @@ def _way(value: Any) -> Way | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ path, so that nobody learns where the store is. What a caller sends is bounded h
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from yarl import URL
 from video_server.core.errors import NotFound
 from video_server.core.log import get_logger
 from video_server.evidence.link import STORE, StoreDown
-from video_server.web import guards, middleware, origins
+from video_server.web import forms, guards, middleware, origins
 
 log = get_logger(__name__)
 routes = web.RouteTableDef()
@@ -116,7 +116,7 @@ async def pass_on(
     if (request.content_length or 0) > most:
         raise middleware.TooLarge
     has_body = data is None and request.body_exists and request.method in {"PATCH", "PUT", "POST"}
-    if "Content-Encoding" in headers:  # unpacked on its way in, so it is not what it says: the store refuses the head
+    if "Content-Encoding" in headers:  # the store refuses it by its head: nothing of it needs to be read
         has_body = False
     body = _Body(request, most) if has_body else None
     if body is None:  # a length that no body follows would make the next caller's request into that body
@@ -186,7 +186,8 @@ def is_page(path: str) -> bool:
 
 def store_cookie(request: web.Request) -> dict[str, str]:
     """Return the header that shows the store its own cookie, and no other; empty where there is none."""
-    return {"Cookie": f"{COOKIE}={request.cookies[COOKIE]}"} if COOKIE in request.cookies else {}
+    secret = request.cookies.get(COOKIE, "")
+    return {"Cookie": f"{COOKIE}={secret}"} if secret and secret.isascii() else {}
 
 
 def _check_origin(request: web.Request) -> None:
@@ -197,8 +198,15 @@ def _check_origin(request: web.Request) -> None:
 
 
 def _request_headers(request: web.Request) -> dict[str, str]:
-    headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-    return headers | store_cookie(request)
+    return passed(request, _REQUEST_HEADERS) | store_cookie(request)
+
+
+def passed(request: web.Request, names: Iterable[str]) -> dict[str, str]:
+    """Return those of the request's headers that are passed on. Raises NotText for one that no header can say."""
+    headers = {name: request.headers[name] for name in names if name in request.headers}
+    if not all(map(forms.is_text, headers.values())):
+        raise forms.NotText
+    return headers
 
 
 def _copy_answer(request: web.Request, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:

@@ -111,7 +111,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         if store_role(request[access.STAFF]) in ONE_INCIDENT:
             raise FromItsAppointment
         return pages.render(request, "evidence/staff.html", next_path=request.rel_url.raw_path_qs)
-    headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
+    headers = forwarder.passed(request, _PASSED)
     return await forwarder.pass_on(request, headers | cookie | {REFERENCE: _reference(request)})
 
 

@@ -15,7 +15,7 @@ from video_server.core.log import get_logger
 from video_server.evidence import forwarder, service
 from video_server.evidence import pages as staff_pages
 from video_server.evidence.link import STORE, StoreDown
-from video_server.web import app_keys, guards, middleware, pages
+from video_server.web import app_keys, forms, guards, middleware, pages
 
 log = get_logger(__name__)
 _events, _alarms = web.RouteTableDef(), web.RouteTableDef()
@@ -63,7 +63,7 @@ _NOTES = {"refused": _note_refused, "break-glass": service.record_alarm}
 @staff_access.staff(Role.SUPERVISOR)
 async def see_alarm(request: web.Request) -> web.Response:
     """Note that this supervisor has seen an alarm of the evidence store; 303 back to the page it stood on."""
-    form = await request.post()
+    form = await forms.read_values(request)
     by, now = request[staff_access.STAFF].id, request.app[app_keys.CLOCK]()
     async with request.app[app_keys.DATABASE].begin() as db:
         await service.see_alarm(db, request.match_info["alarm"], by=by, now=now)

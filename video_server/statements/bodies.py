@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _MARGIN = 2_000  # what is a little too long is told so in words
-_ID = Field(min_length=1, max_length=64)
+_ID = Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")
 
 
 class Text(Body):

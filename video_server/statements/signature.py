@@ -3,7 +3,6 @@
 A point is (x, y, t_ms, pressure): pixels of the pad, milliseconds since the first point, 0 to 1.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +87,7 @@ def _point(value: object, width: float, height: float) -> Point:
 
 def _number(value: object, most: float) -> float:
     """Return a finite number from 0 to `most`; a little below 0 is 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadSignature
     if not -_LARGEST_PAD <= value <= most:
         raise BadSignature

@@ -47,7 +47,7 @@ async def twilio_status(request: web.Request) -> web.Response:
             fields = await request.post()
     except (ValueError, LookupError) as problem:
         raise forms.NotText from problem
-    if any(not isinstance(value, str) for value in fields.values()):
+    if any(not (isinstance(value, str) and forms.is_text(name + value)) for name, value in fields.items()):
         raise forms.NotText
     said = cast(MultiDictProxy[str], fields)
     if not gateway.is_from_twilio(

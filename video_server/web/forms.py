@@ -60,6 +60,11 @@ async def in_time() -> AsyncIterator[None]:
         raise TooSlow from None
 
 
+def is_text(value: str) -> bool:
+    """Say whether a string can be kept: PostgreSQL takes no NUL, and half a surrogate pair is no character."""
+    return "\x00" not in value and (value.isascii() or not any("\ud800" <= mark <= "\udfff" for mark in value))
+
+
 async def read_values(request: web.Request) -> dict[str, str]:
     """Return the posted fields; a repeated field keeps its last value; files are refused."""
     try:
@@ -69,7 +74,7 @@ async def read_values(request: web.Request) -> dict[str, str]:
         raise NotText(type(problem).__name__) from None
     if any(not isinstance(value, str) for value in posted.values()):
         raise NotText
-    if any(mark in str(value) for value in posted.values() for mark in ("\x00", "\ufffd")):  # U+FFFD: was not UTF-8
+    if any(not is_text(str(value)) or "\ufffd" in str(value) for value in posted.values()):  # U+FFFD: was not UTF-8
         raise NotText
     return {name: str(value) for name, value in posted.items()}
 

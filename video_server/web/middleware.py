@@ -6,7 +6,7 @@ from aiohttp import web
 from video_server.core import keys
 from video_server.core.errors import N_, Forbidden, NotFound, Refusal, TooMany
 from video_server.core.log import get_logger
-from video_server.web import app_keys, i18n, origins, pages
+from video_server.web import app_keys, forms, i18n, origins, pages
 from video_server.web.guards import Handler, guard_of
 
 log = get_logger(__name__)
@@ -62,7 +62,7 @@ def write_headers(response: web.StreamResponse, own: frozenset[origins.Origin], 
     sockets = {origins.write(origin).replace("http", "ws", 1) for origin in own}
     policy = (
         "default-src 'none'; "
-        f"script-src 'self' 'nonce-{request[pages.NONCE]}'; style-src 'self'; img-src 'self' data: blob:; "
+        f"script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self' data: blob:; "
         f"media-src 'self' blob:; font-src 'self'; worker-src 'self'; connect-src 'self' {' '.join(sorted(sockets))}; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'"
     )
@@ -123,6 +123,16 @@ async def cross_site(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 @web.middleware
+async def readable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse an address with what no text holds: no handler has to think of it. Raises NotFound, NotText."""
+    if not forms.is_text(request.path):
+        raise NotFound
+    if not all(map(forms.is_text, request.query.values())):
+        raise forms.NotText
+    return await handler(request)
+
+
+@web.middleware
 async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn a refusal into words, and a fault into an apology with a reference that stands in the log."""
     with structlog.contextvars.bound_contextvars(request=keys.new_mark()):
@@ -157,4 +167,4 @@ def _route_of(request: web.Request) -> str:
     return f"{request.method} {resource.canonical if resource else '-'}"
 
 
-MIDDLEWARES = (headers, language, refusals, cross_site)
+MIDDLEWARES = (headers, language, refusals, readable, cross_site)

@@ -49,7 +49,7 @@ async def forget_old(db: Connection, *, now: datetime) -> int:
 async def find_session(request: web.Request, kind: str) -> Session | None:
     """Return the open session of this kind that the request's cookie names, or None."""
     secret = request.cookies.get(COOKIES[kind], "")
-    if not 20 <= len(secret) <= 100:
+    if not 20 <= len(secret) <= 100 or not secret.isascii():  # a cookie's bytes may be anything
         return None
     now = request.app[app_keys.CLOCK]()
     database = request.app[app_keys.DATABASE]
