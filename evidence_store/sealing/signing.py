@@ -41,6 +41,11 @@ def open_signed(key: bytes, purpose: str, value: str) -> dict[str, Any]:
     return payload
 
 
+def seal(key: bytes, purpose: str, payload: dict[str, Any]) -> str:
+    """Return what proves that the store said `payload` for `purpose`, to whoever has the payload from elsewhere."""
+    return sign(key, purpose, payload).rpartition(".")[2]
+
+
 def event_signature(key: bytes, body: bytes) -> str:
     """Return the header value that proves an event's body comes from the store."""
     return "v1=" + _mac(key, b"event1\n" + body).hex()
@@ -58,7 +63,7 @@ def webhook_signature(secret: bytes, timestamp: int, body: bytes) -> str:
 
 def same(left: str, right: str) -> bool:
     """Compare two secrets or digests in constant time."""
-    return hmac.compare_digest(left.encode(), right.encode())
+    return hmac.compare_digest(left.encode(errors="surrogatepass"), right.encode(errors="surrogatepass"))
 
 
 def sha256_hex(data: bytes) -> str:

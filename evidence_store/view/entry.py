@@ -19,10 +19,10 @@ async def enter(request: web.Request) -> web.Response:
     guards.check_site(request)
     form = await guards.read_form(request)
     store = request.app[app_keys.STORE]
-    _, secret = await session.enter(store, form.get("ticket", ""), old_secret=request.cookies.get(session.COOKIE, ""))
+    _, cookie = await session.enter(store, form.get("ticket", ""), old_cookie=request.cookies.get(session.COOKIE, ""))
     where = form.get("next", "")
     response = web.Response(status=303, headers={"Location": where if _NEXT.fullmatch(where) else HOME})
-    session.set_cookie(response, secret)
+    session.set_cookie(response, cookie)
     return response
 
 

@@ -5,14 +5,16 @@ import inspect
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert, select, update
 
 from evidence_store import access
 from evidence_store.app import make_app
+from evidence_store.database import METADATA
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope, make_token
 from evidence_store.view import tickets
 from evidence_store.view.session import COOKIE, REFERENCE
-from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg
+from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
 from tests.evidence.view_support import nobody, person, sealed, words_of
 
 
@@ -208,3 +210,26 @@ async def test_quarantined_evidence_opens_for_evidence_staff_alone(wire: Wire):
         assert "Save the original" not in await officer.get(here)
         await officer.get(f"{here}/original", status=409)
         await officer.post(f"{here}/original", status=409, purpose="To look at it")
+
+
+@both_databases
+async def test_who_can_only_write_in_the_database_lets_nobody_in_and_makes_nobody_more(wire: Wire, clock):
+    visits = METADATA.tables["view_sessions"]
+    async with person(wire, role="officer", incident=INCIDENT) as ann, wire.store.database.read() as db:
+        good = (await db.execute(select(visits))).one()._asdict()
+        later = {"ends_at": clock() + timedelta(days=7)}
+        other = {"incident": "AP-0000-0001"}
+        for changed in ({"role": "evidence"}, other, {"person": "bob"}, {"title": "B"}, {"reference": ""}, later):
+            async with wire.store.database.begin() as writes:
+                await writes.execute(update(visits).values(good | changed))
+            await ann.get("/evidence/", status=401)
+        async with wire.store.database.begin() as writes:
+            await writes.execute(update(visits).values(good))
+        await ann.get("/evidence/")
+    async with nobody(wire) as eve:
+        for cookie in ("0" * 64, "0" * 64 + ".", "0" * 64 + "." + "A" * 43):
+            made = good | {"id": signing.new_id(), "ticket": signing.new_id(), "role": "evidence"}
+            async with wire.store.database.begin() as writes:
+                await writes.execute(insert(visits).values(made | {"secret_sha256": sha256(cookie.encode())}))
+            eve.http.headers["Cookie"] = f"{COOKIE}={cookie}"
+            await eve.get("/evidence/", status=401)
