@@ -22,8 +22,9 @@ Read = Callable[[int, int], Awaitable[bytes]]
 
 LOOK_SECONDS = 45.0
 PLAY_SECONDS = 120.0
-_MOST_READ_BYTES = 2 << 30
 _MOST_ASKED_BYTES = 1 << 20
+_MOST_ASKED = 2048
+"""How often it may ask, 2 GiB in all: each time a segment is opened, however little of it is wanted."""
 _MOST_SAID_BYTES = {b"F": 8_000, b"P": 4_000_000, b"V": 16_000_000, b"E": 20, b"X": 200, b"D": 2}
 _COMMAND = ("-I", "-B", "-m", "evidence_store.media.worker")
 
@@ -81,31 +82,33 @@ class _Talk:
         assert process.stdin is not None, "made with pipes"
         assert process.stdout is not None, "made with pipes"
         self._told, self._says, self._size_bytes, self._read = process.stdin, process.stdout, size_bytes, read
+        self._heard: set[bytes] = set()
 
     async def hold(self, asked: Mapping[str, object], outcome: Outcome) -> None:
         """Answer what it asks for until it has said everything."""
         self._told.write(json.dumps(asked).encode() + b"\n")
-        given = 0
+        asked_for = 0
         while what := await self._says.read(1):
             if what == b"R":
-                given += await self._give()
-                if given > _MOST_READ_BYTES:
+                asked_for += 1
+                if asked_for > _MOST_ASKED:
                     raise _Strange
+                await self._give()
             else:
                 self._take(what, await self._content(what), outcome)
 
-    async def _give(self) -> int:
+    async def _give(self) -> None:
         offset, length = struct.unpack(">QI", await self._says.readexactly(12))
         if not 0 < length <= _MOST_ASKED_BYTES or offset + length > self._size_bytes:
             raise _Strange
         self._told.write(await self._read(offset, offset + length))
         await self._told.drain()
-        return int(length)
 
     async def _content(self, what: bytes) -> bytes:
         (length,) = struct.unpack(">I", await self._says.readexactly(4))
-        if length > _MOST_SAID_BYTES.get(what, -1):
+        if length > _MOST_SAID_BYTES.get(what, -1) or what in self._heard - {b"D"}:  # each once, but how far it is
             raise _Strange
+        self._heard.add(what)
         return await self._says.readexactly(length)
 
     def _take(self, what: bytes, content: bytes, outcome: Outcome) -> None:

@@ -301,6 +301,7 @@ async def test_a_process_that_takes_too_long_is_ended(monkeypatch: pytest.Monkey
         b"P\x00\x00\x10\x00cut",
         b"D\x00\x00\x00\x0250D\x00\x00\x00\x0250",
         b"D\x00\x00\x00\x03100",
+        b"E\x00\x00\x00\x04kind" * 2,
     ],
     ids=[
         "a huge picture",
@@ -312,6 +313,7 @@ async def test_a_process_that_takes_too_long_is_ended(monkeypatch: pytest.Monkey
         "cut short",
         "no progress",
         "more than all",
+        "the same again",
     ],
 )
 async def test_a_process_taken_over_is_not_believed(monkeypatch: pytest.MonkeyPatch, says: bytes):
@@ -324,6 +326,20 @@ async def test_a_process_taken_over_is_not_believed(monkeypatch: pytest.MonkeyPa
 
     outcome = await process.examine(Task.LOOK, "image/jpeg", 1000, read)
     assert (outcome.preview, outcome.facts, outcome.problem) == (None, None, Problem.CRASHED)
+
+
+async def test_a_process_that_asks_for_ever_however_little_is_ended(monkeypatch: pytest.MonkeyPatch):
+    code = (
+        "import sys; told, says = sys.stdin.buffer, sys.stdout.buffer; told.readline()\n"
+        "for _ in range(2100): says.write(b'R' + bytes(11) + bytes([1])); says.flush(); told.read(1)\n"
+        "says.write(bytes([69, 0, 0, 0, 4]) + b'kind')"
+    )
+    monkeypatch.setattr(process, "_COMMAND", ("-I", "-c", code))
+
+    async def read(start: int, stop: int) -> bytes:
+        return bytes(stop - start)
+
+    assert (await process.examine(Task.LOOK, "image/jpeg", 1000, read)).problem is Problem.CRASHED
 
 
 # --- the confinement
