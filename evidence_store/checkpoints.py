@@ -7,9 +7,10 @@ more lines than we have, or other ones, is told to the operator and sent nothing
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from evidence_store import ledger, storage
+from evidence_store.errors import Damaged
 from evidence_store.ledger import HeadForged
 from evidence_store.log import get_logger
 from evidence_store.mirrors import Mirror, MirrorFailed, open_mirror
@@ -22,6 +23,7 @@ from evidence_store.verify_ledger import Witness
 
 log = get_logger(__name__)
 _CLAIM_LASTS = timedelta(seconds=60)
+_LONGEST_WAIT = timedelta(minutes=5)
 _END_SECONDS = 2.0
 
 
@@ -31,6 +33,8 @@ class Checkpointer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._mirrors = {place: open_mirror(place) for place in store.settings.mirror_places}
+        self._asked: dict[str, int] = {}
+        """By place, how many lines the ledger had when this process last asked the mirror there."""
 
     async def run(self) -> None:
         """Keep and send until cancelled, then once more, for a moment: a planned end should leave nothing unsent."""
@@ -58,7 +62,7 @@ class Checkpointer:
         now, database = self._store.clock(), self._store.database
         async with database.read() as db:
             known = (await storage.list_mirrors(db)).get(name_of(mirror))
-        if known is not None and (now < known.next_at or (known.size == size and not known.problem)):
+        if known is not None and not self._is_due(place, known, size, now):
             return
         async with database.begin() as db:
             if not await storage.claim_mirror(db, name_of(mirror), known, next_at=now + _CLAIM_LASTS):
@@ -77,8 +81,19 @@ class Checkpointer:
                 await storage.set_mirror_problem(
                     db, name_of(mirror), problem=problem, next_at=now + pause_after(attempts)
                 )
+        self._asked[place] = size
         if problem is not None:
             log.error("checkpoint_not_mirrored", mirror=self._number(place), problem=problem)
+
+    def _is_due(self, place: str, known: MirrorState, size: int, now: datetime) -> bool:
+        """Say whether a mirror is to be asked now.
+
+        The row is not believed: it may have been put back with the ledger, or say that it is never time. So each
+        process asks once for itself, and again when lines are missing.
+        """
+        if now < known.next_at <= now + _LONGEST_WAIT:
+            return False
+        return known.size != size or bool(known.problem) or self._asked.get(place, size + 1) > size
 
     async def _send(self, mirror: Mirror) -> int:
         """Send the newest checkpoint; return its size. Raises MirrorFailed, saying what stands against it."""
@@ -100,8 +115,11 @@ class Checkpointer:
                 f"it knows of {counted(theirs.size, 'line')} and the ledger has {head.size:,}: was the store put back "
                 "to a copy?"
             )
-        async with self._store.database.read() as db:
-            ours = await ledger.root_at(db, theirs.size)
+        try:
+            async with self._store.database.read() as db:
+                ours = await ledger.root_at(db, theirs.size)
+        except Damaged as problem:
+            raise MirrorFailed(f"nothing can be held against it ({problem}): run 'evidence-store verify'") from None
         if ours != theirs.root:
             raise MirrorFailed("it knows another ledger than this one: run 'evidence-store verify'")
 

@@ -20,7 +20,7 @@ from evidence_store.mirrors import FolderMirror, MirrorFailed
 from evidence_store.sealing.notes import LedgerKey
 from evidence_store.verify import verify
 from tests.evidence.conftest import Wire, both_databases, jpeg
-from tests.evidence.test_ledger import four_objects, rewrite, roll_back
+from tests.evidence.test_ledger import change, four_objects, rewrite, roll_back
 
 
 def mirrored_to(wire: Wire, *places: str) -> Checkpointer:
@@ -163,6 +163,31 @@ async def test_a_store_put_back_to_an_older_copy_is_told_at_once_and_the_mirror_
     witnesses, _ = await checkpoints.ask_mirrors([str(tmp_path)])
     (fault,) = (await verify(wire.store, witnesses=witnesses)).faults
     assert fault.startswith("The ledger is not the one of which a checkpoint at line 8 was kept in the folder")
+
+
+@pytest.mark.parametrize("starts_anew", [True, False], ids=["at a start", "while it runs"])
+async def test_what_was_put_back_is_told_although_the_mirrors_row_was_put_back_too(
+    wire: Wire, tmp_path: Path, starts_anew: bool
+):
+    checkpointer = mirrored_to(wire, str(tmp_path))
+    ids = await four_objects(wire)
+    await checkpointer.work()
+    await roll_back(wire, ids)
+    async with wire.store.database.read() as db:
+        size = (await ledger.read_head(db)).size
+    await change(wire, f"UPDATE mirrors SET size = {size}")
+    await (mirrored_to(wire, str(tmp_path)) if starts_anew else checkpointer).work()
+    assert "it knows of 8 lines" in (await state(wire, checkpointer))[0][1]
+
+
+async def test_a_row_that_says_that_it_is_never_time_keeps_no_checkpoint_back(wire: Wire, tmp_path: Path):
+    checkpointer = mirrored_to(wire, str(tmp_path))
+    await four_objects(wire)
+    await checkpointer.work()
+    await change(wire, "UPDATE mirrors SET next_at = '2999-01-01 00:00:00.000000'")
+    await wire.upload(jpeg(800, 8))
+    await checkpointer.work()
+    assert await state(wire, checkpointer) == [(10, "")]
 
 
 async def test_a_ledger_signed_by_another_key_does_not_pass_at_a_mirror(wire: Wire, tmp_path: Path):
