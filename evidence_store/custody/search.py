@@ -9,6 +9,8 @@ from evidence_store.custody.model import MARK
 
 PAGE = 100
 State = Literal["screening", "received", "quarantined", "disposing", "disposed"]
+Media = Literal["picture", "film", "sound", "document"]
+"""What a file is to a person, by its media type; a document is what is none of the others."""
 
 
 class Search(BaseModel):
@@ -21,6 +23,9 @@ class Search(BaseModel):
     officer: str | None = Field(None, max_length=64, description="Who asked for it or took it, such as a collar number")
     kind: str | None = Field(None, pattern=r"^[a-z][a-z0-9_-]{0,39}$")
     state: State | None = None
+    media: Media | None = Field(
+        None, description="What the file is, by its media type; `document` is all that is nothing else"
+    )
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     received_from: AwareDatetime | None = Field(None, description="Received at this instant or later (RFC 3339)")
     received_before: AwareDatetime | None = Field(None, description="Received before this instant (RFC 3339)")

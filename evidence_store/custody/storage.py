@@ -2,8 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Select,
+    String,
+    Table,
+    Text,
+    and_,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from evidence_store.custody.model import Label, Link, Note
 from evidence_store.custody.search import Search
@@ -50,11 +65,29 @@ _LINKS = Table(
 
 # --- search
 
+_MEDIA = {"picture": "image/", "film": "video/", "sound": "audio/"}
+
 
 async def search(
     db: Connection, asked: Search, *, after: int, limit: int
 ) -> Sequence[tuple[StoredObject, Label | None]]:
     """Return sealed objects that fit, with their labels, in the order asked for, behind the line `after` (0: all)."""
+    newest = asked.order == "newest"
+    by = OBJECTS.c.sequence.desc() if newest else OBJECTS.c.sequence
+    behind = OBJECTS.c.sequence < after if newest and after else OBJECTS.c.sequence > after
+    ids = list((await db.execute(_fitting(asked).where(behind).order_by(by).limit(limit))).scalars())
+    rows = await db.execute(select(OBJECTS).where(OBJECTS.c.id.in_(ids)).order_by(by))
+    labels = await _labels_of(db, ids)
+    return [(stored, labels.get(stored.id)) for stored in map(object_of, rows)]
+
+
+async def count(db: Connection, asked: Search, *, most: int) -> int:
+    """Return how many sealed objects fit; no further than `most` is counted."""
+    fitting = _fitting(asked).where(OBJECTS.c.sequence > 0).limit(most).subquery()
+    return int((await db.execute(select(func.count()).select_from(fitting))).scalar_one())
+
+
+def _fitting(asked: Search) -> Select[Any]:
     exact = {
         OBJECTS.c.incident: asked.incident,
         OBJECTS.c.officer: asked.officer,
@@ -64,9 +97,6 @@ async def search(
         _LABELS.c.mark: asked.mark,
     }
     chosen = select(OBJECTS.c.id).outerjoin(_LABELS, _LABELS.c.object == OBJECTS.c.id)
-    newest = asked.order == "newest"
-    by = OBJECTS.c.sequence.desc() if newest else OBJECTS.c.sequence
-    chosen = chosen.where(OBJECTS.c.sequence < after if newest and after else OBJECTS.c.sequence > after)
     for column, wanted in exact.items():
         if wanted is not None:
             chosen = chosen.where(column == wanted)
@@ -74,10 +104,15 @@ async def search(
         chosen = chosen.where(OBJECTS.c.received_at >= asked.received_from)
     if asked.received_before is not None:
         chosen = chosen.where(OBJECTS.c.received_at < asked.received_before)
-    ids = list((await db.execute(chosen.order_by(by).limit(limit))).scalars())
-    rows = await db.execute(select(OBJECTS).where(OBJECTS.c.id.in_(ids)).order_by(by))
-    labels = await _labels_of(db, ids)
-    return [(stored, labels.get(stored.id)) for stored in map(object_of, rows)]
+    if asked.media is not None:
+        chosen = chosen.where(_is_media(asked.media))
+    return chosen
+
+
+def _is_media(media: str) -> ColumnElement[bool]:
+    if media in _MEDIA:
+        return OBJECTS.c.media_type.startswith(_MEDIA[media])
+    return and_(*(~OBJECTS.c.media_type.startswith(prefix) for prefix in _MEDIA.values()))
 
 
 async def find_by_digest(db: Connection, incident: str, sha256: str, *, but: str) -> StoredObject | None:

@@ -21,7 +21,9 @@ async def test_objects_are_found_by_each_condition_and_by_all_together(wire: Wir
     await wire.put(first, jpeg(100, 1), **{"Evidence-Officer": "CN%204021", "Evidence-Kind": "photo"})
     wire.clock.move(hours=1)
     await wire.put(second, jpeg(100, 2), **{"Evidence-Officer": "CN%205000", "Evidence-Kind": "statement"})
-    await wire.put(third, jpeg(100, 3), **{"Evidence-Incident": "AP-0000-0001", "Evidence-Kind": "photo"})
+    await wire.put(
+        third, b"%PDF-1.7\n", kind="application/pdf", **{"Evidence-Incident": "AP-0000-0001", "Evidence-Kind": "photo"}
+    )
     grant = wire.grant(officer="CN 4021")
     uploaded = await wire.upload(jpeg(700, 4), grant=grant)
     path, auth = await wire.create(jpeg(800, 5))
@@ -47,6 +49,9 @@ async def test_objects_are_found_by_each_condition_and_by_all_together(wire: Wir
     assert await find(received_from=wire.clock().isoformat(), kind="photo") == [third]
     assert await find(received_from=later, officer="CN 4021", kind="upload", incident=INCIDENT) == [uploaded]
     assert await find(mark="JS/2") == []
+    assert await find(media="document") == [third]
+    assert await find(media="picture", incident=INCIDENT) == [first, second, uploaded, suspicious]
+    assert await find(media="film") == await find(media="sound") == []
 
 
 @both_databases
@@ -62,7 +67,7 @@ async def test_cursors_are_opaque_and_good_for_their_own_search_only(wire: Wire)
     assert found == ids
     assert (await wire.ask("GET", f"/objects?kind=photo&after={kept}", status=400))["code"] == "bad_request"
     for wrong in ["after=4", f"after={kept[:-2]}AA", "limit=0", "limit=101", "kind=A", "mark=js", "offset=1",
-                  "received_from=2026-01-01T00:00:00", "kind=a&kind=b", "state=sealing"]:  # fmt: skip
+                  "received_from=2026-01-01T00:00:00", "kind=a&kind=b", "state=sealing", "media=photo"]:  # fmt: skip
         await wire.ask("GET", f"/objects?{wrong}", status=400)
 
 
