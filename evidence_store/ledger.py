@@ -218,14 +218,30 @@ async def list_rows(db: Connection, *, after: int, limit: int) -> Sequence[Row[A
     return (await db.execute(chosen.where(_LEDGER.c.sequence > after).order_by(_LEDGER.c.sequence).limit(limit))).all()
 
 
-async def list_entries(db: Connection, *, after: int, limit: int, object_id: str | None = None) -> list[Entry]:
-    """Return lines behind `after`, in order; of one object when it is named. Raises Damaged for what is no line."""
+async def list_entries(
+    db: Connection, *, after: int, limit: int, object_id: str | None = None, newest: bool = False
+) -> list[Entry]:
+    """Return lines behind `after`, in order; of one object when it is named. Raises Damaged for what is no line.
+
+    newest  where there are more than `limit`, the last of them, not the first
+    """
     chosen = select(_LEDGER.c.sequence, _LEDGER.c.leaf).where(_LEDGER.c.sequence > after)
     if object_id is not None:
         chosen = chosen.where(_LEDGER.c.object == object_id)
-    rows = (await db.execute(chosen.order_by(_LEDGER.c.sequence).limit(limit))).all()
+    by = _LEDGER.c.sequence.desc() if newest else _LEDGER.c.sequence
+    rows = (await db.execute(chosen.order_by(by).limit(limit))).all()
     try:
-        return [parse_leaf(row.leaf) for row in rows]
+        return [parse_leaf(row.leaf) for row in (reversed(rows) if newest else rows)]
+    except ValueError as problem:
+        raise Damaged(f"the ledger holds a line that is none ({problem})") from None
+
+
+async def list_newest_on(db: Connection, objects: Collection[str], *, limit: int) -> list[Entry]:
+    """Return the newest lines filed under any of these objects, in order. Raises Damaged for what is no line."""
+    chosen = select(_LEDGER.c.leaf).where(_LEDGER.c.object.in_(objects)).order_by(_LEDGER.c.sequence.desc())
+    leaves = list((await db.execute(chosen.limit(limit))).scalars())
+    try:
+        return [parse_leaf(leaf) for leaf in reversed(leaves)]
     except ValueError as problem:
         raise Damaged(f"the ledger holds a line that is none ({problem})") from None
 

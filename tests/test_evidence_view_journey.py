@@ -116,6 +116,10 @@ def test_evidence_is_found_labelled_held_released_and_disposed_of_by_two(product
     heading(page, re.compile("window.jpg"))
     exhibit = page.url
     look(page)
+    follow(page, "Back to what was found")
+    expect(page.get_by_role("heading", name="3 exhibits, newest first")).to_be_focused()
+    follow(page, "window.jpg")
+    heading(page, re.compile("window.jpg"))
 
     follow(page, "Label as an exhibit")
     heading(page, "Label as an exhibit")
@@ -221,6 +225,9 @@ def test_evidence_is_found_labelled_held_released_and_disposed_of_by_two(product
     expect(other.get_by_text("hughes, ")).to_be_visible()
     expect(other.get_by_text("owen, ")).to_be_visible()
     look(other)
+    expect(other.get_by_role("button", name="Print this certificate")).to_be_visible()
+    other.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    expect(other.get_by_role("heading", name="Checkpoint")).to_be_visible()  # nobody opens anything on paper
 
     press(page, "Leave")
     heading(page, "Open the evidence store")
@@ -288,6 +295,29 @@ def test_a_preview_is_seen_and_an_audit_trail_and_a_court_package_are_saved_and_
         command = [sys.executable, "-I", str(tmp_path / "verify.py"), str(saved), *more]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stdout
+    expect(page.get_by_text("All of it was sent", exact=True)).to_be_visible()
+    expect(page.locator("[data-given-says]")).to_contain_text("All of the package was sent.")
+    look(page)
+    shoot(page, "given")
+    follow(page, "See how far it is, and whether all of it was sent")
+    heading(page, "Chosen for a court package")
+    expect(page.get_by_text("All of it was sent", exact=True)).to_be_visible()
+    look(page)
+    assert page.errors == []
+
+
+def test_who_does_nothing_for_long_is_told_in_time_and_can_stay(product, chromium):
+    page = open_page(chromium, product, "owen")
+    page.clock.install()
+    press(page, "Evidence")
+    heading(page, "Find evidence")
+    page.clock.fast_forward("25:00")
+    expect(page.get_by_text("In 5 minutes you are out")).to_be_visible()
+    look(page)
+    shoot(page, "stay")
+    press(page, "Stay in")
+    expect(page.get_by_role("button", name="Stay in")).to_be_hidden()
+    expect(page.locator("main")).to_be_focused()
     assert page.errors == []
 
 

@@ -12,7 +12,7 @@ from evidence_store.court.package import Choice, Package, finish_package, prepar
 from evidence_store.court.printing import print_trails
 from evidence_store.court.schemas import PackageRequest, TrailAnswer
 from evidence_store.court.trail import Trail, read_trail
-from evidence_store.court.writing import zip_bytes, zip_pieces
+from evidence_store.court.writing import Told, zip_bytes, zip_pieces
 from evidence_store.errors import BadRequest, StoreError
 from evidence_store.model import Action
 from evidence_store.sealing import signing
@@ -44,13 +44,24 @@ async def show_trail_pdf(request: web.Request) -> web.Response:
     return await print_trail(request)
 
 
+async def save_trail(request: web.Request) -> web.Response:
+    """Return the trail for programs, with every proof, as a file to be saved."""
+    trail = await _read_recorded(request)
+    response = answer(TrailAnswer.of(trail, request.app[app_keys.STORE].keys.ledger.public))
+    response.headers.update(CONTENT_HEADERS | {"Content-Disposition": disposition(f"{_name_of(trail)}.json")})
+    return response
+
+
 async def print_trail(request: web.Request) -> web.Response:
     """Return the trail for people: tagged, in plain words."""
     store, trail = request.app[app_keys.STORE], await _read_recorded(request)
     page = await store.run(print_trails, [trail], store.keys.ledger.public, at=store.clock())
-    name = trail.label.mark.replace("/", "-") if trail.label else trail.stored.id
-    headers = CONTENT_HEADERS | {"Content-Disposition": disposition(f"audit trail {name}.pdf"), "Accept-Ranges": "none"}
+    headers = CONTENT_HEADERS | {"Content-Disposition": disposition(f"{_name_of(trail)}.pdf"), "Accept-Ranges": "none"}
     return web.Response(body=page, content_type="application/pdf", headers=headers)
+
+
+def _name_of(trail: Trail) -> str:
+    return f"audit trail {trail.label.mark.replace('/', '-') if trail.label else trail.stored.id}"
 
 
 @routes.post("/evidence/v1/packages", name="packages.make")
@@ -60,28 +71,33 @@ async def make_package(request: web.Request) -> web.StreamResponse:
     return await give_package(request, await read_json(request, PackageRequest, most=_MOST_JSON_BYTES))
 
 
-async def give_package(request: web.Request, asked: PackageRequest) -> web.StreamResponse:
-    """Send a package, for a system or a person that may have it. Raises a Refusal while nothing was sent."""
+async def give_package(
+    request: web.Request, asked: PackageRequest, *, package_id: str = "", told: Told = lambda _bytes: None
+) -> web.StreamResponse:
+    """Send a package, for a system or a person that may have it. Raises a Refusal while nothing was sent.
+
+    package_id  what it is called, where the caller must know before it is made; never used before
+    """
     token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
     if len(set(asked.objects)) != len(asked.objects):
         raise BadRequest("Each object may be named once.")
     if asked.quarantined:
         token.require(Scope.QUARANTINE)
     wanted = Choice(asked.objects, token.sees, asked.quarantined)
-    order = Order(signing.new_id(), token.actor, asked.recipient, asked.reason, store.clock())
+    order = Order(package_id or signing.new_id(), token.actor, asked.recipient, asked.reason, store.clock())
     package = await prepare_package(store, order, wanted, asked.checkpoints)
     response = web.StreamResponse(headers=CONTENT_HEADERS | {"Accept-Ranges": "none"})
     response.content_type = "application/zip"
     response.content_length = zip_bytes(package)
     response.headers["Evidence-Package"] = order.package
     response.headers["Content-Disposition"] = disposition(f"court-package-{order.package[:8]}.zip")
-    return await _send(request, package, response)
+    return await _send(request, package, response, told)
 
 
-async def _send(request: web.Request, package: Package, response: web.StreamResponse) -> web.StreamResponse:
+async def _send(request: web.Request, package: Package, response: web.StreamResponse, told: Told) -> web.StreamResponse:
     store = request.app[app_keys.STORE]
     try:
-        async with aclosing(zip_pieces(store, package, lambda _bytes: None)) as pieces:
+        async with aclosing(zip_pieces(store, package, told)) as pieces:
             async for piece in pieces:
                 if not response.prepared:
                     await response.prepare(request)

@@ -141,6 +141,15 @@ async def list_holds_on(db: Connection, stored: StoredObject) -> list[Hold]:
     return [Hold(**row._asdict()) for row in await db.execute(chosen)]
 
 
+async def find_held(db: Connection, objects: Sequence[StoredObject]) -> set[str]:
+    """Return the ids of those of these objects that an open hold covers."""
+    incidents, ids = {one.incident for one in objects}, [one.id for one in objects]
+    covers = _HOLDS.c.incident.in_(incidents) & _HOLDS.c.object.in_(["", *ids])
+    chosen = select(_HOLDS.c.incident, _HOLDS.c.object).where(covers & _HOLDS.c.released_at.is_(None))
+    held = {(row.incident, row.object) for row in await db.execute(chosen)}
+    return {one.id for one in objects if held & {(one.incident, ""), (one.incident, one.id)}}
+
+
 # --- retention
 
 

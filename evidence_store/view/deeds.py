@@ -15,20 +15,11 @@ from evidence_store.errors import Conflict, LabelSigned, MarkTaken, NotFound
 from evidence_store.model import StoredObject
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
-from evidence_store.view import forms, guards, pages
+from evidence_store.view import forms, guards, pages, words
 from evidence_store.view.i18n import N_, gettext
 
 routes = web.RouteTableDef()
 _OBJECT = "/evidence/view/objects/{id}"
-RELATIONS = {
-    "preview": N_("A preview"),
-    "playable": N_("A playable version"),
-    "redacted": N_("A redacted version"),
-    "transcript": N_("A transcript"),
-    "extract": N_("An extract"),
-    "translation": N_("A translation"),
-    "other": N_("Something else"),
-}
 
 
 def new_act_id() -> str:
@@ -212,5 +203,5 @@ def _link_page(request: web.Request, stored: StoredObject, filled: forms.Filled[
         "link.html",
         filled,
         stored=stored,
-        relations=RELATIONS,
+        relations=words.RELATIONS,
     )

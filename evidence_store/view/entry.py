@@ -37,6 +37,13 @@ async def leave(request: web.Request) -> web.Response:
     return response
 
 
+@routes.get("/evidence/view/stay", name="view.stay", allow_head=False)
+@guards.person()
+async def stay(request: web.Request) -> web.Response:
+    """Note that the person is still there, as every page does."""
+    return web.Response(status=204, headers=pages.HEADERS)
+
+
 @routes.get("/evidence/view/keyboard", name="view.keyboard", allow_head=False)
 @guards.person()
 async def keyboard(request: web.Request) -> web.Response:

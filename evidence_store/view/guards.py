@@ -1,13 +1,14 @@
 """The guard of the pages: who is in, may they, and did the form come from a page of theirs."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 
 from aiohttp import web
 
 from evidence_store import access, app_keys
 from evidence_store.access import Handler
-from evidence_store.errors import BadRequest, CrossSite
+from evidence_store.errors import BadRequest, CrossSite, EntryNeeded
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.view import session, storage
@@ -16,7 +17,11 @@ from evidence_store.view.model import Session
 PERSON = web.RequestKey("person", Session)
 CHOSEN = web.RequestKey("chosen", int)
 """How many objects are chosen for a package."""
+LOST = web.RequestKey("lost", list[str])
+"""What was typed into a form that came too late, so that nobody has to think of it again."""
 FORM_KEY = "form_key"
+_WORDS = ("text", "mark", "description", "maker", "signed_how", "reason", "purpose", "recipient")
+"""Fields that people type words into."""
 
 
 def person(scope: Scope | None = None) -> Callable[[Handler], Handler]:
@@ -25,7 +30,11 @@ def person(scope: Scope | None = None) -> Callable[[Handler], Handler]:
     def guard(handler: Handler) -> Handler:
         @wraps(handler)
         async def guarded(request: web.Request) -> web.StreamResponse:
-            found = await session.find(request)
+            try:
+                found = await session.find(request)
+            except EntryNeeded:
+                await _keep_words(request)
+                raise
             token = found.token(request.app[app_keys.STORE].settings.break_glass)
             request[PERSON], request[app_keys.TOKEN] = found, token
             if scope is not None:
@@ -42,6 +51,15 @@ def person(scope: Scope | None = None) -> Callable[[Handler], Handler]:
         return access.marked(guarded, f"person:{scope.value}" if scope else "person")
 
     return guard
+
+
+async def _keep_words(request: web.Request) -> None:
+    """Keep what was typed, to be shown to who sent it; what another site sent is shown to nobody."""
+    if request.method != "POST" or request.headers.get("Sec-Fetch-Site") != "same-origin":
+        return
+    with suppress(BadRequest):
+        typed = await read_form(request)
+        request[LOST] = [typed[name].strip() for name in _WORDS if typed.get(name, "").strip()]
 
 
 def ticket(handler: Handler) -> Handler:

@@ -8,13 +8,13 @@ from pydantic import Field
 from evidence_store import app_keys, ledger
 from evidence_store.court.package import open_kept
 from evidence_store.court.schemas import PackageRequest
-from evidence_store.court.views import give_package, print_trail
+from evidence_store.court.views import give_package, print_trail, save_trail
 from evidence_store.custody.storage import find_label
 from evidence_store.errors import BadRequest
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
-from evidence_store.view import forms, guards, pages, storage
+from evidence_store.view import forms, giving, guards, pages, storage
 from evidence_store.view.i18n import N_, gettext
 
 routes = web.RouteTableDef()
@@ -27,6 +27,13 @@ _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 async def trail(request: web.Request) -> web.Response:
     """Send the audit trail to be saved; that it was read is its last line."""
     return await print_trail(request)
+
+
+@routes.get("/evidence/view/objects/{id}/trail.json", name="view.trail_json", allow_head=False)
+@guards.person(Scope.TRAIL)
+async def trail_json(request: web.Request) -> web.Response:
+    """Send the audit trail for programs, with every proof; that it was read is its last line."""
+    return await save_trail(request)
 
 
 class PackageForm(forms.Form):
@@ -80,7 +87,12 @@ async def make(request: web.Request) -> web.StreamResponse:
         objects=[stored.id for stored in chosen], recipient=form.recipient, reason=form.reason,
         quarantined=form.quarantined, checkpoints=form.checkpoints,
     )  # fmt: skip
-    return await give_package(request, asked)
+    sending, package_id = request.app[giving.SENDING], signing.new_id()
+    told = sending.begin(package_id, 2 * sum(stored.size_bytes for stored in chosen))
+    try:
+        return await give_package(request, asked, package_id=package_id, told=told)
+    finally:
+        sending.end(package_id)
 
 
 async def _chosen(request: web.Request) -> Sequence[StoredObject]:
@@ -135,11 +147,13 @@ async def _page(
     store = request.app[app_keys.STORE]
     async with store.database.read() as db:
         listed = [(stored, await find_label(db, stored.id)) for stored in chosen]
+        given = await giving.list_given(request, db, chosen)
     return pages.ask(
         request,
         template,
         filled,
         listed=listed,
+        given=given,
         total=sum(stored.size_bytes for stored in chosen),
         shown=_digest(chosen),
         quarantined=_quarantined(chosen),

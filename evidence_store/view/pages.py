@@ -1,6 +1,6 @@
 """Pages: one Jinja environment, the headers of every page, files that pages fetch, refusals told to a person."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from evidence_store.errors import EntryNeeded, NotFound
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.view import forms, guards, i18n, session, words
+from evidence_store.view.model import IDLE
 
 routes = web.RouteTableDef()
 ENVIRONMENT = web.AppKey("view_environment", jinja2.Environment)
@@ -51,15 +52,18 @@ def make_environment(settings: Settings) -> jinja2.Environment:
     )
     environment.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     zone = ZoneInfo(settings.timezone)
-    environment.globals.update(force_name=settings.force_name, asset=asset, states=words.STATES)
+    environment.globals.update(force_name=settings.force_name, asset=asset, states=words.STATES, media=words.MEDIA)
     environment.filters.update(
         moment=lambda at: say_moment(at, zone),
         exactly=lambda at: say_moment(at, zone, seconds=True),
+        clock=lambda at: say_clock(at, zone),
+        time_of_day=lambda at: say_clock(at, zone, seconds=False),
         day=lambda at: words.say_day(at, zone),
         iso=lambda at: at.astimezone(zone).isoformat(timespec="seconds"),
         size=say_size,
         groups=lambda digest: [digest[n : n + 8] for n in range(0, len(digest), 8)],
         person=words.say_actor,
+        media=words.say_media,
         rule=words.say_class,
         verdict=lambda screening: words.say_verdict(screening.verdict, screening.reason),
     )
@@ -73,7 +77,8 @@ def render(request: web.Request, template: str, *, status: int = 200, **values: 
     if app_keys.GLASS in request:  # who sees it by a broken glass looks, and does nothing else
         scopes &= {Scope.READ}
     page = request.app[ENVIRONMENT].get_template(template).render(
-        person=person_of(request), may={scope.name.lower(): scope in scopes for scope in Scope},
+        person=person_of(request), leaving=leaving_of(request),
+        may={scope.name.lower(): scope in scopes for scope in Scope},
         glass=request.get(app_keys.GLASS), chosen_count=request.get(guards.CHOSEN, 0),
         form_key=session.form_key(request), path=request.path,
         url=lambda route, query=None, **parts: url(request, route, query, **parts), **values,
@@ -93,6 +98,12 @@ def person_of(request: web.Request) -> dict[str, str] | None:
     if person is None:
         return None
     return {"title": person.title or person.person, "home": person.home, "incident": person.incident or ""}
+
+
+def leaving_of(request: web.Request) -> dict[str, Any] | None:
+    """Return when who is in will be out: at the latest, and after how many minutes of silence; None for nobody."""
+    person = request.get(guards.PERSON)
+    return {"ends_at": person.ends_at, "minutes": IDLE // timedelta(minutes=1)} if person else None
 
 
 def url(request: web.Request, route: str, query: dict[str, str] | None = None, **parts: str) -> str:
@@ -127,7 +138,8 @@ def tell(request: web.Request, status: int, code: str, title: str, detail: str) 
     """Tell a person what was refused and what to do next."""
     if code == EntryNeeded.code:
         back = request.path_qs if request.method == "GET" else HOME
-        return render(request, "closed.html", status=status, back=back, lost=request.method != "GET")
+        return render(request, "closed.html", status=status, back=back, lost=request.method != "GET",
+                      words=request.get(guards.LOST, []))  # fmt: skip
     said, glass = words.REFUSALS.get(code) or title, None
     if code == NotFound.code and (person := request.get(guards.PERSON)) and person.incident:
         said, glass = words.NOT_YOURS, _way_in(request)
@@ -172,13 +184,16 @@ def asset(name: str) -> str:
 
 
 def say_moment(at: datetime, zone: ZoneInfo, *, seconds: bool = False) -> str:
-    """Write an instant: 2 March 2026 at 10:00, in the force's time."""
-    local = at.astimezone(zone)
-    clock = local.strftime("%H:%M:%S" if seconds else "%H:%M")
+    """Write an instant: 2 March 2026 at 10:00 GMT, by the force's clock."""
     return i18n.gettext("%(day)s at %(time)s") % {
         "day": words.say_day(at, zone),
-        "time": clock,
+        "time": say_clock(at, zone, seconds=seconds),
     }
+
+
+def say_clock(at: datetime, zone: ZoneInfo, *, seconds: bool = True) -> str:
+    """Write the time of day with its zone: one hour in October comes twice, and a court abroad has another clock."""
+    return at.astimezone(zone).strftime("%H:%M:%S %Z" if seconds else "%H:%M %Z")
 
 
 def say_size(size_bytes: int) -> str:

@@ -8,6 +8,7 @@ from evidence_store.view import (
     deeds,
     dispose,
     entry,
+    giving,
     glass,
     keep,
     look,
@@ -24,6 +25,7 @@ from evidence_store.view import (
 def add_pages(app: web.Application, settings: Settings) -> None:
     """Add the pages to an application."""
     app[pages.ENVIRONMENT] = pages.make_environment(settings)
+    app[giving.SENDING] = giving.Sending()
     for views in (
         pages,
         entry,
@@ -39,5 +41,6 @@ def add_pages(app: web.Application, settings: Settings) -> None:
         quarantine,
         seen,
         glass,
+        giving,
     ):
         app.add_routes(views.routes)

@@ -20,6 +20,21 @@ STATES = {
 }
 """Words and colour of each state of an object."""
 
+RELATIONS = {
+    "preview": N_("A preview"),
+    "playable": N_("A playable version"),
+    "redacted": N_("A redacted version"),
+    "transcript": N_("A transcript"),
+    "extract": N_("An extract"),
+    "translation": N_("A translation"),
+    "other": N_("Something else"),
+}
+"""What a copy is to its original."""
+
+MEDIA = {"picture": N_("Picture"), "film": N_("Film"), "sound": N_("Sound"), "document": N_("Document")}
+"""What a file is to a person, as a search knows it."""
+_MEDIA_OF = {"image": "picture", "video": "film", "audio": "sound"}
+
 RELEASES = {
     "proposed": N_("Release proposed, waits for a second person"),
     "released": N_("Released"),
@@ -52,6 +67,7 @@ DONE = {
     "link": N_("The original is linked."),
     "chosen": N_("What you selected is chosen for a court package."),
     "back": N_("It is put back."),
+    "all_back": N_("All of it is put back: nothing is chosen."),
     "glass": N_("It is open to you for some minutes. Supervisors were told."),
     "none": N_("Select at least one exhibit, then choose."),
 }
@@ -72,6 +88,7 @@ REFUSALS = {
     "quarantined": N_("This exhibit is quarantined. Your role does not allow opening it."),
     "not_quarantined": N_("This exhibit is not in quarantine any more. Open it to see what happened."),
     "disposed": N_("This exhibit was disposed of. Its history remains; its contents are gone."),
+    "too_many": N_("That is more than can be chosen at once, and nothing of it was chosen."),
     "damaged": N_(
         "What is stored is not what was written, so it is not given out. Tell whoever runs the evidence store."
     ),
@@ -99,6 +116,11 @@ def say_actor(actor: str) -> str:
     return said.get(kind) or actor
 
 
+def say_media(media_type: str) -> str:
+    """Say what a file is to a person: picture, film, sound or document."""
+    return gettext(MEDIA[_MEDIA_OF.get(media_type.partition("/")[0], "document")])
+
+
 def say_class(title: str, years: int | None) -> str:
     """Say how long a class keeps."""
     kept = gettext("for good") if years is None else ngettext("%(num)s year", "%(num)s years", years) % {"num": years}
@@ -124,11 +146,10 @@ _PLAIN = {
     Action.QUARANTINED: N_("Received and quarantined"),
     Action.REFUSED: N_("Refused"),
     Action.DOWNLOADED: N_("Original given out"),
-    Action.SHARED: N_("Shared"),
     Action.HELD: N_("Hold placed"),
     Action.RELEASED: N_("Hold released"),
     Action.DISPOSED: N_("Disposed of: key and bytes destroyed"),
-    Action.EXPORTED: N_("Exported in a court package"),
+    Action.EXPORTED: N_("All of the court package was sent"),
     Action.BREAK_GLASS: N_("Emergency access used"),
     Action.KEY_ROTATED: N_("Key wrapped anew"),
     Action.HEADER_NOTED: N_("All of it read and found whole; noted how its sealed file is known"),
@@ -144,6 +165,12 @@ def _received(details: Mapping[str, Any]) -> str:
     return gettext(same.get(str(details.get("client_digest")), N_("Received")))
 
 
+def _shared(details: Mapping[str, Any]) -> str:
+    if not details.get("recipient"):
+        return gettext("Given out")
+    return gettext("Given out in a court package for %(recipient)s") % {"recipient": details["recipient"]}
+
+
 def _annotated(details: Mapping[str, Any]) -> str:
     if details.get("what") != "label":
         return gettext("Note added")
@@ -152,7 +179,9 @@ def _annotated(details: Mapping[str, Any]) -> str:
 
 
 def _linked(details: Mapping[str, Any]) -> str:
-    return gettext("Linked to its original (%(relation)s)") % {"relation": details.get("relation", "")}
+    relation = str(details.get("relation", ""))
+    said = gettext(RELATIONS.get(relation, "")) or relation
+    return gettext("Linked to its original: %(relation)s") % {"relation": said.lower()}
 
 
 def _retention(details: Mapping[str, Any], zone: ZoneInfo) -> str:
@@ -229,6 +258,7 @@ def _viewed(details: Mapping[str, Any]) -> str:
 
 _SAYINGS: dict[Action, Callable[[Mapping[str, Any]], str]] = {
     Action.RECEIVED: _received,
+    Action.SHARED: _shared,
     Action.ANNOTATED: _annotated,
     Action.LINKED: _linked,
     Action.REVIEWED: _reviewed,

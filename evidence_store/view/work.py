@@ -27,15 +27,15 @@ async def show(request: web.Request) -> web.Response:
         ended = await storage.list_due(db, before=store.clock(), incident=token.incident, after=None, limit=MOST)
         due = [one.stored for one in ended if not one.is_held]
         listed = {one.object for one in holds} | {one.object for one in reviews} | {one.object for one in releases}
-        names = {one: await _name_of(db, one) for one in listed if one}
-        names |= {stored.id: await _name_of(db, stored.id) for stored in due}
+        names = {one: await name_of(db, one) for one in listed if one}
+        names |= {stored.id: await name_of(db, stored.id) for stored in due}
     return pages.render(
         request, "work.html", holds=holds, reviews=reviews, releases=releases, due=due, names=names, most=MOST,
         mine=token.name.casefold(), done=pages.done(request),
     )  # fmt: skip
 
 
-async def _name_of(db: Connection, object_id: str) -> str:
+async def name_of(db: Connection, object_id: str) -> str:
     """Return what an exhibit is called: its mark, else its file's name."""
     label = await find_label(db, object_id)
     stored = await find_object(db, object_id)

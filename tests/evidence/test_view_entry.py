@@ -107,6 +107,24 @@ async def test_a_visit_ends_by_leaving_by_silence_by_time_and_with_the_session_i
         assert last.status == 401, "four hours, however busy"
 
 
+async def test_what_was_typed_too_late_is_given_back_to_who_typed_it(wire: Wire, clock):
+    object_id = await sealed(wire)
+    here = f"/evidence/view/objects/{object_id}/notes"
+    async with person(wire) as ann:
+        clock.move(minutes=20)
+        assert "and at 14:00 GMT at the latest" in words_of(await ann.get("/evidence/view/keyboard"))
+        async with ann.http.get("/evidence/view/stay") as answer:
+            assert answer.status == 204
+        clock.move(minutes=20)
+        await ann.get("/evidence/view/keyboard")
+        clock.move(minutes=31)
+        page = await ann.post(here, status=401, text="A long <b>thought</b>")
+        assert "what you sent was not done" in page
+        assert "A long &lt;b&gt;thought&lt;/b&gt;</pre>" in page
+        ann.http.headers["Sec-Fetch-Site"] = "cross-site"
+        assert "A long" not in await ann.post(here, status=401, text="A long thought")
+
+
 async def test_entering_anew_ends_the_visit_before(wire: Wire):
     async with person(wire) as ann:
         before = ann.http.headers["Cookie"]
@@ -146,10 +164,11 @@ async def test_a_cookie_opens_no_api_and_a_token_no_page(wire: Wire):
 
 
 PAGES = [
-    "/evidence/", "/evidence/view/work", "/evidence/view/chosen", "/evidence/view/keyboard", "/evidence/view/glass",
+    "/evidence/", "/evidence/view/work", "/evidence/view/chosen",
+    "/evidence/view/stay", "/evidence/view/package/given", "/evidence/view/keyboard", "/evidence/view/glass",
     *(f"/evidence/view/objects/{{id}}{end}" for end in (
         "", "/label", "/notes", "/original-of", "/hold", "/retention", "/review", "/original",
-        "/playable", "/player")),
+        "/playable", "/player", "/trail.pdf", "/trail.json")),
     "/evidence/view/holds/{id}/release", "/evidence/view/reviews/{id}", "/evidence/view/reviews/{id}/certificate",
 ]  # fmt: skip
 

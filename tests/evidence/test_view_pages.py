@@ -2,17 +2,19 @@
 
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pypdf
 import pytest
 from aiohttp import ClientPayloadError
 
-from evidence_store.model import ObjectState
+from evidence_store.model import ObjectState, Run, RunKind
 from evidence_store.sealing import signing
-from evidence_store.storage import move_object
+from evidence_store.storage import insert_run, move_object
 from evidence_store.tokens import Scope
-from evidence_store.view import timeline
+from evidence_store.view import look, timeline
 from evidence_store.view.session import COOKIE
 from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
 from tests.evidence.court_support import Bare
@@ -50,8 +52,11 @@ async def test_evidence_is_found_by_each_condition_page_by_page_and_the_search_i
         assert "photo-" not in await ann.get("/evidence/"), "nothing is shown before something is asked for"
         page = await ann.get(f"/evidence/?search=yes&incident={INCIDENT}")
         assert [f"photo-{n}.jpg" in page for n in (28, 4, 3)] == [True, True, False]
+        assert "28 exhibits, newest first: 1 to 25" in page
         following = re.search(r'rel="next" href="([^"]+)"', page)[1].replace("&amp;", "&")
         page = await ann.get(following)
+        assert "28 exhibits, newest first: 26 to 28" in page
+        assert f'href="/evidence/?search=yes&amp;incident={INCIDENT}">First page' in page
         assert ["photo-4.jpg" in page, "photo-3.jpg" in page, "oldest.jpg" in page] == [False, True, True]
         assert 'rel="next"' not in page
         await ann.post(f"/evidence/view/objects/{first}/label", mark="js / 1", description="A window", maker="Jo")
@@ -61,6 +66,7 @@ async def test_evidence_is_found_by_each_condition_page_by_page_and_the_search_i
             ("incident=AP-0000-0000", ["elsewhere.jpg"]), ("officer=1234&last=2026-03-02", ["oldest.jpg"]),
             ("state=received&kind=photo&last=2026-03-02", ["oldest.jpg"]), ("officer=9999", []),
             (f"sha256={sha256(jpeg(3000, 1)).upper()}", ["oldest.jpg"]), ("state=disposed", []),
+            ("media=picture&last=2026-03-02", ["oldest.jpg"]), ("media=film", []), ("media=document", []),
         ]:  # fmt: skip
             page = await ann.get(f"/evidence/?search=yes&{query}")
             names = {"oldest.jpg", "photo-28.jpg", "elsewhere.jpg"}
@@ -69,10 +75,44 @@ async def test_evidence_is_found_by_each_condition_page_by_page_and_the_search_i
         wrong = await ann.get("/evidence/?search=yes&mark=1&first=soon&incident=%20x%20y", status=422)
         for sentence in ("Enter an exhibit mark", "Enter a day", "Enter an incident"):
             assert sentence in wrong
+        wrong = await ann.get("/evidence/?search=yes&first=2026-03-03&last=2026-03-02", status=422)
+        assert "The last day is before the first one" in wrong
+        page = await ann.get(f"/evidence/?search=yes&incident={INCIDENT.lower()}")
+        assert f'incident={INCIDENT}">Search for {INCIDENT}</a>' in page
+        await ann.get(f"/evidence/?search=yes&sha256={first}", status=303)
         await ann.get("/evidence/?search=yes&after=forged", status=400)
     searches = [line for line in await wire.lines() if "search" in line["details"]]
     assert searches[0]["actor"].startswith("staff:ann:")
     assert first not in searches[0]["details"]["objects"]
+
+
+async def test_what_is_held_or_chosen_is_seen_in_the_list_and_a_whole_page_is_chosen_at_once(wire: Wire):
+    ids = [await sealed(wire, n, name=f"photo-{n}.jpg") for n in range(3)]
+
+    async def tags() -> list[list[str]]:
+        rows = (await ann.get("/evidence/?search=yes")).split("<tr ")[2:]
+        return [[tag for tag in ("Held", "Chosen") if tag in words_of(row.partition("</tr>")[0])] for row in rows]
+
+    async with person(wire) as ann:
+        hold = {"what": "object", "reason": "Appeal", "confirm": "yes"}
+        await ann.post(f"/evidence/view/objects/{ids[2]}/hold", **hold)
+        await ann.post("/evidence/view/chosen", object=ids[0])
+        assert await tags() == [["Held"], [], ["Chosen"]]
+        page = await ann.get("/evidence/?search=yes")
+        shown = re.findall(r'name="shown" value="([0-9a-f]{32})"', page)
+        assert sorted(shown) == sorted(ids[1:])
+        form = [("shown", one) for one in shown] + [("every", "yes"), ("form_key", ann.form_key())]
+        async with ann.http.post("/evidence/view/chosen", data=form, allow_redirects=False) as answer:
+            assert answer.headers["Location"] == "/evidence/view/chosen?done=chosen"
+        assert await tags() == [["Held", "Chosen"], ["Chosen"], ["Chosen"]]
+        assert "See what is chosen" in await ann.get(f"/evidence/view/objects/{ids[1]}")
+        await ann.post(f"/evidence/view/objects/{ids[2]}/hold", **hold | {"what": "incident", "act": signing.new_id()})
+        assert [one[0] for one in await tags()] == ["Held"] * 3
+        assert "done=all_back" in await ann.post("/evidence/view/chosen/back")
+        assert "Nothing is chosen yet" in await ann.get("/evidence/view/chosen")
+        many = [("shown", f"{n:032x}") for n in range(201)] + [("every", "yes"), ("form_key", ann.form_key())]
+        async with ann.http.post("/evidence/view/chosen", data=many, allow_redirects=False) as answer:
+            assert "Put some back, or make it in parts." in await answer.text()
 
 
 async def test_label_note_hold_and_release_stand_in_the_timeline_under_the_persons_name(wire: Wire):
@@ -187,7 +227,11 @@ async def test_the_audit_trail_is_saved_as_a_pdf_and_that_it_was_read_stands_und
         assert sha256(jpeg(3000, 1)) in "".join(page.extract_text() for page in pdf.pages)
         assert "Audit trail read ann" in words_of(await ann.get(here))
         await ann.get(f"/evidence/view/objects/{signing.new_id()}/trail.pdf", status=404)
-    line = (await wire.lines(object_id))[-1]
+        line = (await wire.lines(object_id))[-1]
+        async with ann.http.get(f"{here}/trail.json") as answer:
+            told = await answer.json()
+            assert answer.headers["Content-Disposition"].startswith("attachment")
+        assert told["lines"][-1]["leaf"] == line["leaf"]
     assert (line["action"], line["actor"][:10], line["details"]) == ("viewed", "staff:ann:", {"what": "audit trail"})
     async with person(wire, "bob", role="officer", incident=INCIDENT) as bob:
         assert "Save the audit trail" not in await bob.get(here)
@@ -239,7 +283,11 @@ async def test_a_copy_is_linked_to_its_original_and_each_leads_to_the_other(wire
         spaced = " ".join(digest[n : n + 8] for n in range(0, 64, 8)).upper()
         await ann.post(here, sha256=spaced, relation="redacted")
         assert f"/evidence/view/objects/{original}" in await ann.get(f"/evidence/view/objects/{copy}")
-        assert f"/evidence/view/objects/{copy}" in await ann.get(f"/evidence/view/objects/{original}")
+        await ann.post(f"/evidence/view/objects/{copy}/label", mark="JS/2", description="Redacted", maker="Jo")
+        assert f'/evidence/view/objects/{copy}">JS/2</a>' in await ann.get(f"/evidence/view/objects/{original}")
+        page = words_of(await ann.get(f"/evidence/view/objects/{copy}"))
+        assert "Original: window.jpg . This is: a redacted version" in page
+        assert "Linked to its original: a redacted version" in page
         page = await ann.post(f"/evidence/view/objects/{original}/original-of", status=422,
                               sha256=sha256(jpeg(3000, 2)), relation="other")  # fmt: skip
         assert "came after the copy" in page
@@ -332,6 +380,7 @@ async def test_a_court_package_of_what_is_chosen_is_confirmed_and_holds(wire: Wi
         await ann.post(f"/evidence/view/chosen/{other}/back")
         await ann.post(here, status=403, key="0" * 32, **asked, confirm="yes", shown=confirmed["shown"])
         assert not [line for line in await wire.lines(first) if line["action"] == "shared"]
+        assert "Packages that you made" not in await ann.get("/evidence/view/chosen")
         async with ann.http.post(here, data=confirmed) as answer:
             assert answer.content_type == "application/zip"
             assert answer.headers["Content-Disposition"].startswith("attachment")
@@ -345,6 +394,12 @@ async def test_a_court_package_of_what_is_chosen_is_confirmed_and_holds(wire: Wi
         assert await become(given_out, "the second line") == [
             ("shared", "Trial", "staff:ann:"), ("exported", "Trial", "staff:ann:"),
         ]  # fmt: skip
+        for page in ("/evidence/view/chosen", "/evidence/view/package/given"):
+            assert "Crown court 2 exhibits, begun on 2 March 2026" in (told := words_of(await ann.get(page)))
+            assert "All of it was sent" in told
+        page = words_of(await ann.get(f"/evidence/view/objects/{first}"))
+        assert "Given out once last by ann" in page
+        assert "Given out in a court package for Crown court ann" in page
     said = bare.verify(tmp_path / "package.zip", "--key", fingerprint)
     assert said.code == 0, said.text
     async with person(wire, "bob", role="officer", incident=INCIDENT) as bob:
@@ -377,6 +432,8 @@ async def test_what_may_not_be_given_out_is_told_before_a_package_is_made(wire: 
         async with ann.http.post(here, data=confirmed) as answer:
             with pytest.raises(ClientPayloadError):  # a browser tells of a download that failed, and keeps no file
                 await answer.read()
+        assert "Not all of it was sent yet" in await ann.get("/evidence/view/package/given")
+        assert "Take note Found damaged" in words_of(await ann.get(f"/evidence/view/objects/{kept}"))
     actions = [line["action"] for line in await wire.lines(kept)]
     assert "damaged" in actions
     assert "exported" not in actions
@@ -432,6 +489,51 @@ def test_the_picture_has_a_lane_for_each_who_acted_and_its_events_side_by_side()
     lanes = timeline.lanes_of(events)
     assert [lane.who for lane in lanes] == ["a", "b", "c"]
     assert [point.left for lane in lanes for point in lane.points] == [10.0, 50.0, 30.0, 90.0, 70.0]
+    assert timeline.new_days(events, ZoneInfo("Europe/London")) == []
     many = timeline.lanes_of(events * 20)
     assert sum(len(lane.points) for lane in many) == timeline.DRAWN
     assert timeline.lanes_of([]) == []
+
+
+def test_looks_of_one_person_are_told_once_and_never_hide_what_was_done_in_between():
+    zone, at = ZoneInfo("Europe/London"), datetime(2026, 3, 28, 23, 30, tzinfo=UTC)
+
+    def event(minutes: int, who: str, what: str, shape: str = "ring") -> timeline.Event:
+        return timeline.Event(at + timedelta(minutes=minutes), who, what, "", shape, minutes)
+
+    events = [
+        event(1, "ann", "Looked at"), event(2, "ann", "Preview looked at"), event(3, "ann", "Looked at"),
+        event(4, "bob", "Original given out", "triangle"), event(5, "bob", "Original given out", "triangle"),
+        event(6, "ann", "Looked at"), event(31, "ann", "Looked at"),
+    ]  # fmt: skip
+    told = timeline.gather(events, zone)
+    assert [(one.what, one.times, one.sequence, one.last_sequence) for one in told] == [
+        ("Looked at", 2, 1, 3), ("Preview looked at", 1, 2, None), ("Original given out", 1, 4, None),
+        ("Original given out", 1, 5, None), ("Looked at", 1, 6, None), ("Looked at", 1, 31, None),
+    ]  # fmt: skip
+    assert [(day.said, len(day.events)) for day in timeline.days_of(told, zone)] == [
+        ("28 March 2026", 5), ("29 March 2026", 1),
+    ]  # fmt: skip
+    assert [(day.said, day.left) for day in timeline.new_days(told, zone)] == [("29 March 2026", 83.33)]
+    seen = timeline.glance(events)
+    assert (seen.looks, seen.lookers, seen.last_look, seen.arrived) == (5, 1, events[-1], None)
+
+
+async def test_custody_shows_the_newest_lines_and_when_all_was_last_read_again(wire: Wire, clock, monkeypatch):
+    object_id = await sealed(wire)
+    here = f"/evidence/view/objects/{object_id}"
+    async with person(wire) as ann:
+        assert "Read again and compared not since it came in" in words_of(await ann.get(here))
+        clock.move(hours=1)
+        run = Run(signing.new_id(), RunKind.SCRUB, wire.clock())
+        async with wire.store.database.begin() as db:
+            await insert_run(db, replace(run, finished_at=wire.clock() + timedelta(minutes=5)))
+        await ann.enter(ann.ticket())
+        await ann.post(f"{here}/notes", text="The newest")
+        monkeypatch.setattr(look, "MOST_LINES", 2)
+        page = words_of(await ann.get(here))
+    assert "Read again and compared 2 March 2026 at 11:05 GMT" in page
+    assert "Came in Longer ago than is shown here" in page
+    history = page[page.index("These are the newest") :]
+    assert "Note added" in history
+    assert "Received;" not in history
