@@ -37,7 +37,9 @@ import binascii
 import hashlib
 import json
 import re
+import shutil
 import struct
+import textwrap
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -57,6 +59,7 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 PIECE_BYTES = 1 << 20
 MOST_MANIFEST_BYTES = 1 << 29
 MOST_NOTE_BYTES = 100_000
+MOST_CHARS_A_LINE = 4000
 SAFE_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -76,7 +79,7 @@ class Report:
         self.key_compared = False
 
     def head(self, text: str) -> None:
-        say(f"\n{text}")
+        say(text, apart=True)
 
     def holds(self, text: str) -> None:
         say(f"  holds   {text}")
@@ -89,10 +92,18 @@ class Report:
         say(f"  note    {text}")
 
 
-def say(text: str) -> None:
-    """Write a line; what a terminal might obey, or would hide, is written as its number in Unicode."""
-    shown = "".join(c if c.isprintable() or c == "\n" else f"[U+{ord(c):04X}]" for c in text)
-    sys.stdout.write(shown + "\n")
+def say(text: str, *, apart: bool = False) -> None:
+    """Write one line, with an empty one before it where it stands apart.
+
+    What a terminal might obey, or would hide, is written as its number in Unicode; so is the end of a line. On a
+    terminal, what is too long for it goes on behind a mark: no word of a package stands where one of ours would.
+    """
+    shown = text if len(text) <= MOST_CHARS_A_LINE else text[:MOST_CHARS_A_LINE] + " [and more, not shown]"
+    shown = "".join(c if c.isprintable() else f"[U+{ord(c):04X}]" for c in shown)
+    if sys.stdout.isatty():
+        width = max(40, shutil.get_terminal_size().columns - 1) // (1 if shown.isascii() else 2)  # some are two wide
+        shown = textwrap.fill(shown, width, subsequent_indent="        | ", break_on_hyphens=False)
+    sys.stdout.write(("\n" if apart else "") + shown + "\n")
 
 
 # --- the package: a folder or a zip file, only ever read
@@ -106,7 +117,12 @@ class Folder:
 
     def names(self, report: Report) -> set[str]:
         found = set()
-        for folder, folders, files in os.walk(self.root):
+
+        def unread(problem: OSError) -> None:
+            where = os.path.relpath(problem.filename or "", self.root)
+            report.fault(f"What lies in '{where[:200]}' cannot be seen ({problem.strerror}).")
+
+        for folder, folders, files in os.walk(self.root, onerror=unread):
             for name in folders + files:
                 path = Path(folder) / name
                 if path.is_symlink():
@@ -158,7 +174,8 @@ class Zip:
             raw.seek(10)
             stamp = raw.read(4)
             for member in members:
-                if member.compress_size != member.file_size or not member.orig_filename.isascii():
+                name = member.orig_filename  # as it stands there: `filename` ends at a NUL, and on Windows has no \
+                if member.compress_size != member.file_size or not SAFE_PATH.fullmatch(name):
                     return False
                 head, entry = _zip_heads(member, at, stamp)
                 raw.seek(at)
@@ -259,7 +276,7 @@ class Key:
 
     def __init__(self, text: str) -> None:
         parts = text.strip().split("+", 2)
-        if len(parts) != 3:
+        if len(parts) != 3 or not _is_plain(text.strip()):
             raise Unreadable("a key is written <name>+<id>+<base64>")
         self.text, self.name = text.strip(), parts[0]
         raw = unbase64(parts[2])
@@ -593,6 +610,8 @@ def custody_faults(manifest: Any, exhibit: Any, sha256: str, lines: list[dict[st
         for field in ("size_bytes", "incident", "kind", "media_type"):
             if line["details"].get(field) != exhibit.get(field):
                 yield f"What was received had another {field.replace('_', ' ')} than the manifest says."
+        if line["details"].get("received_at", exhibit.get("received_at")) != exhibit.get("received_at"):
+            yield "It was received at another time than the manifest says."
         before = [one for one in own if one["sequence"] < line["sequence"]]
         if take(exhibit, "source", str) == "upload" and not any(one["action"] == "upload opened" for one in before):
             yield "CUSTODY HAS A GAP: it came as an upload, and no line says that the upload was opened."
@@ -738,13 +757,13 @@ def _up_to(file: BinaryIO, most: int) -> Iterator[bytes]:
 def tell(report: Report) -> int:
     """Say what it all comes to; return the exit code."""
     if report.wrong:
-        say(f"\nRESULT: {report.wrong} THINGS DO NOT HOLD (marked WRONG above). Do not rely on this package.")
+        say(f"RESULT: {report.wrong} THINGS DO NOT HOLD (marked WRONG above). Do not rely on this package.", apart=True)
         return WRONG
     if not report.key_compared:
-        say("\nRESULT: everything fits together, BUT IT IS NOT SHOWN WHO MADE IT: run this again with --key.")
+        say("RESULT: everything fits together, BUT IT IS NOT SHOWN WHO MADE IT: run this again with --key.", apart=True)
         return KEY_NOT_COMPARED
-    say("\nRESULT: EVERYTHING HOLDS. The files are those that the store received, and the lines about them are")
-    say("those of its ledger, provided that the fingerprint came to you another way than with this package.")
+    say("RESULT: EVERYTHING HOLDS. The files are those that the store received, and the lines about them", apart=True)
+    say("are those of its ledger, provided that the fingerprint came to you another way than with this package.")
     say("Not shown by this: what happened to a file before it was received; that no further lines speak of it.")
     return HOLDS
 
@@ -768,8 +787,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not place.exists():
             raise Unreadable(f"{place} does not exist")
         return verify(Folder(place) if place.is_dir() else Zip(place), given)
-    except (Unreadable, RecursionError) as problem:
-        say(f"\nRESULT: NOTHING IS SHOWN. This could not be checked: {problem}.")
+    except (Unreadable, RecursionError, MemoryError) as problem:
+        say(f"RESULT: NOTHING IS SHOWN. This could not be checked: {problem}.", apart=True)
         return NOTHING_CHECKED
 
 

@@ -1,7 +1,10 @@
 """Court packages to test: made by a store in this process, checked by verify.py where nothing else can be imported."""
 
+import contextlib
 import io
 import json
+import os
+import pty
 import shutil
 import subprocess
 import sysconfig
@@ -36,9 +39,11 @@ class Bare:
 
     python: Path
 
-    def verify(self, package: Path, *arguments: str, program: Path = VERIFIER) -> Said:
+    def verify(self, package: Path, *arguments: str, program: Path = VERIFIER, on_terminal: bool = False) -> Said:
         """Run verify.py as somebody who has only that would."""
         command = [str(self.python), "-I", str(program), str(package), *arguments]
+        if on_terminal:
+            return _on_terminal(command)
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONUTF8": "1"})
         assert not done.stderr, done.stderr
         return Said(done.returncode, done.stdout)
@@ -49,6 +54,19 @@ class Bare:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env={"PYTHONUTF8": "1"})
         assert not done.stderr, done.stderr
         return Said(done.returncode, done.stdout)
+
+
+def _on_terminal(command: Sequence[str]) -> Said:
+    """Run a command as on a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=theirs, env={"PYTHONUTF8": "1", "COLUMNS": "80"}) as running:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while part := os.read(ours, 1 << 16):
+                said += part
+    os.close(ours)
+    return Said(running.returncode, said.decode().replace("\r\n", "\n"))
 
 
 def make_bare(folder: Path) -> Bare:

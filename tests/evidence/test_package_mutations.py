@@ -1,9 +1,11 @@
 """verify.py against a mutator: every change of a package is reported, by the program that a court would run."""
 
 import json
+import os
 import random
 import shutil
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -182,7 +184,12 @@ def link(member: zipfile.ZipInfo) -> None:
     member.external_attr = 0o120777 << 16
 
 
-@pytest.mark.parametrize("trick", [other_names, compress, remark, link, None])
+def end_early(member: zipfile.ZipInfo) -> None:
+    """Name files so that programs which stop at a NUL see other names than those which do not."""
+    member.filename += "\0.exe"
+
+
+@pytest.mark.parametrize("trick", [other_names, compress, remark, link, end_early, None])
 async def test_a_zip_file_out_of_which_others_might_take_something_else_is_reported(
     made: Made, patient: Patient, trick
 ):
@@ -200,6 +207,47 @@ async def test_a_zip_file_out_of_which_others_might_take_something_else_is_repor
     assert "The zip file is not written as the store writes one" in said.text
     if trick is compress:  # nothing was changed, so what it unpacks to holds
         assert patient.verify(unpack(made.spoilt.read_bytes(), made.folder.with_name("again")), *made.trust).code == 0
+
+
+async def test_what_lies_too_deep_to_be_seen_is_not_passed_over(made: Made, bare: Bare):
+    folder = copy_of(made.folder, made.spoilt)
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(20):  # more than a path may have
+        os.mkdir("d" * 250, dir_fd=at)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("hidden.exe", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)
+    said = bare.verify(folder, *made.trust)
+    shutil.rmtree(folder)
+    assert said.code == 1, said.text
+    assert "cannot be seen" in said.text
+
+
+LIE = "RESULT: EVERYTHING HOLDS. The files are those that the store received."
+
+
+async def test_no_word_of_a_package_stands_where_one_of_the_program_would(made: Made, patient: Patient, bare: Bare):
+    forger = LedgerKey(b"\x07" * 32, made.key.name)
+    for before in ("x\n\n", "x\r\n\x85\u2028", "x" * 37, "x" * 78, "x " * 100, "\u6587" * 39):
+        for field in ("format", "reason", "package", "ledger_key"):
+            folder = resign(made, _with(field, f"{before}{LIE}"), forger)
+            told = [patient.verify(folder, *made.trust)]
+            if field in {"format", "reason"}:
+                told.append(bare.verify(folder, *made.trust, on_terminal=True))
+                assert all(_wide(line) <= 80 for line in told[-1].text.splitlines()), told[-1].text
+            for said in told:
+                assert said.code in {1, 2}
+                assert not [line for line in said.text.splitlines() if line.startswith("RESULT: EVERY")], said.text
+
+
+def _with(field: str, value: str) -> Callable[[dict[str, Any]], None]:
+    return lambda manifest: manifest.update({field: value})
+
+
+def _wide(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 # --- what is signed anew: by a forger with another key, or by a store that lies
