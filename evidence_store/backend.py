@@ -21,8 +21,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from evidence_store.model import checked_file, is_file_name
+
+WRITES_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+"""No link is followed: whoever can write here could lead us to a key, and have it written over."""
+
 DATA = "data.floe"
 KEY = "key.json"
+MOST_KEY_BYTES = 1 << 16
+"""No wrapped key is that long: whoever can write files must not fill the memory of who reads them."""
 
 
 class Busy(Exception):
@@ -102,8 +109,8 @@ class Backend(ABC):
     # --- what is arriving
 
     def incoming(self, name: str) -> Path:
-        """Where something on its way in lies."""
-        return self.root / "incoming" / name
+        """Where something on its way in lies. Raises Damaged for what is no name."""
+        return self.root / "incoming" / checked_file(name)
 
     def create_incoming(self, name: str) -> Path:
         """Make the folder of something new, clearing what a crash left under this name; hold its lock."""
@@ -119,19 +126,19 @@ class Backend(ABC):
         shutil.rmtree(self.incoming(name), ignore_errors=True)
         self.clear_wanted(name)
         with contextlib.suppress(FileNotFoundError):
-            (self.root / "locks" / name).unlink()
+            self._lock_file(name).unlink()
 
     def list_incoming(self) -> list[str]:
         """Return the names of everything on its way in."""
-        return sorted(entry.name for entry in (self.root / "incoming").iterdir() if not entry.name.startswith("."))
+        return sorted(entry.name for entry in (self.root / "incoming").iterdir() if is_file_name(entry.name))
 
     # --- one writer
 
     def lock(self, name: str) -> Lock:
         """Take the lock. Raises Busy. It is let go by `release()` and when the process dies, however it dies."""
-        path = self.root / "locks" / name
+        path = self._lock_file(name)
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.stat().st_ino == os.fstat(descriptor).st_ino:
@@ -145,16 +152,20 @@ class Backend(ABC):
 
     def ask_to_let_go(self, name: str) -> None:
         """Ask whoever holds the lock, here or in another process, to let go."""
-        (self.root / "locks" / f"{name}.wanted").touch()
+        write_flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        os.close(os.open(self._lock_file(name, ".wanted"), write_flags, 0o600))
 
     def is_wanted(self, name: str) -> bool:
         """Say whether somebody waits for this lock."""
-        return (self.root / "locks" / f"{name}.wanted").exists()
+        return self._lock_file(name, ".wanted").exists()
 
     def clear_wanted(self, name: str) -> None:
         """Forget the asking: done by whoever got the lock."""
         with contextlib.suppress(FileNotFoundError):
-            (self.root / "locks" / f"{name}.wanted").unlink()
+            self._lock_file(name, ".wanted").unlink()
+
+    def _lock_file(self, name: str, more: str = "") -> Path:
+        return self.root / "locks" / f"{checked_file(name)}{more}"
 
     # --- what is sealed
 
@@ -228,7 +239,7 @@ class OpenFile:
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file so that it is there whole and flushed, or not there."""
     part = path.with_name(f".{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(part, WRITES_ANEW, 0o600)
     try:
         write_all(descriptor, memoryview(data))
         os.fsync(descriptor)
@@ -272,7 +283,7 @@ def flush_folder(folder: Path) -> None:
 def copy_out(sealed: Sealed, target: Path, *, piece: int = 1 << 20) -> None:
     """Write a sealed object's bytes into a file that appears whole and flushed, in constant memory."""
     part = target.with_name(f".{target.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(part, WRITES_ANEW, 0o600)
     try:
         for start in range(0, sealed.size_bytes, piece):
             write_all(descriptor, memoryview(sealed.read_at(start, piece)))

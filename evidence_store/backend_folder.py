@@ -11,7 +11,19 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from evidence_store.backend import DATA, KEY, Backend, OpenFile, Place, Sealed, copy_out, flush_folder, write_whole
+from evidence_store.backend import (
+    DATA,
+    KEY,
+    MOST_KEY_BYTES,
+    Backend,
+    OpenFile,
+    Place,
+    Sealed,
+    copy_out,
+    flush_folder,
+    write_whole,
+)
+from evidence_store.model import checked_file
 from evidence_store.sealing.files import destroy_secret
 
 
@@ -44,7 +56,7 @@ class FolderBackend(Backend):
 
     def object_folder(self, object_id: str) -> Path:
         """Where a sealed object lies."""
-        return self.root / "objects" / object_id[:2] / object_id
+        return self.root / "objects" / checked_file(object_id)[:2] / object_id
 
     def publish(self, name: str, object_id: str) -> None:
         """Move an arrived object to its place in one step; see `Backend`."""
@@ -76,7 +88,8 @@ class FolderBackend(Backend):
 
     def read_key(self, object_id: str) -> bytes:
         """Return an object's wrapped key; see `Backend`."""
-        return (self.object_folder(object_id) / KEY).read_bytes()
+        with (self.object_folder(object_id) / KEY).open("rb") as file:
+            return file.read(MOST_KEY_BYTES)
 
     def replace_key(self, object_id: str, wrapped: bytes) -> None:
         """Put another wrapping in place of the old one; see `Backend`."""
@@ -99,9 +112,9 @@ class FolderBackend(Backend):
         return self.object_folder(object_id).exists()
 
     def list_objects(self) -> Iterator[str]:
-        """Yield the ids of all sealed objects, in order."""
+        """Yield the ids of all sealed objects, in order, and the names of whatever else lies there."""
         for shelf in sorted((self.root / "objects").iterdir()):
-            yield from sorted(entry.name for entry in shelf.iterdir())
+            yield from sorted(entry.name for entry in shelf.iterdir()) if shelf.is_dir() else [shelf.name]
 
     def describe(self) -> Place:
         """Say where sealed objects lie."""

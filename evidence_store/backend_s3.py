@@ -19,14 +19,16 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import S3Store
 
-from evidence_store.backend import DATA, KEY, Backend, OpenFile, Place, Sealed
+from evidence_store.backend import DATA, KEY, MOST_KEY_BYTES, Backend, OpenFile, Place, Sealed
 from evidence_store.bucket import ANSWER_SECONDS, CONNECT_SECONDS, TRIES, Address, Bucket, failed
 from evidence_store.errors import CannotStart
+from evidence_store.model import checked_file
 from evidence_store.plural import counted
 from evidence_store.sealing import signing
 from evidence_store.sealing.floe import HEADER_BYTES
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 _PART_BYTES = 5 << 20
@@ -95,7 +97,7 @@ class S3Backend(Backend):
             raise failed(self._address, str(problem)) from None
 
     def _name(self, object_id: str, part: str) -> str:
-        return f"{self._address.prefix}objects/{object_id[:2]}/{object_id}/{part}"
+        return f"{self._address.prefix}objects/{checked_file(object_id)[:2]}/{object_id}/{part}"
 
     def _put_new(self, name: str, data: bytes) -> None:
         with self._answered():
@@ -182,21 +184,21 @@ class S3Backend(Backend):
                 if obstore.head(self._store, name)["size"] > start:
                     raise
                 return b"", 0  # no range fits what is empty
-            return bytes(got.bytes()), got.meta["size"]
+            return _take(got, stop - start), got.meta["size"]
 
     def read_key(self, object_id: str) -> bytes:
         """Return an object's wrapped key; see `Backend`."""
         with self._answered():
-            return bytes(obstore.get(self._store, self._name(object_id, KEY)).bytes())
+            return _take(obstore.get(self._store, self._name(object_id, KEY)), MOST_KEY_BYTES)
 
     def list_objects(self) -> Iterator[str]:
         """Yield the ids of all objects whose bytes are there."""
         with self._answered():
             for page in obstore.list(self._store, f"{self._address.prefix}objects/"):
                 for one in page:
-                    *_, object_id, part = one["path"].split("/")
+                    folder, _, part = one["path"].rpartition("/")
                     if part == DATA:
-                        yield object_id
+                        yield folder.rpartition("/")[2]
 
     # --- keeping and destroying
 
@@ -276,6 +278,16 @@ class _Object:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _take(got: "GetResult", most: int) -> bytes:
+    """Return what an answer brings, at most so many bytes, whatever its server goes on sending."""
+    found = bytearray()
+    for piece in got.stream(min_chunk_size=most):
+        found += piece
+        if len(found) >= most:
+            break
+    return bytes(found[:most])
 
 
 def _digest_of(sealed: Sealed) -> str:

@@ -20,6 +20,8 @@ T = TypeVar("T")
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30
 TRIES = 3
+_MOST_PAGES = 1000
+"""Of one key: a server that always says that there are more holds up nobody for ever."""
 _NOT_OFFERED = {"NotImplemented", "MethodNotAllowed", "ObjectLockConfigurationNotFoundError", "InvalidBucketState"}
 _NO_RETENTION = {"NoSuchObjectLockConfiguration", "InvalidRequest", "ObjectLockConfigurationNotFoundError"}
 _GONE = {"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "404"}
@@ -121,12 +123,13 @@ class Bucket:
 
     def _pages(self, act: Callable[..., Any], markers: tuple[str, str], prefix: str) -> Iterator[dict[str, Any]]:
         following: dict[str, str] = {}
-        while True:
+        for _ in range(_MOST_PAGES):
             page = self._ask(act, _NOT_OFFERED, Prefix=prefix, **following) or {}
             yield page
             following = {name: page[f"Next{name}"] for name in markers if page.get(f"Next{name}")}
             if not page.get("IsTruncated") or not following:
                 return
+        raise failed(self._address, "TooManyPages")
 
     def find_retention(self, key: str) -> datetime | None:
         """Return until when the newest version under a key is locked."""

@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from evidence_store.errors import BadRequest
+from evidence_store.errors import BadRequest, Damaged
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
+_FILE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 class UploadState(StrEnum):
@@ -210,6 +211,21 @@ class Run:
 def parse_id(text: str) -> str:
     """Return an object or upload id. Raises BadRequest."""
     return _parse(_ID, text, "An id is 32 lower-case hex digits.")
+
+
+def is_file_name(name: str) -> bool:
+    """Say whether a name is of the form of those that the store gives to what lies in its folders."""
+    return _FILE.fullmatch(name) is not None
+
+
+def checked_file(name: str) -> str:
+    """Return an id or name out of the database that is to name a file. Raises Damaged for one that leads elsewhere.
+
+    Whoever can write rows must not choose what the store, which may more, overwrites or removes.
+    """
+    if not is_file_name(name):
+        raise Damaged("a row of the database names a file that is none of the store's")
+    return name
 
 
 def parse_incident(text: str) -> str:

@@ -215,7 +215,7 @@ async def _settle(store: Store, stored: StoredObject, *, actor: str) -> StoredOb
             )  # fmt: skip
         current = await storage.find_object(db, stored.id)
     store.news.set()
-    await store.run(destroy_secret, store.keys.ingest / f"{stored.id}.key")
+    await store.run(destroy_secret, store.keys.ingest_key(stored.id))
     await store.run(store.backend.drop_incoming, stored.staging)
     return current or replace(stored, state=stored.verdict)
 

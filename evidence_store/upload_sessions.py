@@ -79,7 +79,7 @@ class Sessions:
         """Lay folder, key and header, flushed, before the upload is known to anybody."""
         store = self._store
         folder = store.backend.create_incoming(upload_id)
-        key_path = store.keys.ingest / f"{upload_id}.key"
+        key_path = store.keys.ingest_key(upload_id)
         destroy_secret(key_path)  # left by a crash before the upload was known
         ingest, key = PrivateKey.generate(), signing.new_key()
         create_secret(key_path, ingest.raw)
@@ -149,7 +149,7 @@ class Sessions:
     def open_key(self, upload_id: str) -> bytes:
         """Return the key of an open upload. Raises Damaged."""
         try:
-            private = (self._store.keys.ingest / f"{upload_id}.key").read_bytes()
+            private = self._store.keys.ingest_key(upload_id).read_bytes()
             wrapped = (self._store.backend.incoming(upload_id) / _INGEST_KEY).read_bytes()
             if len(private) != PRIVATE_BYTES:
                 raise Damaged("open upload: its ingest key is damaged")
@@ -180,7 +180,7 @@ class Sessions:
     async def drop(self, upload_id: str) -> None:
         """Destroy key and bytes of an upload that is closed; hold its lock."""
         self.forget(upload_id)
-        await self._store.run(destroy_secret, self._store.keys.ingest / f"{upload_id}.key")
+        await self._store.run(destroy_secret, self._store.keys.ingest_key(upload_id))
         await self._store.run(self._store.backend.drop_incoming, upload_id)
 
     def forget(self, upload_id: str) -> None:

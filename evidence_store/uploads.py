@@ -4,7 +4,6 @@ Acknowledged bytes are never lost, everything is bounded. Who may write is `uplo
 without becoming an object `upload_endings.py`'s.
 """
 
-import contextlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,6 +13,8 @@ from evidence_store import kinds, objects, storage, tus
 from evidence_store.errors import (
     ChecksumMismatch,
     Conflict,
+    Damaged,
+    DamagedHere,
     Locked,
     StillArriving,
     TooLarge,
@@ -23,6 +24,7 @@ from evidence_store.errors import (
 )
 from evidence_store.grants import Grant
 from evidence_store.intake import take
+from evidence_store.log import get_logger
 from evidence_store.model import (
     CLOSED,
     Action,
@@ -40,6 +42,7 @@ from evidence_store.store import Store
 from evidence_store.upload_endings import Endings
 from evidence_store.upload_sessions import Sessions
 
+log = get_logger(__name__)
 _CROWDED_SECONDS = 60
 
 
@@ -250,11 +253,15 @@ class Uploads:
         async with self._store.database.read() as db:
             due = await storage.list_due_uploads(db, self._store.node, complete_before=waited, idle_before=abandoned)
         for upload in due:
-            with contextlib.suppress(Locked):
+            try:
                 if upload.offset == upload.length:
                     await self.give_digest(upload.id, None)
                 else:
                     await self._endings.expire(upload)
+            except Locked:
+                continue
+            except (Damaged, DamagedHere, OSError) as problem:  # one broken upload must not keep the others
+                log.error("upload_not_ended", upload=upload.id, problem=type(problem).__name__)
         self._sessions.forget_idle()
         await self._endings.clear_leftovers()
 

@@ -27,16 +27,26 @@ def create_secret(path: Path, secret: bytes) -> None:
 
 
 def destroy_secret(path: Path) -> None:
-    """Overwrite and remove a key file; an absent one is fine. On flash the overwriting is a courtesy, no promise."""
+    """Overwrite and remove a key file; an absent one is fine. On flash the overwriting is a courtesy, no promise.
+
+    Of a link only the link is removed: what it points to is none of ours.
+    """
     try:
-        with path.open("r+b") as file:
-            file.write(bytes(path.stat().st_size))
+        if path.is_symlink():
+            path.unlink()
+            return
+        with open(path, "r+b", opener=_not_by_a_link) as file:  # Path.open takes no opener
+            file.write(bytes(os.fstat(file.fileno()).st_size))
             file.flush()
             os.fsync(file.fileno())
         path.unlink()
     except FileNotFoundError:
         return
     _flush_folder(path.parent)
+
+
+def _not_by_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def read_key(path: Path, size: int | None = None) -> bytes:

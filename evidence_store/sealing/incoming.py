@@ -66,7 +66,7 @@ class Incoming:
         """Begin: the header is written and flushed when this returns."""
         cipher, header = floe.start_encryption(key, object_aad(object_id))
         path = folder / "object" / DATA
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.write(descriptor, header)
         os.fsync(descriptor)
         flush_folder(path.parent)
@@ -76,7 +76,7 @@ class Incoming:
     def resume(cls, folder: Path, object_id: str, key: bytes, *, length: int, acknowledged: int) -> "Incoming":
         """Go on after a restart. Raises Damaged when fewer than the `acknowledged` bytes are sound."""
         try:
-            descriptor = os.open(folder / "object" / DATA, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(folder / "object" / DATA, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise Damaged("the file of an open upload is gone") from None
         try:
@@ -258,7 +258,7 @@ def find_offset(folder: Path, object_id: str, key: bytes, *, length: int, acknow
     Raises Damaged when the file is gone or its header is not sound.
     """
     try:
-        descriptor = os.open(folder / "object" / DATA, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(folder / "object" / DATA, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         raise Damaged("the file of an open upload is gone") from None
     try:

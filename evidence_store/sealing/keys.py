@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evidence_store.errors import CannotStart
+from evidence_store.model import checked_file
 from evidence_store.sealing.files import create_secret, destroy_secret, read_key
 from evidence_store.sealing.hsm import Hsm
 from evidence_store.sealing.notes import LedgerKey, VerifierKey, check_name, new_ledger_name
@@ -52,6 +53,10 @@ class Keys:
     def ingest(self) -> Path:
         """Where the keys of running uploads lie."""
         return self.folder / "ingest"
+
+    def ingest_key(self, upload_id: str) -> Path:
+        """Where the private key of one running upload lies. Raises Damaged for what is no id."""
+        return self.ingest / f"{checked_file(upload_id)}.key"
 
 
 def make_keys(folder: Path, *, share: Path | None = None, ledger_name: str = "", hsm: Hsm | None = None) -> None:

@@ -34,6 +34,8 @@ class FaultyS3(ThreadingHTTPServer):
         """Does what it is asked, so many times, and breaks the connection without a word."""
         self.garbles = False
         """Keeps another last byte than it was sent, of everything large."""
+        self.never_ends = False
+        """Says of every list that there is more."""
 
     def address(self) -> Address:
         return Address(f"http://127.0.0.1:{self.server_address[1]}", "faulty", "us-east-1", "", "key", "a-secret-word")
@@ -87,7 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if "object-lock" in asked:
                     self._answer(404, b"<Error><Code>ObjectLockConfigurationNotFoundError</Code></Error>")
                 else:
-                    self._answer(200, _EMPTY % (root, b"", root))
+                    more = b"<IsTruncated>true</IsTruncated><NextKeyMarker>x</NextKeyMarker>"
+                    self._answer(200, _EMPTY % (root, more if self.server.never_ends else b"", root))
             else:
                 self._get(name)
 

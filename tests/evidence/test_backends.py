@@ -17,8 +17,9 @@ from evidence_store.backend import DATA, KEY, Backend, Busy, write_whole
 from evidence_store.backend_folder import FolderBackend
 from evidence_store.backend_s3 import S3Backend
 from evidence_store.config import load
-from evidence_store.errors import CannotStart
+from evidence_store.errors import CannotStart, Damaged
 from evidence_store.sealing import signing
+from evidence_store.sealing.keys import Keys
 from tests.evidence import writers
 from tests.evidence.seaweed import LOCKED, PLAIN, Seaweed
 
@@ -239,3 +240,38 @@ def test_eight_processes_that_write_one_id_have_one_winner(
     assert sorted(outcomes) == [0] + [3] * 7
     winner = outcomes.index(0)
     assert (read(backend), backend.read_key(ID)) == (writers.data_of(winner), writers.key_of(winner))
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../objects", "../opening/ab", "/etc", "a/b", ".hidden", "a\0", "A", "a" * 65]
+)
+def test_what_is_no_name_of_the_stores_names_no_file(tmp_path: Path, keys: Keys, name: str):
+    folder = FolderBackend(tmp_path / "data")
+    folder.prepare()
+    for act in (folder.incoming, folder.drop_incoming, folder.lock, folder.destroy, folder.keeps_any, keys.ingest_key):
+        with pytest.raises(Damaged):
+            act(name)
+
+
+def test_no_link_in_the_data_folder_has_a_key_written_over(tmp_path: Path):
+    """Whoever can write in the data folder, and nowhere else, points from there to a key of the key folder."""
+    backend, key = FolderBackend(tmp_path / "data"), tmp_path / "a.key"
+    backend.prepare()
+    key.write_bytes(b"the opening key")
+    arrive(backend, "a")
+    backend.publish("a", ID)
+    (backend.root / "locks" / ID).symlink_to(key)
+    with pytest.raises(OSError, match="symbolic link"):
+        backend.lock(ID).sign(signing.new_id())
+    (backend.root / "locks" / f"{ID}.wanted").symlink_to(tmp_path / "made")
+    with pytest.raises(OSError, match="symbolic link"):
+        backend.ask_to_let_go(ID)
+    (backend.object_folder(ID) / f".{KEY}.part").symlink_to(key)
+    with pytest.raises(OSError, match="symbolic link"):
+        backend.replace_key(ID, b"another wrapping")
+    (backend.object_folder(ID) / KEY).unlink()
+    (backend.object_folder(ID) / KEY).symlink_to(key)
+    backend.destroy(ID)
+    assert not backend.keeps_any(ID)
+    assert key.read_bytes() == b"the opening key"
+    assert not (tmp_path / "made").exists()

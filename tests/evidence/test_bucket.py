@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evidence_store.app import open_store
-from evidence_store.backend import DATA, KEY, Backend, write_whole
+from evidence_store.backend import DATA, KEY, MOST_KEY_BYTES, Backend, write_whole
 from evidence_store.backend_s3 import S3Backend
 from evidence_store.backup import backup, restore
 from evidence_store.bucket import Address
@@ -263,6 +263,18 @@ async def _try(wire: Wire, object_id: str, data: bytes) -> int:
     }  # fmt: skip
     async with wire.http.put(f"/evidence/v1/objects/{object_id}", headers=given, data=data) as answer:
         return answer.status
+
+
+def test_a_bucket_that_never_ends_holds_up_nobody_and_fills_no_memory(
+    faulty: FaultyS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    backend, object_id = S3Backend(tmp_path, faulty.address()), signing.new_id()
+    faulty.objects[f"objects/{object_id[:2]}/{object_id}/key.json"] = bytes(5_000_000)
+    assert len(backend.read_key(object_id)) == MOST_KEY_BYTES
+    monkeypatch.setattr("evidence_store.bucket._MOST_PAGES", 5)
+    faulty.never_ends = True
+    with pytest.raises(BackendFailed, match="TooManyPages"):
+        backend.destroy(object_id)
 
 
 @pytest.mark.parametrize("step", range(4))
