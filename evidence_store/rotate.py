@@ -13,7 +13,7 @@ from evidence_store import ledger, storage
 from evidence_store.backend import KEY, Busy
 from evidence_store.errors import CannotStart
 from evidence_store.log import get_logger
-from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
+from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject, is_file_name
 from evidence_store.objects import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.sealing.floe import Forged
@@ -138,20 +138,28 @@ async def _finish(store: Store, run: Run, broken: list[StoredObject]) -> Run:
 async def forget_old_keys(store: Store) -> list[str]:
     """Destroy opening keys that no object's key is wrapped to, and return their ids.
 
-    Raises CannotStart while a rotation is not finished, or when an object still needs an old key.
+    Raises CannotStart while a rotation is not finished, or when an object still needs an old key, or may: one that
+    lies there, and that the database does not know (any more).
     """
     ring, used = store.keys.ring, {store.keys.sealing.id}
     async with store.database.read() as db:
         if await storage.find_newest_run(db, RunKind.ROTATE, finished=False) is not None:
             raise CannotStart("A rotation was interrupted: run 'evidence-store rotate' first.")
     after = ""
+    strange = {name for name in await store.run(lambda: list(store.backend.list_objects())) if is_file_name(name)}
     while True:
         async with store.database.read() as db:
             page = await storage.list_objects_by_id(db, after=after, limit=_BATCH)
         if not page:
             break
+        strange -= {stored.id for stored in page}
         used |= {key_id for stored in page for key_id in await store.run(_keys_of, store, stored)}
         after = page[-1].id
+    if strange:
+        raise CannotStart(
+            f"{len(strange)} objects lie there that the database does not know, and may need an old key: run "
+            "'evidence-store verify' first."
+        )
     old = [key_id for key_id in ring.opening_ids if key_id != store.keys.sealing.id]
     needed = sorted(used & set(old))
     if needed:

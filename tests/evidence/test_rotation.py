@@ -26,6 +26,21 @@ from evidence_store.sealing.hsm import Hsm
 from evidence_store.sealing.keys import load_keys, make_keys
 from evidence_store.verify import unseen, verify
 from tests.evidence.conftest import INCIDENT, Process, Wire, both_databases, jpeg, sha256
+from tests.evidence.test_ledger import change as change_rows
+
+
+async def test_no_old_key_goes_while_something_lies_there_that_the_database_does_not_know(wire: Wire):
+    object_id = signing.new_id()
+    await wire.put(object_id, b"a few words", kind="text/plain")
+    await change_rows(wire, f"UPDATE objects SET id = '{'0' * 32}' WHERE id = '{object_id}'")
+    old = wire.store.keys.sealing.id
+    await rotate(wire.store, progress=unseen)
+    with pytest.raises(CannotStart, match="1 objects lie there that the database does not know"):
+        await forget_old_keys(wire.store)
+    await change_rows(wire, f"UPDATE objects SET id = '{object_id}'")
+    await rotate(wire.store, progress=unseen)
+    assert await forget_old_keys(wire.store) == [old]
+    assert (await verify(wire.store)).faults == []
 
 
 def wrapped_to(folder: Path) -> set[str]:
