@@ -17,7 +17,7 @@ from evidence_store.app import make_app, open_store, running
 from evidence_store.backup import backup, restore
 from evidence_store.checkpoints import ask_mirrors
 from evidence_store.cli_nodes import nodes
-from evidence_store.cli_parts import Data, File, KeysFolder, hsm_of
+from evidence_store.cli_parts import Data, File, KeysFolder, hsm_of, tell
 from evidence_store.cli_parts import with_store as _with_store
 from evidence_store.cli_rescreen import rescreen_command
 from evidence_store.cli_webhooks import webhooks
@@ -127,7 +127,7 @@ def verify_command(
 
 def _tell(report: Report) -> None:
     for fault in report.faults:
-        typer.echo(f"✗ {fault}")
+        tell(f"✗ {fault}")
     typer.echo(
         f"{counted(report.ledger_lines, 'ledger line')}, {_objects(report.objects, report.bytes_read)} and "
         f"{counted(report.checkpoints, 'checkpoint')} from elsewhere were checked: "
@@ -225,7 +225,7 @@ def scrub_command(
     pace = Pace(rate * 1e6) if rate else None
     run, faults = _with_store(given, lambda store: scrub(store, pace=pace, progress=Progress()))
     for fault in faults:
-        typer.echo(f"✗ {fault}")
+        tell(f"✗ {fault}")
     read = f"{_objects(run.objects, run.bytes)} {pick(run.objects, 'was', 'were')} read again"
     typer.echo(f"{read}: {_faults(run.faults)}.")
     if noted := run.details.get("headers"):
@@ -244,7 +244,7 @@ def backup_command(
     given = load(settings, data=data, keys=keys)
     run, faults = _with_store(given, lambda store: backup(store, target, progress=Progress()))
     for fault in faults:
-        typer.echo(f"✗ {fault}")
+        tell(f"✗ {fault}")
     copied = f"{_objects(run.objects, run.bytes)} {pick(run.objects, 'is', 'are')} in {target}"
     typer.echo(f"{copied}: {_faults(run.faults)}. Keys are not.")
     raise typer.Exit(1 if run.faults else 0)
@@ -271,7 +271,7 @@ def doctor_command(settings: File = None, data: Data = None, keys: KeysFolder = 
     given = load(settings, data=data, keys=keys)
     findings = _with_store(given, _examine, prepared=False)
     for finding in findings:
-        typer.echo(f"{finding.grade.value} {finding.says}")
+        tell(f"{finding.grade.value} {finding.says}")
     raise typer.Exit(1 if any(finding.grade is Grade.BAD for finding in findings) else 0)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from evidence_store.cli_parts import Data, File, KeysFolder, with_store
+from evidence_store.cli_parts import Data, File, KeysFolder, tell, with_store
 from evidence_store.config import load
 from evidence_store.nodes.service import forget, survey
 from evidence_store.plural import counted, pick
@@ -30,7 +30,7 @@ def nodes(
             f"{pick(lost, 'it', 'them')}."
         )
     for standing in with_store(given, survey):
-        typer.echo(
+        tell(
             f"{standing.node.id}: {_RUNS[standing.runs]}, seen {standing.node.seen_at:%d %B %Y %H:%M} UTC; "
             f"{counted(standing.uploads, 'upload is', 'uploads are')} open there, "
             f"{counted(standing.sealing, 'object')} being sealed."

@@ -19,6 +19,11 @@ Data = Annotated[Path | None, typer.Option(help="Folder for objects and database
 KeysFolder = Annotated[Path | None, typer.Option("--keys", help="Folder for keys")]
 
 
+def tell(text: str) -> None:
+    """Print one line; what a terminal might obey, or would hide, as its number: databases can be changed."""
+    typer.echo("".join(c if c.isprintable() else f"[U+{ord(c):04X}]" for c in text))
+
+
 def hsm_of(settings: Settings) -> Hsm | None:
     """Return the security module that the settings name, if any."""
     if settings.pkcs11 is None or settings.pkcs11_pin_file is None:

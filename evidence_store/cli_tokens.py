@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from evidence_store import clock
 from evidence_store.admission import service, storage
 from evidence_store.admission.model import Issued
-from evidence_store.cli_parts import Data, File, KeysFolder, with_store
+from evidence_store.cli_parts import Data, File, KeysFolder, tell, with_store
 from evidence_store.config import load
 from evidence_store.errors import BadRequest, CannotStart, NotFound
 from evidence_store.model import parse_incident
@@ -69,7 +69,7 @@ def list_command(settings: File = None, data: Data = None, keys: KeysFolder = No
     for issued in with_store(load(settings, data=data, keys=keys), _list):
         until = f"until {issued.expires_at:%Y-%m-%d}"
         where = issued.incident or "every incident"
-        typer.echo(f"{issued.id}  {issued.state(now):<7}  {until}  {issued.name}  {where}  {issued.scopes}")
+        tell(f"{issued.id}  {issued.state(now):<7}  {until}  {issued.name}  {where}  {issued.scopes}")
 
 
 async def _list(store: Store) -> list[Issued]:

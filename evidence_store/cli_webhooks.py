@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from evidence_store.cli_parts import Data, File, KeysFolder, with_store
+from evidence_store.cli_parts import Data, File, KeysFolder, tell, with_store
 from evidence_store.config import load
 from evidence_store.plural import counted
 from evidence_store.store import Store
@@ -26,7 +26,7 @@ def webhooks(
         typer.echo("No webhook is listed: EVIDENCE_WEBHOOKS names no file, or an empty one.")
     for name, standing in sorted(standings.items()):
         waits = counted(standing.waiting, "waits", "wait")
-        typer.echo(f"{name}: {waits}, {standing.dead} given up. {standing.problem}".strip())
+        tell(f"{name}: {waits}, {standing.dead} given up. {standing.problem}".strip())
     raise typer.Exit(1 if any(standing.dead for standing in standings.values()) else 0)
 
 

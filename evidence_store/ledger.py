@@ -29,6 +29,8 @@ from evidence_store.sealing.signing import NotGenuine
 
 FORMAT = 1
 _PROOFS = 100  # lines proved by one question: at most 100 · 4 · log2(size) nodes are asked for
+_PAGE = 1000
+_TEXTS = ("actor", "purpose", "action", "object", "digest")
 _FIELDS = {"v", "sequence", "at", "actor", "purpose", "action", "object", "digest", "details"}
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # there INTEGER is 64 bits, and the row's own place
 
@@ -107,7 +109,7 @@ def render_leaf(draft: Draft, sequence: int) -> str:
         {
             "v": FORMAT,
             "sequence": sequence,
-            "at": draft.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "at": written(draft.at),
             "actor": _storable(draft.actor),
             "purpose": _storable(draft.purpose),
             "action": draft.action.value,
@@ -116,6 +118,11 @@ def render_leaf(draft: Draft, sequence: int) -> str:
             "details": draft.details,
         }
     )
+
+
+def written(at: datetime) -> str:
+    """Return an instant as lines say it: UTC, to the microsecond."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _storable(text: str) -> str:
@@ -129,8 +136,9 @@ def parse_leaf(leaf: str) -> Entry:
         said = json.loads(leaf)
         if not isinstance(said, dict) or said.keys() != _FIELDS or said["v"] != FORMAT:
             raise ValueError("not a line of this format")
-        if not isinstance(said["details"], dict):
-            raise ValueError("its details are none")
+        texts = "".join(said[name] for name in _TEXTS).encode()  # fails for what no database could be asked about
+        if b"\0" in texts or type(said["sequence"]) is not int or type(said["details"]) is not dict:
+            raise ValueError("not a line of this format")
         return Entry(
             sequence=said["sequence"],
             at=datetime.fromisoformat(said["at"]),
@@ -231,7 +239,10 @@ async def list_entries(
     by = _LEDGER.c.sequence.desc() if newest else _LEDGER.c.sequence
     rows = (await db.execute(chosen.order_by(by).limit(limit))).all()
     try:
-        return [parse_leaf(row.leaf) for row in (reversed(rows) if newest else rows)]
+        found = [parse_leaf(row.leaf) for row in rows]
+        if [entry.sequence for entry in found] != [row.sequence for row in rows]:  # who goes on behind the last one
+            raise ValueError("it says another number than its own")  # must get on
+        return found[::-1] if newest else found
     except ValueError as problem:
         raise Damaged(f"the ledger holds a line that is none ({problem})") from None
 
@@ -244,6 +255,16 @@ async def list_newest_on(db: Connection, objects: Collection[str], *, limit: int
         return [parse_leaf(leaf) for leaf in reversed(leaves)]
     except ValueError as problem:
         raise Damaged(f"the ledger holds a line that is none ({problem})") from None
+
+
+async def list_all_of(db: Connection, object_id: str) -> list[Entry]:
+    """Return every line filed under an object, in order. Raises Damaged for what is no line."""
+    found: list[Entry] = []
+    while page := await list_entries(
+        db, after=found[-1].sequence if found else 0, limit=_PAGE, object_id=object_id
+    ):  # fmt: skip
+        found += page
+    return found
 
 
 async def list_entries_about(db: Connection, object_id: str, incident: str, *, size: int) -> list[Entry]:
@@ -305,6 +326,18 @@ async def prove_inclusion(db: Connection, sequence: int, size: int) -> Proof:
     """
     ranges = merkle.inclusion_ranges(sequence - 1, size)
     return await _prove(db, ranges, (sequence - 1, sequence), (0, size))
+
+
+async def is_signed(db: Connection, key: LedgerKey, entry: Entry) -> bool:
+    """Say whether a line, as it stands, is in the ledger that was signed last; False for what cannot be shown."""
+    try:
+        head = await read_head(db)
+        _, checkpoint = open_head(key, head)
+        proof = await prove_inclusion(db, entry.sequence, head.size)
+    except (Damaged, ValueError):
+        return False
+    leaf = leaf_hash(entry.leaf)
+    return merkle.is_included(leaf, entry.sequence - 1, head.size, proof.path, checkpoint.root)
 
 
 async def prove_inclusions(db: Connection, sequences: Sequence[int], size: int) -> dict[int, list[bytes]]:

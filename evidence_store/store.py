@@ -104,4 +104,5 @@ def description_of(stored: StoredObject) -> dict[str, Any]:
         "media_type": stored.media_type,
         "kind": stored.kind,
         "client_digest": stored.client_digest.value,
+        "received_at": ledger.written(stored.received_at),
     }

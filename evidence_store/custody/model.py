@@ -7,7 +7,7 @@ nonce (128 random bits) keeps a name from being guessed from the digest.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from evidence_store import ledger
@@ -87,4 +87,4 @@ def commit(nonce: str, said: dict[str, Any]) -> str:
 
 def written(at: datetime | None) -> str | None:
     """Return an instant as the ledger writes it."""
-    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if at is None else ledger.written(at)

@@ -8,6 +8,7 @@ next sweep, of whichever process.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from evidence_store import ledger
 from evidence_store.backend import Busy
 from evidence_store.custody.service import Act, acting
 from evidence_store.custody.storage import find_label
@@ -16,6 +17,7 @@ from evidence_store.errors import (
     BackendFailed,
     BadRequest,
     Conflict,
+    Damaged,
     Disposed,
     Held,
     KeyReused,
@@ -198,7 +200,14 @@ async def decide(store: Store, review_id: str, token: Token, *, approve: bool, r
 
 
 async def finish_disposal(store: Store, stored: StoredObject, approved: Review) -> None:
-    """Destroy key and bytes of an object, then say so; each step may have been done before a crash."""
+    """Destroy key and bytes of an object, then say so; each step may have been done before a crash.
+
+    Nothing is destroyed on the word of the database alone: the signed ledger must say that two people approved it.
+    """
+    async with store.database.read() as db:
+        if not await _is_approved(store, db, approved):
+            log.error("disposal_not_in_the_ledger", object=stored.id, review=approved.id)
+            return
     try:
         lock = await store.run(store.backend.lock, stored.id)
     except Busy:
@@ -225,6 +234,22 @@ async def finish_disposal(store: Store, stored: StoredObject, approved: Review) 
             digest=stored.sha256, review=approved.id,
         )  # fmt: skip
     store.news.set()
+
+
+async def _is_approved(store: Store, db: Connection, approved: Review) -> bool:
+    """Say whether lines that are in the signed ledger propose and approve this, by two people."""
+    try:
+        lines = await ledger.list_all_of(db, approved.object)
+    except Damaged:
+        return False
+    people: dict[str, str] = {}
+    for line in lines:
+        said = (line.action, line.object, line.details.get("review"))
+        is_about_it = said == (Action.REVIEWED, approved.object, approved.id)
+        if is_about_it and await ledger.is_signed(db, store.keys.ledger, line):
+            people[line.details["outcome"]] = line.actor.split(":")[1].casefold()
+    first, second = (people.get(state.value) for state in (ReviewState.PROPOSED, ReviewState.APPROVED))
+    return None not in {first, second} and first != second
 
 
 async def finish_disposals(store: Store) -> None:

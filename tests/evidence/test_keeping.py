@@ -5,13 +5,17 @@ import random
 import shutil
 import threading
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 
+from evidence_store import app_keys, ledger
+from evidence_store.app import _finish_sealing
+from evidence_store.database import METADATA
 from evidence_store.errors import Disposed, Held, RetentionRuns, SamePerson
 from evidence_store.keeping import service
 from evidence_store.keeping.disposal import check_may_dispose, check_second_person
@@ -25,6 +29,7 @@ from evidence_store.tokens import Scope
 from evidence_store.verify import unseen, verify
 from tests.evidence.conftest import INCIDENT, Process, Wire, both_databases, jpeg, sha256
 from tests.evidence.second_merkle import root_from_path
+from tests.evidence.test_ledger import change
 
 DAY = datetime(2020, 2, 29, 12, tzinfo=UTC)
 REASON = {"reason": "Case closed"}
@@ -333,3 +338,53 @@ def test_disposals_killed_at_random_moments_are_finished_after_the_start(process
     assert killed, "the moments of the kills prove nothing: draw others"
     verified = process.verify()
     assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.parametrize("forged", ["row", "line"])
+async def test_nothing_is_destroyed_on_the_word_of_the_database_alone(wire: Wire, forged: str):
+    """Somebody owns the database, and has neither the keys nor a right to what is sealed."""
+    object_id = await wire.upload(jpeg(700))
+    await change(wire, f"UPDATE objects SET state = 'disposing' WHERE id = '{object_id}'")
+    review = Review(
+        signing.new_id(), object_id, INCIDENT, ReviewState.APPROVED, "Over", "token:ann:1", "ann", DAY,
+        decided_by="token:bob:2", decided_name="bob", decided_at=DAY, decision_reason="Over",
+    )  # fmt: skip
+    async with wire.store.database.begin() as db:
+        await db.execute(insert(METADATA.tables["reviews"]), [asdict(review)])
+    if forged == "line":
+        for sequence, (name, outcome) in enumerate((("ann", "proposed"), ("bob", "approved")), start=1):
+            leaf = ledger.canonical_json({
+                "action": "reviewed", "actor": f"token:{name}:1", "at": "2026-03-02T10:00:00.000000Z",
+                "details": {"outcome": outcome, "review": review.id}, "digest": "", "object": object_id, "purpose": "",
+                "sequence": sequence, "v": 1,
+            })  # fmt: skip
+            found = ledger.leaf_hash(leaf).hex()
+            literal = f"X'{found}'" if wire.store.database.is_sqlite else f"decode('{found}', 'hex')"
+            escaped = leaf.replace(":", "\\:")
+            await change(
+                wire,
+                f"UPDATE ledger SET leaf = '{escaped}', object = '{object_id}' WHERE sequence = {sequence}",
+                f"UPDATE ledger_nodes SET hash = {literal} WHERE position = {sequence - 1}",
+            )
+    await service.finish_disposals(wire.store)
+    assert wire.store.backend.keeps_any(object_id)
+    assert "disposed" not in [line["action"] for line in await wire.lines(object_id)]
+    assert (await verify(wire.store)).faults
+
+
+async def test_a_row_never_chooses_what_is_removed(wire: Wire):
+    """The names that a database gives lead nowhere but into the store's own folders, and never to a key."""
+    kept, arriving = await wire.upload(jpeg(700)), (await wire.create(jpeg(700)))[0].rsplit("/", 1)[1]
+    (opening,) = (wire.store.keys.folder / "opening").glob("*.key")
+    before = opening.read_bytes()
+    (wire.store.backend.root / "opening").mkdir()  # so that the path leads through a folder that is there
+    await change(
+        wire,
+        f"UPDATE objects SET state = 'sealing', staging = '../objects' WHERE id = '{kept}'",
+        f"UPDATE uploads SET id = '../opening/{opening.stem}' WHERE id = '{arriving}'",
+    )
+    wire.clock.move(days=30)
+    await _finish_sealing(wire.store)
+    await wire.app[app_keys.UPLOADS].sweep()
+    assert opening.read_bytes() == before
+    assert wire.store.backend.keeps_any(kept)

@@ -1,5 +1,6 @@
 """The ledger: every edit, drop, reorder, truncation and roll-back is found; proofs need no trust in the store."""
 
+import asyncio
 import hashlib
 import json
 import shutil
@@ -10,10 +11,11 @@ from sqlalchemy import Executable, text
 from sqlalchemy.exc import DBAPIError
 
 from evidence_store import ledger, merkle
+from evidence_store.cli import _tell
 from evidence_store.errors import Damaged
 from evidence_store.model import Action
 from evidence_store.sealing.notes import LedgerKey
-from evidence_store.verify import verify
+from evidence_store.verify import Report, verify
 from evidence_store.verify_ledger import Witness
 from tests.evidence import second_merkle
 from tests.evidence.conftest import Wire, both_databases, jpeg
@@ -144,6 +146,27 @@ async def test_every_change_of_the_ledger_is_found(wire: Wire, statements, fault
     await four_objects(wire)
     await change(wire, *statements)
     assert fault in " ".join((await verify(wire.store)).faults)
+
+
+@pytest.mark.parametrize("place", [4, 9])
+async def test_a_line_that_is_nonsense_is_told_and_ends_nothing(wire: Wire, place: int):
+    ids = await four_objects(wire)
+    await wire.ask("PUT", f"/objects/{ids[0]}/label", {"mark": "JS/1", "description": "A window", "maker": "Jo"})
+    await change(wire, "UPDATE labels SET mark = 'JS/2'", "UPDATE objects SET state = 'quarantined' WHERE sequence = 8")
+    good = {
+        "action": "received", "actor": "upload:x", "at": "2026-03-02T10:00:00.000000Z", "details": {}, "digest": "",
+        "object": ids[place // 2 - 1], "purpose": "", "sequence": place, "v": 1,
+    }  # fmt: skip
+    for spoilt in (
+        {"details": 7}, {"details": []}, {"object": "\ud800"}, {"object": "\0"}, {"actor": None}, {"at": 5},
+        {"sequence": str(place)}, {"sequence": True}, {"sequence": 1},
+    ):  # fmt: skip
+        leaf = json.dumps(good | spoilt).replace(":", "\\:")  # or SQLAlchemy takes it for a parameter
+        await change(wire, f"UPDATE ledger SET leaf = '{leaf}' WHERE sequence = {place}")
+        async with asyncio.timeout(60):
+            faults = " ".join((await verify(wire.store)).faults)
+        assert f"Line {place} " in faults, spoilt
+        assert "The label of object" in faults
 
 
 async def rewrite(wire: Wire, lines: int, key: LedgerKey) -> None:
@@ -366,3 +389,11 @@ async def test_many_lines_in_one_transaction_are_one_signature_and_all_or_nothin
     await wire.upload(jpeg(700))
     report = await verify(wire.store)
     assert (report.faults, report.ledger_lines) == ([], 2502)
+
+
+def test_words_out_of_a_changed_database_are_told_and_not_obeyed(capsys):
+    _tell(Report(faults=["Hold \x1b[2J\n8 ledger lines were checked: everything holds.\r: the database has it"]))
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\r" not in said
+    assert [line[:1] for line in said.splitlines()] == ["✗", "0"]
