@@ -109,11 +109,12 @@ async def get_sealed(request: web.Request, *, reads: bool = False) -> StoredObje
 def purpose_of(request: web.Request) -> str:
     """Return why the caller asks, as it stands in the ledger; may be empty. By which broken glass, stands before it.
 
-    Raises BadRequest for one that is too long: what stands in the ledger for good is never cut short unseen.
+    Raises BadRequest for one that is too long, or that is no plain text: what stands in the ledger for good is never
+    cut short unseen, and is read as it stands.
     """
     said = request.headers.get("Evidence-Purpose", "")
-    if len(said) > _MAX_PURPOSE_CHARS:
-        raise BadRequest(f"Evidence-Purpose is at most {_MAX_PURPOSE_CHARS} characters.")
+    if len(said) > _MAX_PURPOSE_CHARS or not said.isprintable():
+        raise BadRequest(f"Evidence-Purpose is at most {_MAX_PURPOSE_CHARS} characters of plain text, in UTF-8.")
     return under_glass(request, said)
 
 

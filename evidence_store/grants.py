@@ -2,7 +2,8 @@
 
 A grant is made by the web server for a person it knows, under the shared grant key: one upload id, one incident, a
 size, kinds, a few minutes. Trading it for an upload gives a bearer, made under the store's own key: it can only send
-bytes to that upload, and is renewed with a fresh grant for the same incident, so a long upload never dies of expiry.
+bytes to that upload, and is renewed with a fresh grant of the same incident and reference, so a long upload never
+dies of expiry.
 """
 
 from collections.abc import Iterable

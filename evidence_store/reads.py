@@ -46,7 +46,7 @@ class ReadLog:
 
     async def _record(self, key: Hashable, draft: ledger.Draft) -> None:
         last = self._recent.get(key)
-        if last is not None and draft.at - last < _SAME_READ:
+        if last is not None and timedelta(0) <= draft.at - last < _SAME_READ:  # a clock put back hides nothing
             return
         async with self._store.database.begin() as db:
             await ledger.append(db, self._store.keys.ledger, [draft])

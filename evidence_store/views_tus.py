@@ -115,11 +115,11 @@ async def overridden(request: web.Request) -> web.StreamResponse:
 @routes.post("/evidence/files/{id}/bearer", name="file.bearer")
 @access.grant
 async def renew(request: web.Request) -> web.Response:
-    """Give a new bearer for a fresh grant of the same incident."""
+    """Give a new bearer for a fresh grant of the same incident and reference."""
     grant = access.open_grant(request)
     upload = await request.app[app_keys.UPLOADS].get(parse_id(request.match_info["id"]))
-    if upload.incident != grant.incident:
-        raise GrantRefused("The grant is for another incident.", actor=grant.actor)
+    if (upload.incident, upload.reference) != (grant.incident, grant.reference):
+        raise GrantRefused("The grant is for another incident, or of another reference.", actor=grant.actor)
     store = request.app[app_keys.STORE]
     bearer = grants.make_bearer(store.keys.bearer, upload.id, now=store.clock())
     response = answer(BearerAnswer(bearer=bearer))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,15 @@ async def test_a_lost_object_and_one_nobody_knows_are_reported(wire: Wire):
     assert f"{stranger.name}: it lies on disk" in faults
 
 
+async def test_whatever_else_lies_among_the_objects_is_told_and_ends_nothing(wire: Wire):
+    objects = os.fsencode(wire.store.backend.root / "objects")
+    for name in (b"/ab/\xff\xfe", b"/ab/a\nb\x1b[2J", b"/a file"):
+        os.close(os.open(objects + name, os.O_CREAT, 0o600))
+    faults = (await verify(wire.store)).faults
+    assert len(faults) == 3
+    assert all("neither database nor ledger knows it" in fault for fault in faults)
+
+
 async def test_html_kept_as_text_can_not_run(wire: Wire):
     page = b"note\n<script>fetch('/evidence/v1/objects')</script>"
     object_id = await wire.upload(page, name="note.html.txt", kind="text/plain")
@@ -295,6 +305,30 @@ async def test_who_reads_stands_in_the_ledger_once_with_the_purpose(wire: Wire):
 
 
 @both_databases
+async def test_a_clock_that_was_put_back_hides_no_read(wire: Wire, clock):
+    object_id, token = await wire.upload(jpeg(700)), wire.token()
+    for _ in range(2):
+        async with wire.http.get(f"/evidence/v1/objects/{object_id}/content", headers=token) as answer:
+            assert answer.status == 200
+        clock.move(minutes=-30)
+    assert [line["action"] for line in await wire.lines(object_id)].count("downloaded") == 2
+
+
+@pytest.mark.parametrize("purpose", ["caf\udce9", "a \u202e b", "a\tb"], ids=["no UTF-8", "turned round", "a tab"])
+async def test_a_purpose_that_does_not_read_as_it_stands_is_refused(wire: Wire, purpose: str):
+    object_id = await wire.upload(jpeg(700))
+    path, token = f"/evidence/v1/objects/{object_id}", wire.token()["Authorization"]
+    url = wire.http._base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    lines = [f"GET {path} HTTP/1.1", "Host: store", f"Authorization: {token}", "Connection: close"]
+    head = "\r\n".join([*lines, f"Evidence-Purpose: {purpose}", "", ""])
+    writer.write(head.encode(errors="surrogateescape"))
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400"), answer
+    assert "viewed" not in [line["action"] for line in await wire.lines(object_id)]
+
+
 async def test_put_is_idempotent_and_refuses_other_bytes_under_the_same_id(wire: Wire):
     data, object_id = jpeg(5000), signing.new_id()
     first = await wire.put(object_id, data)

@@ -222,6 +222,7 @@ async def test_more_than_the_grant_allows_is_refused(wire: Wire):
         pytest.param({"Upload-Length": "1e3"}, 400, id="no number"),
         pytest.param({"Upload-Length": "9" * 25}, 400, id="absurd number"),
         pytest.param({"Upload-Metadata": "filename !!!"}, 400, id="no base64"),
+        pytest.param({"Upload-Metadata": "filename é"}, 400, id="no ASCII"),
         pytest.param({"Upload-Metadata": "a YQ==,a YQ=="}, 400, id="doubled key"),
         pytest.param({"Tus-Resumable": "2.0.0"}, 412, id="another version"),
     ],
@@ -253,15 +254,16 @@ async def test_a_grant_is_good_for_one_upload_and_may_be_asked_again_until_the_f
     await wire.create(jpeg(10), grant=grant, status=409)
 
 
-async def test_a_bearer_expires_and_is_renewed_for_the_same_incident_only(wire: Wire, clock: HeldClock):
+async def test_a_bearer_expires_and_is_renewed_for_the_same_incident_and_reference_only(wire: Wire, clock: HeldClock):
     data = jpeg(2000)
     path, auth = await wire.create(data)
     await wire.patch(path, auth, 0, data[:1000])
     clock.move(hours=2)
     await wire.patch(path, auth, 1000, data[1000:], status=401)
-    foreign = {"Authorization": f"Grant {wire.grant(incident='AP-0000-0000')}"}
-    async with wire.http.post(f"{path}/bearer", headers=foreign) as answer:
-        assert answer.status == 403
+    for other in ({"incident": "AP-0000-0000"}, {"reference": "session-2"}):
+        foreign = {"Authorization": f"Grant {wire.grant(**other)}"}
+        async with wire.http.post(f"{path}/bearer", headers=foreign) as answer:
+            assert answer.status == 403
     fresh = {"Authorization": f"Grant {wire.grant()}"}
     async with wire.http.post(f"{path}/bearer", headers=fresh) as answer:
         assert answer.status == 200

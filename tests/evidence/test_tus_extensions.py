@@ -111,6 +111,7 @@ async def test_garbled_first_bytes_with_a_checksum_do_not_close_the_upload(wire:
         pytest.param("md5 " + b64encode(bytes(16)).decode(), id="another algorithm"),
         pytest.param("sha1", id="no value"),
         pytest.param("sha1 !!!", id="no base64"),
+        pytest.param("sha1 é", id="no ASCII"),
         pytest.param("sha256 " + b64encode(bytes(20)).decode(), id="a digest of another length"),
     ],
 )
