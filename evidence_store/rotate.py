@@ -173,10 +173,9 @@ async def forget_old_keys(store: Store) -> list[str]:
 
 def _keys_of(store: Store, stored: StoredObject) -> list[str]:
     """Return which key an object is wrapped to; none when it says so nowhere that can be read (verify tells)."""
-    place = store.backend.incoming(stored.staging) / "object" / KEY
     try:
-        arriving = stored.state is ObjectState.SEALING and place.exists()
-        wrapped = place.read_bytes() if arriving else store.backend.read_key(stored.id)
+        place = store.backend.incoming(stored.staging) / "object" / KEY if stored.state is ObjectState.SEALING else None
+        wrapped = place.read_bytes() if place and place.exists() else store.backend.read_key(stored.id)
         return [sealing_key_of(wrapped)]
     except (OSError, Forged):
         return []

@@ -125,7 +125,12 @@ class Folder:
         for folder, folders, files in os.walk(self.root, onerror=unread):
             for name in folders + files:
                 path = Path(folder) / name
-                if path.is_symlink():
+                try:
+                    is_link = path.is_symlink()
+                except OSError as problem:
+                    unread(problem)
+                    continue
+                if is_link:
                     report.fault(f"'{path.relative_to(self.root).as_posix()}' only points elsewhere: it is no file.")
             found |= {(Path(folder) / name).relative_to(self.root).as_posix() for name in files}
         return found

@@ -278,6 +278,8 @@ async def test_the_database_itself_refuses_to_let_go_what_is_held_unreviewed_or_
     with pytest.raises(IntegrityError):
         await run("UPDATE objects SET state = 'received' WHERE id = :id")
     await service.finish_disposals(wire.store)
+    assert wire.store.backend.keeps_any(object_id), "the signed ledger knows no approval"
+    await run("UPDATE objects SET state = 'disposed' WHERE id = :id")
     with pytest.raises(IntegrityError):
         await run("UPDATE objects SET state = 'disposing' WHERE id = :id")
     faults = (await verify(wire.store)).faults

@@ -11,11 +11,10 @@ from sqlalchemy import Executable, text
 from sqlalchemy.exc import DBAPIError
 
 from evidence_store import ledger, merkle
-from evidence_store.cli import _tell
 from evidence_store.errors import Damaged
 from evidence_store.model import Action
 from evidence_store.sealing.notes import LedgerKey
-from evidence_store.verify import Report, verify
+from evidence_store.verify import verify
 from evidence_store.verify_ledger import Witness
 from tests.evidence import second_merkle
 from tests.evidence.conftest import Wire, both_databases, jpeg
@@ -389,11 +388,3 @@ async def test_many_lines_in_one_transaction_are_one_signature_and_all_or_nothin
     await wire.upload(jpeg(700))
     report = await verify(wire.store)
     assert (report.faults, report.ledger_lines) == ([], 2502)
-
-
-def test_words_out_of_a_changed_database_are_told_and_not_obeyed(capsys):
-    _tell(Report(faults=["Hold \x1b[2J\n8 ledger lines were checked: everything holds.\r: the database has it"]))
-    said = capsys.readouterr().out
-    assert "\x1b" not in said
-    assert "\r" not in said
-    assert [line[:1] for line in said.splitlines()] == ["✗", "0"]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from evidence_store import ledger, storage
 from evidence_store.app import open_store, prepare
 from evidence_store.backup import backup, restore
-from evidence_store.cli import cli
+from evidence_store.cli import _tell, cli
 from evidence_store.config import load
 from evidence_store.doctor import Grade, examine
 from evidence_store.errors import CannotStart
@@ -22,7 +22,7 @@ from evidence_store.scrub import Pace, scrub
 from evidence_store.sealing.keys import load_keys
 from evidence_store.store import Store
 from evidence_store.tokens import Scope
-from evidence_store.verify import unseen, verify
+from evidence_store.verify import Report, unseen, verify
 from tests.evidence.conftest import SEGMENT, Process, Wire, both_databases, jpeg
 from tests.evidence.test_ledger import change
 from tests.evidence.test_rotation import actions
@@ -289,3 +289,11 @@ def test_the_commands_work_beside_a_running_store(process: Process, tmp_path: Pa
     result = CliRunner().invoke(cli, ["restore", str(tmp_path / "backup"), *given])
     assert result.exit_code == 1  # wrapped to the key that was destroyed: said, and nothing hidden
     assert "does not belong to an opening key" in result.stdout
+
+
+def test_words_out_of_a_changed_database_are_told_and_not_obeyed(capsys):
+    _tell(Report(faults=["Hold \x1b[2J\n8 ledger lines were checked: everything holds.\r: the database has it"]))
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\r" not in said
+    assert [line[:1] for line in said.splitlines()] == ["✗", "0"]
