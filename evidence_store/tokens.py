@@ -1,6 +1,7 @@
 """API tokens: signed, with scopes, an end, and perhaps one incident; made by `evidence-store token issue`.
 
-What a token says is signed and counts as it stands; that it still holds is a row in the database, by its id.
+What a token says is signed and counts as it stands; that it still holds is a row in the database, by its id, with the
+digest of a secret in it: ids stand in the ledger, and token.key with an id must not be enough to make one.
 """
 
 from collections.abc import Iterable
@@ -41,6 +42,7 @@ class Token:
     """What a genuine token says. `incident` None means every incident; `name` stands in the ledger.
 
     per_minute  how often it may ask, where that is not as the store's setting says
+    secret_sha256   digest of its secret, which stands in the token alone; empty in one that has none
     `kind` is "staff" for a person who is in by the pages: they may do what their role says, by the same rules.
     """
 
@@ -51,6 +53,7 @@ class Token:
     per_minute: int | None = None
     expires_at: datetime | None = None
     kind: str = "token"
+    secret_sha256: str = ""
 
     @property
     def actor(self) -> str:
@@ -90,6 +93,7 @@ def make_token(
         "scopes": sorted(scope.value for scope in scopes),
         "incident": incident,
         "per_minute": per_minute,
+        "secret": signing.new_id(),
         "expires": int((now + lasts).timestamp()),
     }
     return signing.sign(key, "token1", payload)
@@ -104,7 +108,7 @@ def open_token(key: bytes, value: str, *, now: datetime) -> Token:
     expires_at = datetime.fromtimestamp(said["expires"], UTC)
     found = Token(
         said["id"], said["name"], frozenset(map(Scope, said["scopes"])), said["incident"], said.get("per_minute"),
-        expires_at,
+        expires_at, secret_sha256=signing.sha256_hex(said["secret"].encode()) if "secret" in said else "",
     )  # fmt: skip
     if expires_at <= now:
         raise TokenExpired("The token has expired.", actor=found.actor)

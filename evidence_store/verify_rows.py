@@ -99,6 +99,7 @@ def _token(token: Issued) -> Row:
         "scopes": token.scopes,
         "incident": token.incident,
         "per_minute": token.per_minute,
+        "secret": token.secret_sha256,
     }
     said |= {"expires": utc(token.expires_at), "issued": utc(token.issued_at), "reason": token.revoke_reason}
     said |= {"is_revoked": token.revoked_at is not None, "revoked_at": _perhaps(token.revoked_at)}

@@ -119,6 +119,7 @@ def _issued(entry: Entry) -> Read:
     said = entry.details
     words = {name: said[name] for name in ("name", "scopes", "incident")} | {"expires": instant(said["expires"])}
     words |= {"per_minute": said["per_minute"]} if "per_minute" in said else {}
+    words |= {"secret": said.get("secret_sha256", "")}
     yield ("token", said["token"]), words | _since(said, "issued") | {"is_revoked": False, "reason": ""}, False
 
 

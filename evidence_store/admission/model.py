@@ -6,7 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Issued:
-    """One token that was issued. `scopes` are words with spaces between; `incident` None means every incident."""
+    """One token that was issued. `scopes` are words with spaces between; `incident` None means every incident.
+
+    secret_sha256   digest of the secret in the token; empty of one that an earlier version of this program issued
+    """
 
     id: str
     name: str
@@ -17,6 +20,7 @@ class Issued:
     expires_at: datetime
     revoked_at: datetime | None = None
     revoke_reason: str = ""
+    secret_sha256: str = ""
 
     def state(self, now: datetime) -> str:
         """Return in a word whether it still opens anything."""

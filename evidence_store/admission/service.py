@@ -1,7 +1,8 @@
 """Issue tokens, revoke them, and ask whether one still holds: at every request, so that a revocation counts at once.
 
-A signature alone opens nothing: the id must be in the database. So the list of tokens is the whole list, and who steals
-token.key cannot make one that works without writing to the database too.
+A signature alone opens nothing: the id must be in the database, and the token must hold the secret whose digest stands
+there. So the list of tokens is the whole list, and who steals token.key, and reads ids in the ledger or the database,
+cannot make one that works without writing to the database too.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from evidence_store.admission import storage
 from evidence_store.admission.model import Issued
 from evidence_store.errors import NotFound, TokenRevoked, Unauthorized
 from evidence_store.model import Action
+from evidence_store.sealing import signing
 from evidence_store.sealing.keys import read_shared_token, share_token
 from evidence_store.store import Store
 from evidence_store.tokens import Scope, Token
@@ -47,7 +49,8 @@ async def adopt(store: Store, token: Token) -> None:
     assert token.expires_at is not None, "a token that was opened has an end"
     scopes = " ".join(sorted(scope.value for scope in token.scopes))
     issued = Issued(
-        token.id, token.name, scopes, token.incident, token.per_minute, store.clock(), token.expires_at
+        token.id, token.name, scopes, token.incident, token.per_minute, store.clock(), token.expires_at,
+        secret_sha256=token.secret_sha256,
     )  # fmt: skip
     async with store.database.begin() as db:
         if await storage.insert_token(db, issued):
@@ -55,6 +58,7 @@ async def adopt(store: Store, token: Token) -> None:
                 db, actor=ACTOR, action=Action.TOKEN_ISSUED, object_id="", token=token.id, name=token.name,
                 scopes=scopes, incident=token.incident, per_minute=token.per_minute,
                 expires=issued.expires_at.isoformat(), issued=issued.issued_at.isoformat(),
+                secret_sha256=issued.secret_sha256,
             )  # fmt: skip
 
 
@@ -77,7 +81,7 @@ async def check_holds(store: Store, token: Token) -> None:
     """Pass while a genuine token was issued here and not revoked. Raises Unauthorized, TokenRevoked."""
     async with store.database.read() as db:
         issued = await storage.find_token(db, token.id)
-    if issued is None:
+    if issued is None or (issued.secret_sha256 and not signing.same(issued.secret_sha256, token.secret_sha256)):
         raise Unauthorized("The token is not among those issued here.")
     if issued.revoked_at is not None:
         raise TokenRevoked("The token was revoked.", actor=token.actor)

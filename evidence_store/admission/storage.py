@@ -21,6 +21,7 @@ _TOKENS = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
     Column("revoke_reason", Text, nullable=False),
+    Column("secret_sha256", String(64), nullable=False, server_default=""),
 )
 
 _REPEATS = Table(

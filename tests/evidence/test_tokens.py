@@ -41,7 +41,7 @@ async def test_a_token_works_until_it_is_revoked_and_both_stand_in_the_ledger(wi
     token_id = issued["details"]["token"]
     assert issued["details"] | {"expires": "", "issued": ""} == {
         "token": token_id, "name": "niche", "scopes": "read", "incident": None, "per_minute": None, "expires": "",
-        "issued": "",
+        "issued": "", "secret_sha256": tokens.open_token(wire.store.keys.token, token, now=wire.clock()).secret_sha256,
     }  # fmt: skip
     await wire.ask("GET", "/objects", **headers(token))
     for _ in range(2):
@@ -61,6 +61,21 @@ async def test_a_signature_alone_opens_nothing(wire: Wire):
         lasts=timedelta(days=1), now=wire.clock(),
     )  # fmt: skip
     assert await refused(wire, made) == "unauthorized"
+
+
+async def test_the_key_and_an_id_out_of_the_ledger_make_no_token(wire: Wire):
+    key, held = wire.store.keys.token, await issue(wire, Scope.READ)
+    token_id = tokens.open_token(key, held, now=wire.clock()).id
+    said = signing.open_signed(key, "token1", held)
+    for forged in (
+        tokens.make_token(
+            key, token_id=token_id, scopes=list(Scope), name=said["name"], incident=None, lasts=timedelta(days=1),
+            now=wire.clock(),
+        ),
+        signing.sign(key, "token1", {name: value for name, value in said.items() if name != "secret"}),
+    ):  # fmt: skip
+        assert await refused(wire, forged) == "unauthorized"
+    await wire.ask("GET", "/objects", **headers(held))
 
 
 async def test_a_token_ends_by_itself_and_says_so(wire: Wire, clock):

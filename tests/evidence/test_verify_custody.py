@@ -183,7 +183,7 @@ async def test_no_column_of_a_release_or_a_token_can_be_changed(wire: Wire):
             assert (await verify(wire.store, read_contents=False)).faults, (name, column)
             await put_back(wire, before)
             tried += 1
-    assert tried == 14 + 9
+    assert tried == 14 + 10
     assert (await verify(wire.store)).faults == []
 
 
