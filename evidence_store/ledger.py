@@ -136,8 +136,8 @@ def parse_leaf(leaf: str) -> Entry:
         said = json.loads(leaf)
         if not isinstance(said, dict) or said.keys() != _FIELDS or said["v"] != FORMAT:
             raise ValueError("not a line of this format")
-        texts = "".join(said[name] for name in _TEXTS).encode()  # fails for what no database could be asked about
-        if b"\0" in texts or type(said["sequence"]) is not int or type(said["details"]) is not dict:
+        "".join(said[name] for name in _TEXTS).encode()  # fails, as the next does, for what no database can be asked
+        if "\0" in said["object"] or type(said["sequence"]) is not int or type(said["details"]) is not dict:
             raise ValueError("not a line of this format")
         return Entry(
             sequence=said["sequence"],

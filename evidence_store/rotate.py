@@ -15,6 +15,7 @@ from evidence_store.errors import CannotStart
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject, is_file_name
 from evidence_store.objects import is_still_there
+from evidence_store.plural import counted, pick
 from evidence_store.sealing import signing
 from evidence_store.sealing.floe import Forged
 from evidence_store.sealing.wrapping import sealing_key_of
@@ -157,8 +158,8 @@ async def forget_old_keys(store: Store) -> list[str]:
         after = page[-1].id
     if strange:
         raise CannotStart(
-            f"{len(strange)} objects lie there that the database does not know, and may need an old key: run "
-            "'evidence-store verify' first."
+            f"In the store {pick(len(strange), 'lies', 'lie')} {counted(len(strange), 'object')} that the database "
+            "does not know, and that may need an old key: run 'evidence-store verify' first."
         )
     old = [key_id for key_id in ring.opening_ids if key_id != store.keys.sealing.id]
     needed = sorted(used & set(old))

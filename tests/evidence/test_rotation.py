@@ -35,11 +35,11 @@ async def test_no_old_key_goes_while_something_lies_there_that_the_database_does
     await change_rows(wire, f"UPDATE objects SET id = '{'0' * 32}' WHERE id = '{object_id}'")
     old = wire.store.keys.sealing.id
     await rotate(wire.store, progress=unseen)
-    with pytest.raises(CannotStart, match="1 objects lie there that the database does not know"):
+    with pytest.raises(CannotStart, match="lies 1 object that the database does not know"):
         await forget_old_keys(wire.store)
     await change_rows(wire, f"UPDATE objects SET id = '{object_id}'")
     await rotate(wire.store, progress=unseen)
-    assert await forget_old_keys(wire.store) == [old]
+    assert old in await forget_old_keys(wire.store)
     assert (await verify(wire.store)).faults == []
 
 
