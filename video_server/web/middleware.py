@@ -124,8 +124,11 @@ async def cross_site(request: web.Request, handler: Handler) -> web.StreamRespon
 
 @web.middleware
 async def readable(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse an address with what no text holds: no handler has to think of it. Raises NotFound, NotText."""
-    if not forms.is_text(request.path):
+    """Refuse an address with what no text holds: no handler has to think of it. Raises NotFound, NotText.
+
+    But a link's token is parsed by who takes it: whatever is none gets one and the same neutral page.
+    """
+    if "token" not in request.match_info and not forms.is_text(request.path):
         raise NotFound
     if not all(map(forms.is_text, request.query.values())):
         raise forms.NotText
