@@ -152,6 +152,7 @@ def launch(
     tone = write_tone(folder / f"{name}.wav", hertz)
     browser = playwright.chromium.launch(
         executable_path=str(program),
+        ignore_default_args=["--disable-hang-monitor"],  # a page that hangs in its unloading must not keep all waiting
         args=[
             *ARGUMENTS,
             f"--use-file-for-fake-video-capture={picture}",
