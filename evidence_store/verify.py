@@ -66,7 +66,7 @@ async def verify(
     on_disk = set(await store.run(lambda: list(store.backend.list_objects())))
     async with store.database.read() as db:
         total = await storage.count_objects(db)
-    async for stored, entry in _all_objects(store):
+    async for stored, entry in _all_objects(store, report):
         report.objects += 1
         _compare(stored, entry, report)
         await _compare_header(store, stored, entry, report)
@@ -142,12 +142,19 @@ async def _compare_with_objects(store: Store, entries: Sequence[Entry], report: 
             report.faults.append(f"Object {entry.object}: line {entry.sequence} of the ledger is not the one it names.")
 
 
-async def _all_objects(store: Store) -> AsyncIterator[tuple[StoredObject, Entry | None]]:
-    """Yield every sealed object with the line that it names."""
+async def _all_objects(store: Store, report: Report) -> AsyncIterator[tuple[StoredObject, Entry | None]]:
+    """Yield every sealed object with the line that it names; end at a page with a row that cannot be understood."""
     after = -1
     while True:
         async with store.database.read() as db:
-            page = await storage.list_objects(db, after=after, limit=_PAGE)
+            try:
+                page = await storage.list_objects(db, after=after, limit=_PAGE)
+            except ValueError as problem:  # a state or a time that is none
+                report.faults.append(
+                    f"The table of objects holds something that this program never writes ({problem}): no object "
+                    f"behind line {max(after, 0)} was checked."
+                )
+                return
             lines = await ledger.list_entries_at(
                 db, [stored.sequence for stored in page if stored.sequence is not None]
             )

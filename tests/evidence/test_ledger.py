@@ -135,6 +135,9 @@ async def test_the_database_itself_refuses_to_change_the_ledger(wire: Wire, stat
         ),
         pytest.param(["DELETE FROM objects WHERE sequence = 2"], "the database does not", id="a dropped object"),
         pytest.param(
+            ["UPDATE objects SET state = 'gone' WHERE sequence = 2"], "never writes ('gone'", id="a state that is none"
+        ),
+        pytest.param(
             ["UPDATE objects SET sequence = 99 WHERE sequence = 2"],
             "the ledger does not know it",
             id="an unlinked object",
