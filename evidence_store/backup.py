@@ -32,6 +32,7 @@ from evidence_store.nodes import storage as nodes
 from evidence_store.objects import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.store import Store
+from evidence_store.upload_endings import draft_expired
 from evidence_store.verify import Report, verify
 from evidence_store.verify_ledger import Progress
 
@@ -232,13 +233,7 @@ async def _restore_rows(store: Store, copy: Database, about: About, progress: Pr
         head = await ledger.read_head(db)
         await nodes.delete_nodes(db)
         expired = await storage.expire_open_uploads(db, now=now)
-        drafts = [
-            ledger.Draft(
-                now, "system:restore", Action.UPLOAD_EXPIRED, upload.id,
-                details={"incident": upload.incident, "received_bytes": upload.offset, "length": upload.length},
-            )
-            for upload in expired
-        ]  # fmt: skip
+        drafts = [draft_expired(upload, actor="system:restore", now=now) for upload in expired]
         drafts += await _restore_sealing(store, db, now)
         said = {"lines": head.size, "made_at": about.made_at.isoformat()}
         drafts.append(ledger.Draft(now, "system:restore", Action.RESTORED, details=said))

@@ -1,11 +1,20 @@
 """How an upload ends without becoming an object: refused, given up, expired; and what a crash left behind."""
 
+from datetime import datetime
+
 from evidence_store import storage
 from evidence_store.backend import Busy
 from evidence_store.errors import Arrived, UploadClosed, WrongKind
+from evidence_store.ledger import Draft
 from evidence_store.model import CLOSED, Action, Upload, UploadState
 from evidence_store.store import Store
 from evidence_store.upload_sessions import Sessions
+
+
+def draft_expired(upload: Upload, *, actor: str, now: datetime) -> Draft:
+    """Return the ledger's line for an upload that `actor` closes because nothing more can come of it."""
+    said = {"incident": upload.incident, "received_bytes": upload.offset, "length": upload.length}
+    return Draft(now, actor, Action.UPLOAD_EXPIRED, upload.id, details=said)
 
 
 class Endings:

@@ -23,6 +23,7 @@ from evidence_store.nodes.model import Node, Standing
 from evidence_store.sealing import signing
 from evidence_store.sealing.files import create_secret
 from evidence_store.store import Store
+from evidence_store.upload_endings import draft_expired
 
 log = get_logger(__name__)
 FILE = "node.id"
@@ -175,13 +176,7 @@ async def forget(store: Store, node_id: str) -> tuple[int, int]:
         expired = await storage.expire_open_uploads(db, node=node_id, now=now)
         complete = await storage.list_sealing(db, node_id)
         await nodes.delete_node(db, node_id)
-        drafts = [
-            ledger.Draft(
-                now, "operator", Action.UPLOAD_EXPIRED, upload.id,
-                details={"incident": upload.incident, "received_bytes": upload.offset, "length": upload.length},
-            )
-            for upload in expired
-        ]  # fmt: skip
+        drafts = [draft_expired(upload, actor="operator", now=now) for upload in expired]
         drafts += [
             ledger.Draft(now, "operator", Action.DAMAGED, stored.id, stored.sha256, details={"what": _FORGOTTEN})
             for stored in complete
