@@ -1,5 +1,6 @@
 """The officer's booth: the diary, the call's page, notes, the end, taking a colleague's place."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from tests.conftest import PASSWORD, HeldClock
 from video_server.accounts.model import Role, Staff
@@ -848,6 +849,40 @@ async def test_ending_with_an_unsigned_statement_says_what_that_means(booth, add
     await page.get_by_role("dialog").get_by_role("button", name="End the call").click()
     await page.wait_for_url("**/summary")
     await expect(page.locator("main")).to_contain_text("Statement 1 was not signed. Its drafts are kept.")
+
+
+async def test_a_statement_begun_amid_other_news_has_the_cursor_in_its_text(booth, add_staff, book):
+    """Each news of the room asks for the statement anew, and makes stale what was asked before it."""
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page, statements = await booth("smith"), path_of(appointment, "statements")
+    await page.goto(path_of(appointment))
+    await expect(page.locator("#statement-state")).to_have_text("None yet.")
+    begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    asked: asyncio.Queue[Route] = asyncio.Queue()
+    held: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        if route.request.method == "GET":
+            asked.put_nowait(route)
+        else:
+            answer = await route.fetch()
+            held.append(await asked.get())  # the room told of the statement before its answer came
+            begun.set_result((await answer.json())["id"])
+            await route.fulfill(response=answer)
+
+    await page.route(f"**{statements}", hold)
+    await page.get_by_role("button", name="Begin a statement").click()
+    path = f"{statements}/{await begun}/heading"
+    held.append(await asked.get())  # asked because the answer may be older than what the room told
+    assert await page.get_by_label("What they say").is_hidden()
+    while not asked.empty():
+        held.append(asked.get_nowait())
+    send = "([path, body]) => import('/static/now/js/post.js').then(({ post }) => post(path, body))"
+    await page.evaluate(send, [path, {"name": "Sam", "age": None, "reader": "", "language": "en"}])
+    held.append(await asked.get())  # asked for these news
+    for route in held:
+        await route.continue_()
+    await expect(page.get_by_label("What they say")).to_be_focused()
 
 
 async def test_the_call_does_not_end_over_words_that_are_not_saved(booth, add_staff, book):

@@ -25,6 +25,7 @@ class OfficerStatement {
     /** @type {any} */
     this.statement = null;
     this.mark = "";
+    this.begun = ""; // the statement begun on this page whose field waits to be shown and written in
     this.asked = 0;
     this.doing = 0; // deeds on their way: what is read meanwhile may be older than what was just pressed
     /** @type {Promise<unknown>} one deed after the other: leaving a field and pressing a button are two at once */
@@ -123,9 +124,9 @@ class OfficerStatement {
 
   async #begin() {
     const { mark } = this;
-    if (!this.#hear(await post(this.all, {}), mark)) return;
-    if (this.mark !== mark) await this.#ask();
-    this.field.focus();
+    const answer = await post(this.all, {});
+    if (answer.ok) this.begun = answer.body.id;
+    this.#hear(answer, mark);
   }
 
   /** What stands in the fields is what they will read: it is saved first, also an exhibit that was not added yet. */
@@ -218,6 +219,9 @@ class OfficerStatement {
       return;
     }
     this.#drawEditor(statement, before?.id !== statement.id);
+    if (this.begun !== statement.id) return;
+    this.begun = "";
+    this.field.focus();
   }
 
   /** @param {any} statement @param {boolean} isNew */
