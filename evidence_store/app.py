@@ -29,7 +29,7 @@ from evidence_store.access import Handler
 from evidence_store.admission.limits import Limits
 from evidence_store.admission.storage import forget_repeats
 from evidence_store.backend import Backend
-from evidence_store.backend_folder import FolderBackend
+from evidence_store.backend.folder import FolderBackend
 from evidence_store.breakglass import views as breakglass_views
 from evidence_store.checkpoints import Checkpointer
 from evidence_store.clock import Clock
@@ -96,10 +96,13 @@ def open_store(settings: Settings, keys: Keys, *, now: Clock = clock.utc_now) ->
 def _open_backend(settings: Settings) -> Backend:
     if not settings.s3_bucket or settings.s3_secret_file is None:
         return FolderBackend(settings.data)
-    from evidence_store import backend_s3, bucket  # 30 MB that only a bucket needs
+    from evidence_store.backend import (
+        bucket,  # 30 MB that only a bucket needs
+        s3,
+    )
 
     secret = read_secret(settings.s3_secret_file)
-    return backend_s3.S3Backend(
+    return s3.S3Backend(
         settings.data,
         bucket.Address(
             settings.s3_endpoint.rstrip("/"), settings.s3_bucket, settings.s3_region, settings.s3_prefix,

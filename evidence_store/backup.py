@@ -24,7 +24,7 @@ from pathlib import Path
 
 from evidence_store import ledger, migrations, storage
 from evidence_store.backend import DATA, KEY, Busy, OpenFile, Sealed, flush_folder, write_whole
-from evidence_store.backend_folder import copy_sealed
+from evidence_store.backend.folder import copy_sealed
 from evidence_store.database import Connection, Database, IntegrityError, copy_rows, is_empty
 from evidence_store.errors import CannotStart
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject

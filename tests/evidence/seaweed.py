@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from evidence_store.bucket import Address
+from evidence_store.backend.bucket import Address
 from tests.bench.stores import Server
 from tests.product import until
 

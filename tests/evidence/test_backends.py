@@ -14,8 +14,8 @@ import pytest
 
 from evidence_store.app import open_store
 from evidence_store.backend import DATA, KEY, Backend, Busy, write_whole
-from evidence_store.backend_folder import FolderBackend
-from evidence_store.backend_s3 import S3Backend
+from evidence_store.backend.folder import FolderBackend
+from evidence_store.backend.s3 import S3Backend
 from evidence_store.config import load
 from evidence_store.errors import CannotStart, Damaged
 from evidence_store.sealing import signing
@@ -171,7 +171,7 @@ def _die_behind_the_key(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Ca
         delete = backend._delete
         monkeypatch.setattr(backend, "_delete", lambda name: delete(name) if name.endswith(KEY) else die())
     else:
-        monkeypatch.setattr("evidence_store.backend_folder.shutil.rmtree", die)
+        monkeypatch.setattr("evidence_store.backend.folder.shutil.rmtree", die)
     return key_is_gone
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from evidence_store.app import open_store
 from evidence_store.backend import DATA, KEY, MOST_KEY_BYTES, Backend, write_whole
-from evidence_store.backend_s3 import S3Backend
+from evidence_store.backend.bucket import Address
+from evidence_store.backend.s3 import S3Backend
 from evidence_store.backup import backup, restore
-from evidence_store.bucket import Address
 from evidence_store.config import Settings, load
 from evidence_store.doctor import Grade, examine
 from evidence_store.errors import BackendFailed
@@ -271,7 +271,7 @@ def test_a_bucket_that_never_ends_holds_up_nobody_and_fills_no_memory(
     backend, object_id = S3Backend(tmp_path, faulty.address()), signing.new_id()
     faulty.objects[f"objects/{object_id[:2]}/{object_id}/key.json"] = bytes(5_000_000)
     assert len(backend.read_key(object_id)) == MOST_KEY_BYTES
-    monkeypatch.setattr("evidence_store.bucket._MOST_PAGES", 5)
+    monkeypatch.setattr("evidence_store.backend.bucket._MOST_PAGES", 5)
     faulty.never_ends = True
     with pytest.raises(BackendFailed, match="TooManyPages"):
         backend.destroy(object_id)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from evidence_store.bucket import Address
+from evidence_store.backend.bucket import Address
 from evidence_store.sealing import signing
 from tests.evidence.conftest import INCIDENT, SEGMENT, Process, forking, jpeg, sha256
 from tests.evidence.test_kills import _LOST, _PATCH, _slowly, content_of, create

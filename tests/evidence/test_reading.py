@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from evidence_store.backend import write_whole
-from evidence_store.backend_folder import FolderBackend
+from evidence_store.backend.folder import FolderBackend
 from evidence_store.errors import RangeRefused
 from evidence_store.ranges import parse_range
 from evidence_store.sealing import floe, signing

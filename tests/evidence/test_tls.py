@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from evidence_store.app import open_store
-from evidence_store.bucket import Bucket
+from evidence_store.backend.bucket import Bucket
 from evidence_store.errors import BackendFailed, CannotStart
 from evidence_store.sealing.keys import Keys
 from evidence_store.verify import verify

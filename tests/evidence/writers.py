@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from evidence_store.backend import DATA, KEY, Backend, write_whole
-from evidence_store.backend_folder import FolderBackend
-from evidence_store.backend_s3 import S3Backend
-from evidence_store.bucket import Address
+from evidence_store.backend.bucket import Address
+from evidence_store.backend.folder import FolderBackend
+from evidence_store.backend.s3 import S3Backend
 
 
 def data_of(writer: int) -> bytes:

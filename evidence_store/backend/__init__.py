@@ -6,7 +6,7 @@
     locks/<name>                            who writes: flock, and a nonce that tells whether somebody else wrote since
 
 These lie on the node's disk whatever the backend; folders and files are flushed before anything that rests on them is
-acknowledged. Where sealed objects lie is the backend's own: `backend_folder.py`, `backend_s3.py`.
+acknowledged. Where sealed objects lie is the backend's own: `folder.py`, `s3.py`.
 """
 
 import contextlib

@@ -20,7 +20,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Pre
 from obstore.store import S3Store
 
 from evidence_store.backend import DATA, KEY, MOST_KEY_BYTES, Backend, OpenFile, Place, Sealed
-from evidence_store.bucket import ANSWER_SECONDS, CONNECT_SECONDS, TRIES, Address, Bucket, failed
+from evidence_store.backend.bucket import ANSWER_SECONDS, CONNECT_SECONDS, TRIES, Address, Bucket, failed
 from evidence_store.errors import CannotStart
 from evidence_store.model import checked_file
 from evidence_store.plural import counted
