@@ -12,7 +12,6 @@ from aiohttp import web
 from evidence_store import (
     app_keys,
     clock,
-    direct,
     heads,
     ledger,
     migrations,
@@ -38,6 +37,7 @@ from evidence_store.court import views as court_views
 from evidence_store.custody import views as custody_views
 from evidence_store.database import Database
 from evidence_store.errors import BackendFailed, CannotStart, Damaged, Refusal, StoreError
+from evidence_store.intake import direct
 from evidence_store.keeping import service as keeping
 from evidence_store.keeping import storage as keeping_storage
 from evidence_store.keeping import views as keeping_views

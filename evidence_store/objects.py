@@ -20,11 +20,11 @@ from evidence_store.errors import (
     TooLarge,
     Unavailable,
 )
-from evidence_store.intake import take
+from evidence_store.intake.pieces import End
+from evidence_store.intake.taking import take
 from evidence_store.media import storage as media_storage
 from evidence_store.media.model import can_be_looked_at
 from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject
-from evidence_store.pieces import End
 from evidence_store.screening import storage as screening_storage
 from evidence_store.sealing import floe, signing
 from evidence_store.sealing.files import destroy_secret

@@ -23,7 +23,8 @@ from evidence_store.errors import (
     WrongKind,
 )
 from evidence_store.grants import Grant
-from evidence_store.intake import take
+from evidence_store.intake.pieces import End
+from evidence_store.intake.taking import take
 from evidence_store.log import get_logger
 from evidence_store.model import (
     CLOSED,
@@ -35,7 +36,6 @@ from evidence_store.model import (
     UploadState,
     clean_filename,
 )
-from evidence_store.pieces import End
 from evidence_store.sealing import signing
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.store import Store

@@ -21,8 +21,8 @@ from evidence_store import app_keys
 from evidence_store.app import make_app, open_store, running
 from evidence_store.config import Settings
 from evidence_store.database import is_empty
-from evidence_store.direct import largest_buffer
 from evidence_store.errors import Damaged
+from evidence_store.intake.direct import largest_buffer
 from evidence_store.model import Upload
 from evidence_store.sealing import pending as pending_module
 from evidence_store.sealing import signing

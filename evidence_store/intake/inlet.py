@@ -10,8 +10,8 @@ from aiohttp import ClientPayloadError, StreamReader, web
 from aiohttp.http import HttpProcessingError
 
 from evidence_store import clock
-from evidence_store.direct import Direct, can_take_over
-from evidence_store.pieces import PATIENCE_SECONDS, End, Piece
+from evidence_store.intake.direct import Direct, can_take_over
+from evidence_store.intake.pieces import PATIENCE_SECONDS, End, Piece
 
 _BATCH_BYTES = 1 << 19
 _SLOW_BYTES = 1 << 18  # who sends less than this at a time has to be waited for

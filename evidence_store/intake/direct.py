@@ -16,7 +16,7 @@ from typing import ClassVar, cast
 from aiohttp import hdrs, web
 
 from evidence_store import clock
-from evidence_store.pieces import PATIENCE_SECONDS, End, Piece
+from evidence_store.intake.pieces import PATIENCE_SECONDS, End, Piece
 from evidence_store.sealing.buffers import SEGMENTS, SMALL, SMALL_BYTES, give_back
 from evidence_store.sealing.floe import DEFAULT, SEGMENT_BYTES
 

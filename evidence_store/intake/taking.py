@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from evidence_store.inlet import Inlet
-from evidence_store.pieces import End, Piece
+from evidence_store.intake.inlet import Inlet
+from evidence_store.intake.pieces import End, Piece
 from evidence_store.sealing.buffers import give_back
 from evidence_store.sealing.incoming import SNIFF_BYTES, Incoming
 from evidence_store.store import Store
