@@ -22,7 +22,6 @@ from evidence_store import (
     views_api,
     views_ledger,
     views_service,
-    views_tus,
 )
 from evidence_store.access import Handler
 from evidence_store.admission.limits import Limits
@@ -55,7 +54,8 @@ from evidence_store.sealing.files import read_secret
 from evidence_store.sealing.keys import Keys
 from evidence_store.store import Store
 from evidence_store.unreadable import Runner
-from evidence_store.uploads import Uploads
+from evidence_store.uploads import views as uploads_views
+from evidence_store.uploads.service import Uploads
 from evidence_store.view import pages
 from evidence_store.view.views import add_pages
 from evidence_store.webhooks.config import load_hooks
@@ -64,7 +64,7 @@ from evidence_store.webhooks.service import Postman
 log = get_logger(__name__)
 _SWEEP_SECONDS = 5.0
 _VIEWS = (
-    views_tus,
+    uploads_views,
     views_api,
     custody_views,
     keeping_views,

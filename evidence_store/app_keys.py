@@ -12,7 +12,7 @@ from evidence_store.reads import ReadLog
 from evidence_store.screening.service import Screener
 from evidence_store.store import Store
 from evidence_store.tokens import Token
-from evidence_store.uploads import Uploads
+from evidence_store.uploads.service import Uploads
 
 STORE = web.AppKey("store", Store)
 UPLOADS = web.AppKey("uploads", Uploads)

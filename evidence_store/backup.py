@@ -32,7 +32,7 @@ from evidence_store.nodes import storage as nodes
 from evidence_store.objects import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.store import Store
-from evidence_store.upload_endings import draft_expired
+from evidence_store.uploads.endings import draft_expired
 from evidence_store.verify import Report, verify
 from evidence_store.verify_ledger import Progress
 

@@ -23,7 +23,7 @@ from evidence_store.nodes.model import Node, Standing
 from evidence_store.sealing import signing
 from evidence_store.sealing.files import create_secret
 from evidence_store.store import Store
-from evidence_store.upload_endings import draft_expired
+from evidence_store.uploads.endings import draft_expired
 
 log = get_logger(__name__)
 FILE = "node.id"

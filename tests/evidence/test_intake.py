@@ -31,7 +31,7 @@ from evidence_store.sealing.incoming import Incoming
 from evidence_store.sealing.keys import Keys
 from evidence_store.sealing.pending import Pending
 from evidence_store.sealing.shelf import Shelf
-from evidence_store.uploads import Uploads
+from evidence_store.uploads.service import Uploads
 from evidence_store.verify import verify
 from tests.conftest import HeldClock
 from tests.evidence.conftest import INCIDENT, SEGMENT, Wire, jpeg, sha256

@@ -14,7 +14,7 @@ from evidence_store.grants import make_grant, open_grant
 from evidence_store.sealing import signing
 from evidence_store.storage import find_upload
 from evidence_store.tokens import Scope
-from evidence_store.uploads import Uploads
+from evidence_store.uploads.service import Uploads
 from tests.conftest import HeldClock
 from tests.evidence.conftest import INCIDENT, SEGMENT, Wire, both_databases, jpeg, sha256
 from tests.evidence.test_intake import is_taken

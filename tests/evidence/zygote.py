@@ -18,7 +18,7 @@ from evidence_store.config import load
 from evidence_store.model import StoredObject, UploadState
 from evidence_store.rotate import rotate
 from evidence_store.sealing.incoming import Incoming
-from evidence_store.uploads import Uploads, _sealing
+from evidence_store.uploads.service import Uploads, _sealing
 from evidence_store.verify import unseen
 
 LATE_SECONDS = 5.0

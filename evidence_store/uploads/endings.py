@@ -8,7 +8,7 @@ from evidence_store.errors import Arrived, UploadClosed, WrongKind
 from evidence_store.ledger import Draft
 from evidence_store.model import CLOSED, Action, Upload, UploadState
 from evidence_store.store import Store
-from evidence_store.upload_sessions import Sessions
+from evidence_store.uploads.sessions import Sessions
 
 
 def draft_expired(upload: Upload, *, actor: str, now: datetime) -> Draft:

@@ -5,13 +5,14 @@ from typing import Literal
 
 from aiohttp import web
 
-from evidence_store import access, app_keys, grants, tus
+from evidence_store import access, app_keys, grants
 from evidence_store.access import Handler
 from evidence_store.answers import answer
 from evidence_store.asked import read_json
 from evidence_store.errors import Elsewhere, GrantRefused
 from evidence_store.model import ObjectState, Upload, parse_id
 from evidence_store.schemas import BearerAnswer, DigestAnswer, DigestRequest
+from evidence_store.uploads import tus
 
 routes = web.RouteTableDef()
 

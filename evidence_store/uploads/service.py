@@ -1,7 +1,7 @@
 """Uploads by tus, as their senders see them: opened, appended to, given their digest, sealed.
 
-Acknowledged bytes are never lost, everything is bounded. Who may write is `upload_sessions.py`'s, how an upload ends
-without becoming an object `upload_endings.py`'s.
+Acknowledged bytes are never lost, everything is bounded. Who may write is `sessions.py`'s, how an upload ends without
+becoming an object `endings.py`'s.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from evidence_store import kinds, objects, storage, tus
+from evidence_store import kinds, objects, storage
 from evidence_store.errors import (
     ChecksumMismatch,
     Conflict,
@@ -39,8 +39,9 @@ from evidence_store.model import (
 from evidence_store.sealing import signing
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.store import Store
-from evidence_store.upload_endings import Endings
-from evidence_store.upload_sessions import Sessions
+from evidence_store.uploads import tus
+from evidence_store.uploads.endings import Endings
+from evidence_store.uploads.sessions import Sessions
 
 log = get_logger(__name__)
 _CROWDED_SECONDS = 60

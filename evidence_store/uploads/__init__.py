@@ -1,0 +1,1 @@
+"""Uploads by tus: the protocol, one writer at a time, how each of them ends."""
