@@ -15,11 +15,9 @@ from evidence_store import (
     heads,
     ledger,
     migrations,
-    objects,
     refusals,
     repeats,
     storage,
-    views_api,
     views_ledger,
     views_service,
 )
@@ -46,6 +44,8 @@ from evidence_store.media.service import Media
 from evidence_store.nodes.passing import Passing
 from evidence_store.nodes.service import Presence, read_node_id
 from evidence_store.notify import Notifier
+from evidence_store.objects import service as objects
+from evidence_store.objects import views as objects_views
 from evidence_store.problems import problem_response
 from evidence_store.quarantine import views as quarantine_views
 from evidence_store.reads import ReadLog
@@ -65,7 +65,7 @@ log = get_logger(__name__)
 _SWEEP_SECONDS = 5.0
 _VIEWS = (
     uploads_views,
-    views_api,
+    objects_views,
     custody_views,
     keeping_views,
     quarantine_views,

@@ -29,7 +29,7 @@ from evidence_store.database import Connection, Database, IntegrityError, copy_r
 from evidence_store.errors import CannotStart
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
 from evidence_store.nodes import storage as nodes
-from evidence_store.objects import is_still_there
+from evidence_store.objects.service import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.store import Store
 from evidence_store.uploads.endings import draft_expired

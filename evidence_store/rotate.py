@@ -14,7 +14,7 @@ from evidence_store.backend import KEY, Busy
 from evidence_store.errors import CannotStart
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject, is_file_name
-from evidence_store.objects import is_still_there
+from evidence_store.objects.service import is_still_there
 from evidence_store.plural import counted, pick
 from evidence_store.sealing import signing
 from evidence_store.sealing.floe import Forged

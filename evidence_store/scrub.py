@@ -16,7 +16,7 @@ from evidence_store.errors import CannotStart
 from evidence_store.headers import Look
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
-from evidence_store.objects import is_still_there
+from evidence_store.objects.service import is_still_there
 from evidence_store.sealing import signing
 from evidence_store.store import Store
 from evidence_store.verify import Reread, reread

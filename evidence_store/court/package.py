@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from evidence_store import ledger, objects, storage
+from evidence_store import ledger, storage
 from evidence_store.checkpoints import states_of
 from evidence_store.court.manifest import (
     MANIFEST,
@@ -41,6 +41,7 @@ from evidence_store.errors import (
     Quarantined,
 )
 from evidence_store.model import Action, ObjectState, StoredObject
+from evidence_store.objects import service as objects
 from evidence_store.screening.clamd import Verdict
 from evidence_store.sealing import signing
 from evidence_store.sealing.reading import SealedObject

@@ -15,9 +15,9 @@ from evidence_store.court.trail import Trail, read_trail
 from evidence_store.court.writing import Told, zip_bytes, zip_pieces
 from evidence_store.errors import BadRequest, StoreError
 from evidence_store.model import Action
+from evidence_store.objects.views import CONTENT_HEADERS, disposition
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
-from evidence_store.views_api import CONTENT_HEADERS, disposition
 
 routes = web.RouteTableDef()
 _MOST_JSON_BYTES = 1 << 16  # 500 ids and 20 checkpoints

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from evidence_store import clock, objects
+from evidence_store import clock
 from evidence_store.errors import Damaged, DamagedHere, NoPreviewHere, Refusal, Unavailable
 from evidence_store.log import get_logger
 from evidence_store.media import process, storage
@@ -19,6 +19,7 @@ from evidence_store.media.model import PROBLEM_SAYS, NoPreview, Preview, Problem
 from evidence_store.media.process import NotConfined, Outcome, examine
 from evidence_store.media.schemas import Facts, MediaAnswer
 from evidence_store.model import ObjectState, StoredObject
+from evidence_store.objects import service as objects
 from evidence_store.sealing.floe import Forged
 from evidence_store.store import Store
 

@@ -6,10 +6,10 @@ from evidence_store import access, app_keys
 from evidence_store.errors import Disposed, NotScreened, Quarantined
 from evidence_store.media.model import Preview
 from evidence_store.model import Action, ObjectState, StoredObject
-from evidence_store.ranges import is_known, parse_range
+from evidence_store.objects.ranges import is_known, parse_range
+from evidence_store.objects.views import CONTENT_HEADERS
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
-from evidence_store.views_api import CONTENT_HEADERS
 
 routes = web.RouteTableDef()
 _HEADERS = CONTENT_HEADERS | {"Content-Disposition": "inline"}

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
-from evidence_store import objects
 from evidence_store.custody.service import acting
 from evidence_store.database import Connection
 from evidence_store.errors import Damaged, DamagedHere
@@ -18,6 +17,7 @@ from evidence_store.log import get_logger
 from evidence_store.media import storage as media_storage
 from evidence_store.media.model import Problem
 from evidence_store.model import Action, ObjectState, StoredObject
+from evidence_store.objects import service as objects
 from evidence_store.quarantine.storage import was_released_with
 from evidence_store.screening import storage
 from evidence_store.screening.clamd import Clamd, Screened, Verdict

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from evidence_store import kinds, objects, storage
+from evidence_store import kinds, storage
 from evidence_store.errors import (
     ChecksumMismatch,
     Conflict,
@@ -36,6 +36,7 @@ from evidence_store.model import (
     UploadState,
     clean_filename,
 )
+from evidence_store.objects import service as objects
 from evidence_store.sealing import signing
 from evidence_store.sealing.incoming import Incoming
 from evidence_store.store import Store

@@ -6,11 +6,11 @@ from pydantic import Field
 from evidence_store import access, app_keys
 from evidence_store.errors import Disposed, Quarantined
 from evidence_store.model import ObjectState, StoredObject
+from evidence_store.objects.views import give_out
 from evidence_store.quarantine.service import read_standing
 from evidence_store.tokens import Scope
 from evidence_store.view import forms, guards, pages
 from evidence_store.view.i18n import N_
-from evidence_store.views_api import give_out
 
 routes = web.RouteTableDef()
 _HERE = "/evidence/view/objects/{id}/original"

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import MetaData, insert, select
 
-from evidence_store import migrations, objects
+from evidence_store import migrations
 from evidence_store.database import METADATA, Database
+from evidence_store.objects import service as objects
 from evidence_store.store import Store
 
 ROWS = "evidence.sqlite"
@@ -22,7 +23,7 @@ def seal_as_before_0011(patch: pytest.MonkeyPatch) -> None:
         seal(store, name, object_id, key)
         return ""
 
-    patch.setattr("evidence_store.objects.seal_key", seal_key)
+    patch.setattr("evidence_store.objects.service.seal_key", seal_key)
 
 
 async def make_older(backup: Path, revision: str, target: Path) -> Path:

@@ -19,7 +19,7 @@ from evidence_store.config import Settings, load
 from evidence_store.doctor import Grade, examine
 from evidence_store.errors import BackendFailed
 from evidence_store.model import ObjectState
-from evidence_store.objects import settle
+from evidence_store.objects.service import settle
 from evidence_store.rotate import forget_old_keys, rotate
 from evidence_store.scrub import scrub
 from evidence_store.sealing import signing

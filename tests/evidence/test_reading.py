@@ -16,14 +16,14 @@ from sqlalchemy import update
 from evidence_store.backend import write_whole
 from evidence_store.backend.folder import FolderBackend
 from evidence_store.errors import RangeRefused
-from evidence_store.ranges import parse_range
+from evidence_store.objects.ranges import parse_range
+from evidence_store.objects.views import disposition
 from evidence_store.sealing import floe, signing
 from evidence_store.sealing.incoming import Incoming, object_aad
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.storage import OBJECTS
 from evidence_store.tokens import Scope
 from evidence_store.verify import verify
-from evidence_store.views_api import disposition
 from tests.evidence import second_floe
 from tests.evidence.conftest import INCIDENT, SEGMENT, Wire, both_databases, jpeg, sha256
 

@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote
 
 from aiohttp import web
 
-from evidence_store import access, app_keys, grants, objects, outgoing, repeats
+from evidence_store import access, app_keys, grants, repeats
 from evidence_store.answers import answer
 from evidence_store.asked import read_headers, read_json
 from evidence_store.errors import (
@@ -30,7 +30,9 @@ from evidence_store.model import (
     parse_id,
     parse_incident,
 )
-from evidence_store.ranges import is_known, parse_range
+from evidence_store.objects import outgoing
+from evidence_store.objects import service as objects
+from evidence_store.objects.ranges import is_known, parse_range
 from evidence_store.schemas import GrantAnswer, GrantRequest, Metadata, ObjectHeaders
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.tokens import Scope
