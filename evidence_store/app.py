@@ -27,7 +27,6 @@ from evidence_store.admission.storage import forget_repeats
 from evidence_store.backend import Backend
 from evidence_store.backend.folder import FolderBackend
 from evidence_store.breakglass import views as breakglass_views
-from evidence_store.checkpoints import Checkpointer
 from evidence_store.clock import Clock
 from evidence_store.config import Settings
 from evidence_store.court import views as court_views
@@ -41,6 +40,7 @@ from evidence_store.keeping import views as keeping_views
 from evidence_store.log import get_logger
 from evidence_store.media import views as media_views
 from evidence_store.media.service import Media
+from evidence_store.mirrors.service import Checkpointer
 from evidence_store.nodes.passing import Passing
 from evidence_store.nodes.service import Presence, read_node_id
 from evidence_store.notify import Notifier

@@ -15,7 +15,6 @@ from evidence_store import cli_tokens, log
 from evidence_store.admission.service import share_web_token
 from evidence_store.app import make_app, open_store, running
 from evidence_store.backup import backup, restore
-from evidence_store.checkpoints import ask_mirrors
 from evidence_store.cli_nodes import nodes
 from evidence_store.cli_parts import Data, File, KeysFolder, hsm_of, tell
 from evidence_store.cli_parts import with_store as _with_store
@@ -25,6 +24,7 @@ from evidence_store.config import Settings, load
 from evidence_store.court.export import Wanted, export
 from evidence_store.doctor import Finding, Grade, examine
 from evidence_store.errors import CannotStart
+from evidence_store.mirrors.service import ask_mirrors
 from evidence_store.plural import counted, pick
 from evidence_store.progress import Progress
 from evidence_store.rotate import forget_old_keys, rotate

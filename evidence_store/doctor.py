@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from evidence_store import checkpoints, ledger, migrations, storage
+from evidence_store import ledger, migrations, storage
 from evidence_store.errors import BackendFailed
 from evidence_store.ledger import HeadForged
 from evidence_store.media import process
-from evidence_store.mirrors import MirrorFailed, open_mirror
+from evidence_store.mirrors import service as mirrors
+from evidence_store.mirrors.places import MirrorFailed, open_mirror
 from evidence_store.model import Run, RunKind
 from evidence_store.nodes.model import Standing as At
 from evidence_store.nodes.passing import Passing
@@ -186,9 +187,9 @@ async def _mirrors(store: Store) -> AsyncIterator[Finding]:
     places = store.settings.mirror_places
     if not places:
         yield note("No mirror keeps checkpoints: set EVIDENCE_MIRRORS, or a store put back whole cannot be noticed.")
-    states = await checkpoints.states_of(store)
+    states = await mirrors.states_of(store)
     for mirror in map(open_mirror, places):
-        state = states.get(checkpoints.name_of(mirror))
+        state = states.get(mirrors.name_of(mirror))
         if state is not None and state.problem:
             yield bad(f"The mirror {mirror.where} takes no checkpoints: {state.problem}.")
             continue

@@ -172,18 +172,6 @@ class Event:
     next_at: datetime
 
 
-@dataclass(frozen=True)
-class MirrorState:
-    """How far one mirror of the ledger's checkpoints is; `problem` is empty or a sentence."""
-
-    place: str
-    size: int
-    attempts: int
-    next_at: datetime
-    sent_at: datetime | None
-    problem: str
-
-
 class RunKind(StrEnum):
     """The long tasks that leave a trace of how far they are."""
 

@@ -5,9 +5,10 @@ import os
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from evidence_store import access, app_keys, checkpoints, ledger, storage
+from evidence_store import access, app_keys, ledger, storage
 from evidence_store.admission import limits
 from evidence_store.media import storage as media_storage
+from evidence_store.mirrors import service as mirrors
 from evidence_store.model import RunKind
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
@@ -79,7 +80,7 @@ async def ready(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """Return figures for Prometheus; the forwarder does not pass this path."""
     store = request.app[app_keys.STORE]
-    for number, state in enumerate((await checkpoints.states_of(store)).values(), start=1):
+    for number, state in enumerate((await mirrors.states_of(store)).values(), start=1):
         _KEPT_AT.labels(number).set(state.size if state else 0)
         _MIRROR_FAILS.labels(number).set(bool(state and state.problem))
     media = request.app[app_keys.MEDIA]

@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 
 from evidence_store import ledger, storage
-from evidence_store.checkpoints import states_of
 from evidence_store.court.manifest import (
     MANIFEST,
     SIGNATURE,
@@ -40,6 +39,7 @@ from evidence_store.errors import (
     OtherIncident,
     Quarantined,
 )
+from evidence_store.mirrors.service import states_of
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.objects import service as objects
 from evidence_store.screening.clamd import Verdict

@@ -12,11 +12,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from evidence_store import checkpoints, ledger
-from evidence_store.checkpoints import Checkpointer
+from evidence_store import ledger
 from evidence_store.config import load
 from evidence_store.errors import CannotStart
-from evidence_store.mirrors import FolderMirror, MirrorFailed
+from evidence_store.mirrors import service as checkpoints
+from evidence_store.mirrors.places import FolderMirror, MirrorFailed
+from evidence_store.mirrors.service import Checkpointer
 from evidence_store.sealing.notes import LedgerKey
 from evidence_store.verify import verify
 from tests.evidence.conftest import Wire, both_databases, jpeg
@@ -135,7 +136,7 @@ async def test_a_checkpoint_that_comes_in_pieces_is_read_to_its_end(wire: Wire, 
 
 
 async def test_a_share_that_hangs_is_given_up(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("evidence_store.mirrors._TRY_SECONDS", 0.2)
+    monkeypatch.setattr("evidence_store.mirrors.places._TRY_SECONDS", 0.2)
     os.mkfifo(tmp_path / "0000000000000000001.checkpoint")  # opening it waits for a writer that never comes
     with pytest.raises(MirrorFailed, match="does not answer"):
         await FolderMirror(tmp_path).newest()

@@ -9,12 +9,13 @@ import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from evidence_store import ledger, storage
+from evidence_store import ledger
 from evidence_store.errors import Damaged
 from evidence_store.ledger import HeadForged
 from evidence_store.log import get_logger
-from evidence_store.mirrors import Mirror, MirrorFailed, open_mirror
-from evidence_store.model import MirrorState
+from evidence_store.mirrors import storage
+from evidence_store.mirrors.model import MirrorState
+from evidence_store.mirrors.places import Mirror, MirrorFailed, open_mirror
 from evidence_store.notify import pause_after
 from evidence_store.plural import counted
 from evidence_store.sealing.signing import NotGenuine
