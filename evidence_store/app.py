@@ -43,7 +43,7 @@ from evidence_store.media.service import Media
 from evidence_store.mirrors.service import Checkpointer
 from evidence_store.nodes.passing import Passing
 from evidence_store.nodes.service import Presence, read_node_id
-from evidence_store.notify import Notifier
+from evidence_store.notify.service import Notifier
 from evidence_store.objects import service as objects
 from evidence_store.objects import views as objects_views
 from evidence_store.problems import problem_response

@@ -7,7 +7,7 @@ from evidence_store.breakglass.model import Glass
 from evidence_store.media.service import Media
 from evidence_store.nodes.passing import Passing
 from evidence_store.nodes.service import Presence
-from evidence_store.notify import Notifier
+from evidence_store.notify.service import Notifier
 from evidence_store.reads import ReadLog
 from evidence_store.screening.service import Screener
 from evidence_store.store import Store

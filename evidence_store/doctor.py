@@ -16,6 +16,7 @@ from evidence_store.model import Run, RunKind
 from evidence_store.nodes.model import Standing as At
 from evidence_store.nodes.passing import Passing
 from evidence_store.nodes.service import survey, url_of
+from evidence_store.notify import storage as news
 from evidence_store.plural import counted, pick
 from evidence_store.screening.clamd import Clamd, Down, signatures_made_at
 from evidence_store.screening.storage import count_by_others
@@ -237,8 +238,8 @@ async def _node(passing: Passing, store: Store, standing: At) -> Finding:
 
 async def _news(store: Store) -> Finding:
     async with store.database.read() as db:
-        oldest = await storage.find_oldest_waiting_event(db)
-        waiting = await storage.count_waiting_events(db)
+        oldest = await news.find_oldest_waiting_event(db)
+        waiting = await news.count_waiting_events(db)
     if oldest is None or not store.settings.notify_url:
         return good(
             "No news waits for the web server." if not waiting else "News is kept; no EVIDENCE_NOTIFY_URL is set."

@@ -162,16 +162,6 @@ class Entry:
     leaf: str
 
 
-@dataclass(frozen=True)
-class Event:
-    """News for the web server; `body` is sent as it stands at every try."""
-
-    id: str
-    body: str
-    attempts: int
-    next_at: datetime
-
-
 class RunKind(StrEnum):
     """The long tasks that leave a trace of how far they are."""
 

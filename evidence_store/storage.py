@@ -1,4 +1,4 @@
-"""Uploads, objects, news for the web server, long runs: their tables, and all SQL that no slice has."""
+"""Uploads, objects, long runs: their tables, and all SQL that no slice has."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -10,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Index,
-    Integer,
     Row,
     String,
     Table,
@@ -26,7 +25,6 @@ from evidence_store.database import METADATA, Connection, IntegrityError, UtcDat
 from evidence_store.model import (
     CLOSED,
     ClientDigest,
-    Event,
     ObjectState,
     Run,
     RunKind,
@@ -84,16 +82,6 @@ _OBJECTS = Table(
 OBJECTS = _OBJECTS  # slices ask about objects together with what they keep of them
 _UNREADABLE = (ObjectState.SEALING.value, ObjectState.DISPOSING.value, ObjectState.DISPOSED.value)
 _LACKS_HEADER = (_OBJECTS.c.header_sha256 == "") & _OBJECTS.c.state.not_in(_UNREADABLE)
-_EVENTS = Table(
-    "events",
-    METADATA,
-    Column("id", String(32), primary_key=True),
-    Column("body", Text, nullable=False),
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("made_at", UtcDateTime, nullable=False),
-    Column("next_at", UtcDateTime, nullable=False),
-    Column("delivered_at", UtcDateTime, index=True),
-)
 _RUNS = Table(
     "runs",
     METADATA,
@@ -310,51 +298,6 @@ def object_of(row: Row[Any]) -> StoredObject:
     values = row._asdict()
     states = {name: ObjectState(values[name]) for name in ("state", "verdict")}
     return StoredObject(**values | states | {"client_digest": ClientDigest(values["client_digest"])})
-
-
-# --- events
-
-
-async def insert_event(db: Connection, *, event_id: str, body: str, now: datetime) -> None:
-    """Queue news for the web server, in the transaction of what happened."""
-    await db.execute(insert(_EVENTS).values(id=event_id, body=body, attempts=0, made_at=now, next_at=now))
-
-
-async def list_due_events(db: Connection, *, now: datetime, limit: int) -> Sequence[Event]:
-    """Return undelivered events whose turn it is, oldest first."""
-    due = _EVENTS.c.delivered_at.is_(None) & (_EVENTS.c.next_at <= now)
-    rows = await db.execute(select(_EVENTS).where(due).order_by(_EVENTS.c.made_at, _EVENTS.c.id).limit(limit))
-    return [Event(row.id, row.body, row.attempts, row.next_at) for row in rows]
-
-
-async def claim_event(db: Connection, event: Event, *, next_at: datetime) -> bool:
-    """Take an event for one try; False when another process has it."""
-    mine = (_EVENTS.c.id == event.id) & (_EVENTS.c.attempts == event.attempts) & _EVENTS.c.delivered_at.is_(None)
-    taken = await db.execute(update(_EVENTS).where(mine).values(attempts=event.attempts + 1, next_at=next_at))
-    return taken.rowcount == 1
-
-
-async def delay_event(db: Connection, event_id: str, *, next_at: datetime) -> None:
-    """Set when an event that was not taken is tried next."""
-    await db.execute(update(_EVENTS).where(_EVENTS.c.id == event_id).values(next_at=next_at))
-
-
-async def set_event_delivered(db: Connection, event_id: str, *, now: datetime) -> None:
-    """Note that the web server has taken the news."""
-    await db.execute(update(_EVENTS).where(_EVENTS.c.id == event_id).values(delivered_at=now))
-
-
-async def count_waiting_events(db: Connection) -> int:
-    """Return how many events are not delivered."""
-    waiting = select(func.count()).select_from(_EVENTS).where(_EVENTS.c.delivered_at.is_(None))
-    return int((await db.execute(waiting)).scalar_one())
-
-
-async def find_oldest_waiting_event(db: Connection) -> datetime | None:
-    """Return when the news was made that waits longest for the web server, None when none waits."""
-    waiting = select(func.min(_EVENTS.c.made_at)).where(_EVENTS.c.delivered_at.is_(None))
-    found: datetime | None = (await db.execute(waiting)).scalar_one()
-    return found
 
 
 # --- long runs: scrub, rotate, backup

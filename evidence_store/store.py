@@ -13,9 +13,9 @@ from evidence_store.config import Settings
 from evidence_store.database import Connection, Database
 from evidence_store.errors import Elsewhere
 from evidence_store.model import Action, ObjectState, StoredObject
+from evidence_store.notify.storage import insert_event
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys
-from evidence_store.storage import insert_event
 from evidence_store.webhooks.model import Hook
 
 P = ParamSpec("P")

@@ -10,6 +10,7 @@ from evidence_store.admission import limits
 from evidence_store.media import storage as media_storage
 from evidence_store.mirrors import service as mirrors
 from evidence_store.model import RunKind
+from evidence_store.notify import storage as news
 from evidence_store.openapi import document
 from evidence_store.schemas import Health
 from evidence_store.screening import storage as screening_storage
@@ -106,7 +107,7 @@ async def metrics(request: web.Request) -> web.Response:
         _SCREENINGS_WAITING.set(await screening_storage.count_waiting(db))
         _LOOKS_WAITING.set(await media_storage.count_waiting(db))
         _OPEN.set(await storage.count_open_uploads(db))
-        _WAITING.set(await storage.count_waiting_events(db))
+        _WAITING.set(await news.count_waiting_events(db))
         _LEDGER.set((await ledger.read_head(db)).size)
     figures = b"".join(generate_latest(registry) for registry in (REGISTRY, limits.REGISTRY))
     return web.Response(body=figures, headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -21,6 +21,7 @@ from evidence_store.keeping import storage as keeping_storage  # noqa: F401
 from evidence_store.media import storage as media_storage  # noqa: F401
 from evidence_store.mirrors import storage as mirrors_storage  # noqa: F401
 from evidence_store.nodes import storage as nodes_storage  # noqa: F401
+from evidence_store.notify import storage as notify_storage  # noqa: F401
 from evidence_store.quarantine import storage as quarantine_storage  # noqa: F401
 from evidence_store.screening import storage as screening_storage  # noqa: F401
 from evidence_store.view import storage as view_storage  # noqa: F401

@@ -16,7 +16,7 @@ from evidence_store.log import get_logger
 from evidence_store.mirrors import storage
 from evidence_store.mirrors.model import MirrorState
 from evidence_store.mirrors.places import Mirror, MirrorFailed, open_mirror
-from evidence_store.notify import pause_after
+from evidence_store.notify.service import pause_after
 from evidence_store.plural import counted
 from evidence_store.sealing.signing import NotGenuine
 from evidence_store.store import Store

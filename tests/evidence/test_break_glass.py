@@ -7,8 +7,8 @@ import pytest
 from evidence_store.client import verify_event
 from evidence_store.config import load
 from evidence_store.errors import CannotStart
+from evidence_store.notify.storage import list_due_events
 from evidence_store.sealing import signing
-from evidence_store.storage import list_due_events
 from evidence_store.tokens import Scope
 from evidence_store.webhooks.model import KINDS, Hook
 from evidence_store.webhooks.storage import list_due, set_delivered

@@ -7,7 +7,7 @@ import pytest
 
 from evidence_store.config import Settings, load
 from evidence_store.errors import CannotStart
-from evidence_store.storage import list_due_events
+from evidence_store.notify.storage import list_due_events
 from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg
 from tests.evidence.view_support import Person, person, sealed, words_of
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import aiohttp
 
-from evidence_store import storage
 from evidence_store.log import get_logger
-from evidence_store.model import Event
+from evidence_store.notify import storage
+from evidence_store.notify.model import Event
 from evidence_store.sealing import signing
 from evidence_store.store import Store
 

@@ -1,0 +1,1 @@
+"""Telling the web server what happened: signed events, tried until they are taken."""
