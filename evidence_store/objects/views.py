@@ -1,16 +1,14 @@
-"""The storage API: put, read, grants."""
+"""The storage API: put, read."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from urllib.parse import quote, unquote
 
 from aiohttp import web
 
-from evidence_store import access, app_keys, grants, repeats
+from evidence_store import access, app_keys, repeats
 from evidence_store.answers import answer
-from evidence_store.asked import read_headers, read_json
+from evidence_store.asked import read_headers
 from evidence_store.errors import (
-    BadRequest,
     Conflict,
     Damaged,
     DamagedHere,
@@ -28,12 +26,11 @@ from evidence_store.model import (
     clean_filename,
     clean_officer,
     parse_id,
-    parse_incident,
 )
 from evidence_store.objects import outgoing
 from evidence_store.objects import service as objects
 from evidence_store.objects.ranges import is_known, parse_range
-from evidence_store.schemas import GrantAnswer, GrantRequest, Metadata, ObjectHeaders
+from evidence_store.schemas import Metadata, ObjectHeaders
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.tokens import Scope
 
@@ -186,29 +183,3 @@ def disposition(filename: str) -> str:
     """Return Content-Disposition: always an attachment, the name in both forms (RFC 6266)."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename) or "unnamed"
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
-
-
-@routes.post("/evidence/v1/grants", name="grants.create")
-@access.token(Scope.UPLOAD_GRANT)
-@repeats.once(keeps_answer=False)
-async def create_grant(request: web.Request) -> web.Response:
-    """Make a grant for a system that does not hold the grant key."""
-    token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
-    asked = await read_json(request, GrantRequest)
-    if not token.sees(parse_incident(asked.incident)):
-        raise Forbidden("The token is for another incident.")
-    expires_at = store.clock() + timedelta(seconds=asked.seconds)
-    try:
-        grant = grants.make_grant(
-            store.keys.grant,
-            incident=asked.incident,
-            reference=asked.reference,
-            officer=asked.officer,
-            max_bytes=asked.max_bytes,
-            kinds=asked.kinds,
-            expires_at=expires_at,
-            upload=repeats.made_id(request),
-        )
-    except ValueError as problem:
-        raise BadRequest(str(problem)) from None
-    return answer(GrantAnswer(grant=grant, expires_at=expires_at), status=201)

@@ -1,17 +1,19 @@
-"""Uploads over HTTP: tus 1.0.0 with its extensions, the bearer's renewal, and the digest at the end."""
+"""Uploads over HTTP: tus 1.0.0 with its extensions, grants for systems, the bearer's renewal, the digest at the end."""
 
+from datetime import timedelta
 from functools import wraps
 from typing import Literal
 
 from aiohttp import web
 
-from evidence_store import access, app_keys, grants
+from evidence_store import access, app_keys, grants, repeats
 from evidence_store.access import Handler
 from evidence_store.answers import answer
 from evidence_store.asked import read_json
-from evidence_store.errors import Elsewhere, GrantRefused
-from evidence_store.model import ObjectState, Upload, parse_id
-from evidence_store.schemas import BearerAnswer, DigestAnswer, DigestRequest
+from evidence_store.errors import BadRequest, Elsewhere, Forbidden, GrantRefused
+from evidence_store.model import ObjectState, Upload, parse_id, parse_incident
+from evidence_store.schemas import BearerAnswer, DigestAnswer, DigestRequest, GrantAnswer, GrantRequest
+from evidence_store.tokens import Scope
 from evidence_store.uploads import tus
 
 routes = web.RouteTableDef()
@@ -139,6 +141,32 @@ async def digest(request: web.Request) -> web.Response:
     quarantined = stored.verdict is ObjectState.QUARANTINED
     state: Literal["received", "quarantined"] = "quarantined" if quarantined else "received"
     return answer(DigestAnswer(id=stored.id, state=state, sha256=stored.sha256))
+
+
+@routes.post("/evidence/v1/grants", name="grants.create")
+@access.token(Scope.UPLOAD_GRANT)
+@repeats.once(keeps_answer=False)
+async def create_grant(request: web.Request) -> web.Response:
+    """Make a grant for a system that does not hold the grant key."""
+    token, store = request[app_keys.TOKEN], request.app[app_keys.STORE]
+    asked = await read_json(request, GrantRequest)
+    if not token.sees(parse_incident(asked.incident)):
+        raise Forbidden("The token is for another incident.")
+    expires_at = store.clock() + timedelta(seconds=asked.seconds)
+    try:
+        grant = grants.make_grant(
+            store.keys.grant,
+            incident=asked.incident,
+            reference=asked.reference,
+            officer=asked.officer,
+            max_bytes=asked.max_bytes,
+            kinds=asked.kinds,
+            expires_at=expires_at,
+            upload=repeats.made_id(request),
+        )
+    except ValueError as problem:
+        raise BadRequest(str(problem)) from None
+    return answer(GrantAnswer(grant=grant, expires_at=expires_at), status=201)
 
 
 def _stands(request: web.Request, upload: Upload) -> dict[str, str]:
