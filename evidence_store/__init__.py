@@ -6,15 +6,13 @@ Whose job is it? From outside in:
     people                 view/
     courts                 court/
     deeds about objects    breakglass/  quarantine/  screening/  keeping/  custody/  media/
-    telling others         webhooks/  notify (the web server)  mirrors, checkpoints (of the ledger)
-    uploads by tus         tus  uploads  upload_…  views_tus  grants  nodes/ (on which of several machines one lies)
-    objects in one piece   objects  views_api  outgoing  ranges
-    a body's way in        intake  inlet  direct  pieces  kinds
+    telling others         webhooks/  notify/  mirrors/ (of the ledger's checkpoints)
+    bytes in and out       uploads/  objects/  intake/  nodes/  grants  kinds
     who may, who did       access  admission/  tokens  repeats  reads  refusals
     HTTP                   app_keys  asked  answers  problems  heads  unreadable  cursors  schemas  openapi…  views_…
     operators' long tasks  backup  rotate  scrub  headers  verify…  doctor  progress  plural
     the ledger             ledger  merkle
-    where bytes lie        backend…  bucket  sealing/ (every key, cipher and hash)
+    where bytes lie        backend/  sealing/ (every key, cipher and hash)
     underneath             store  storage  database  migrations/  model  errors  clock  log
 
 Other programs import client and errors, and what else tests/house.py allows.
