@@ -65,7 +65,7 @@ soak: setup-dev
 
 drills: setup-dev
 	@deploy/test-tools.sh
-	DRILL_KILLS=100 DRILL_WRITES=1000 $(BIN)/python -m pytest -q -s -rs tests/evidence/test_kill_drill.py tests/evidence/test_power_drill.py
+	DRILL_KILLS=100 DRILL_WRITES=1000 $(BIN)/python -m pytest -q -s -rs -o faulthandler_timeout=0 tests/evidence/test_kill_drill.py tests/evidence/test_power_drill.py
 
 format: setup-dev
 	$(BIN)/ruff format .

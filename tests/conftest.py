@@ -1,7 +1,6 @@
 """What every test may ask for: a database of its own, a clock it holds, the application, signed-in browsers."""
 
 import asyncio
-import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ import pysqlite3
 import pytest
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
-from xdist.scheduler import LoadScopeScheduling
 from yarl import URL
 
 from tests.postgres import running as running_postgres
@@ -28,7 +26,7 @@ from video_server.config import Settings, load
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
 
-pytest_plugins = ["tests.rendered", "tests.calls_support"]
+pytest_plugins = ["tests.sharing", "tests.rendered", "tests.calls_support"]
 
 PASSWORD = "correct horse battery staple"
 Browser = TestClient
@@ -94,31 +92,12 @@ IN_A_BROWSER = {"phone", "booth"}
 """Fixtures that open a browser on single pages."""
 
 
-DRIVES_A_BROWSER = re.compile(r"\bplaywright\b|\btest_journeys\b")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what needs a database on both kinds; how single pages look in a browser is the same on either."""
     given = [mark for mark in metafunc.definition.iter_markers("parametrize") if "database_url" in mark.args[0]]
     if "database_url" in metafunc.fixturenames and not given:
         kinds = ["sqlite"] if IN_A_BROWSER & set(metafunc.fixturenames) else ["sqlite", "postgresql"]
         metafunc.parametrize("database_url", kinds, indirect=True)
-
-
-class OneWithBrowsers(LoadScopeScheduling):
-    """Keep a module on one process, and all that drive a browser on the same: two at once starve each other.
-
-    Groups by marks (`--dist loadgroup`) would say it in fewer words, and do nothing with pytest 9.2.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return "browsers" if DRIVES_A_BROWSER.search(Path(self.config.rootpath, path).read_text()) else path
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWithBrowsers:
-    """Choose how the suite is shared."""
-    return OneWithBrowsers(config, log)
 
 
 @pytest.fixture
