@@ -247,6 +247,31 @@ async def test_the_agreed_word_is_right_in_any_spelling_of_case_and_space(databa
             assert await safety.give_word(db, appointment, session_id=session_id, word=said, now=clock()) is Word.RIGHT
 
 
+async def test_the_agreed_word_is_not_found_by_trying_words_on_one_page_or_on_many(
+    database, appointment, clock, waiting, look
+):
+    async def give(session_id: str, word: str) -> Word:
+        async with database.begin() as db:
+            return await safety.give_word(db, appointment, session_id=session_id, word=word, now=clock())
+
+    honest, *guessing = [await waiting() for _ in range(safety.MOST_WRONG_WORDS_OF_LINK // safety.MOST_WRONG_WORDS)]
+    assert await give(honest, "no such word") is Word.WRONG
+    assert await give(honest, appointment.agreed_word) is Word.RIGHT, "a slip is put right"
+    for page in guessing:
+        for n in range(safety.MOST_WRONG_WORDS):
+            assert await give(page, f"guess {n}") is Word.WRONG
+        assert await give(page, appointment.agreed_word) is Word.WRONG, "this page has tried too often"
+    fresh = await waiting()
+    assert await give(fresh, appointment.agreed_word) is Word.RIGHT, "others have their own tries"
+    for n in range(safety.MOST_WRONG_WORDS - 1):
+        await give(fresh, f"guess {n}")
+    assert await give(await waiting(), appointment.agreed_word) is Word.WRONG, "the link has been tried too often"
+    assert (await look()).of_session(honest).word is Word.RIGHT, "what was given before stands"
+    async with database.read() as db:
+        entries = await audit.list_for(db, f"appointment:{appointment.id}")
+    assert [entry.action for entry in entries].count("calls.words_used_up") == len(guessing) + 1
+
+
 async def test_one_link_cannot_fill_a_room_and_never_keeps_an_officer_out(database, appointment, clock, look):
     async def arrive(session: str, role: Role = Role.VICTIM) -> None:
         async with database.begin() as db:

@@ -27,6 +27,7 @@ WORDS: Mapping[str, str] = {
     "calls.unsafe": N_("said it is not safe to talk"),
     "calls.word_given:right": N_("gave the right agreed word"),
     "calls.word_given:wrong": N_("gave a wrong agreed word"),
+    "calls.words_used_up": N_("tried too many agreed words, so that no more are compared"),
     "calls.waiting": N_("started to wait"),
     "calls.admitted": N_("let the person in"),
     "calls.left": N_("left the call"),
