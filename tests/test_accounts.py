@@ -192,3 +192,10 @@ def test_sign_in_never_leads_to_another_host(path):
 
 async def test_an_unknown_user_costs_the_same_work_and_never_matches():
     assert not await passwords.matches(None, "anything")
+
+
+async def test_guessing_a_password_that_was_read_costs_what_rfc_9106_recommends():
+    password_hash = await passwords.hash_password(PASSWORD)
+    assert password_hash.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert await passwords.matches(password_hash, PASSWORD)
+    assert not await passwords.matches(password_hash, f"{PASSWORD} ")
