@@ -3,6 +3,7 @@
 import os
 import re
 from datetime import datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -21,6 +22,7 @@ from video_server.web import origins
 
 PREFIX = "VIDEO_"
 SHORTEST_TURN_SECRET = 32
+_timezones = cache(available_timezones)  # to know them, it reads 600 files
 
 
 class Settings(BaseSettings):
@@ -109,7 +111,7 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _timezone_exists(cls, name: str) -> str:
-        if name not in available_timezones():
+        if name not in _timezones():
             raise ValueError("no such time zone; use a name such as Europe/London")
         return name
 
