@@ -223,6 +223,7 @@ class Process:
                 if requests.get(f"{self.url}/healthz", timeout=10).ok:
                     lay_tokens_at(load(None, **self.settings).database_url)
                     return
+            assert self.lives(self.pid), "the store ended instead of starting"
             time.sleep(0.05)
         raise AssertionError("the store did not start")
 
