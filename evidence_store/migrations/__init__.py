@@ -1,6 +1,7 @@
 """Alembic migrations of the store: `upgrade()` brings a database to the newest version; SQLite and PostgreSQL alike."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -71,8 +72,12 @@ async def write_migration(database: Database, message: str) -> None:
 
 def is_newest(connection: SyncConnection) -> bool:
     """Say whether the database is at the version of this program."""
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
-    return MigrationContext.configure(connection).get_current_revision() == newest
+    return MigrationContext.configure(connection).get_current_revision() == _newest()
+
+
+@cache
+def _newest() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _is_known(connection: SyncConnection) -> bool:

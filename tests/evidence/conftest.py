@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,10 +22,11 @@ import requests
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from evidence_store import app_keys
+from evidence_store import app_keys, migrations
 from evidence_store.app import make_app, open_store
 from evidence_store.client import make_grant
 from evidence_store.config import PREFIX, Settings, load
+from evidence_store.database import Database
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys, load_keys, make_keys
 from evidence_store.tokens import Scope
@@ -63,18 +65,47 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database as a first start leaves it, to copy."""
+    path = tmp_path_factory.mktemp("template") / "evidence.sqlite"
+    apart(make_tables(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_tables(postgres: str) -> str:
+    """The name of such a database on PostgreSQL."""
+    name = "evidence_template"
+    apart(on_postgres(postgres, f"CREATE DATABASE {name}"))
+    apart(make_tables(f"{postgres}/{name}"))
+    return name
+
+
+async def make_tables(url: str) -> None:
+    """Do what a start does, and lay tokens."""
+    database = Database(url)
+    await migrations.upgrade(database)
+    await lay_tokens(database)
+    await database.dispose()
+
+
 both_databases = pytest.mark.parametrize("evidence_database", ["sqlite", "postgresql"], indirect=True)
 """Marks tests of what the store keeps in its database: they run on both kinds."""
 
 
 @pytest.fixture
 def evidence_database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of an empty database; SQLite unless the test is marked `both_databases`."""
+    """The address of a database; SQLite unless the test is marked `both_databases`.
+
+    It is empty, so that a start is a first one, but for tests that ask for a `wire`: that has its tables already.
+    """
     if getattr(request, "param", "sqlite") == "sqlite":
         yield ""
         return
     base, name = request.getfixturevalue("postgres"), f"evidence_{signing.new_id()}"
-    apart(on_postgres(base, f"CREATE DATABASE {name}"))
+    template = request.getfixturevalue("postgresql_tables") if "wire" in request.fixturenames else "template1"
+    apart(on_postgres(base, f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield f"{base}/{name}"
     apart(on_postgres(base, f"DROP DATABASE {name} WITH (FORCE)"))
 
@@ -195,8 +226,11 @@ async def open_wire(settings: Settings, keys: Keys, clock: HeldClock) -> AsyncIt
 
 
 @pytest.fixture
-async def wire(evidence_settings: Settings, keys: Keys, clock: HeldClock) -> AsyncIterator[Wire]:
+async def wire(evidence_settings: Settings, keys: Keys, clock: HeldClock, sqlite_tables: Path) -> AsyncIterator[Wire]:
     """A store on a folder."""
+    if not evidence_settings.database:
+        evidence_settings.data.mkdir()
+        shutil.copy(sqlite_tables, evidence_settings.data / "evidence.sqlite")
     async with open_wire(evidence_settings, keys, clock) as opened:
         yield opened
 
