@@ -80,8 +80,8 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@touch $@
 
 # Compiled here, because some machines forbid Python to write bytecode while running, and starting would take twice as long.
-$(VENV)/compiled: $(VENV)/ready $(wildcard video_server/*.py video_server/*/*.py)
-	@$(BIN)/python -m compileall -q video_server
+$(VENV)/compiled: $(VENV)/ready $(wildcard $(foreach part,video_server evidence_store,$(part)/*.py $(part)/*/*.py))
+	@$(BIN)/python -m compileall -q video_server evidence_store
 	@touch $@
 
 $(VENV)/ready-dev: requirements-dev.txt pyproject.toml

@@ -24,4 +24,4 @@ pip install --require-hashes --only-binary :all: --requirement "$lock" ||
     { echo "The Python libraries could not be installed: the lines above say why." >&2; exit 1; }
 pip install --no-deps --no-build-isolation --editable . ||
     { echo "The command 'video-server' could not be installed: the lines above say why." >&2; exit 1; }
-.venv/bin/python -m compileall -q -j 0 -x '/tests?/|lib2to3' video_server .venv/lib/python*/site-packages || true
+.venv/bin/python -m compileall -q -j 0 -x '/tests?/|lib2to3' video_server evidence_store .venv/lib/python*/site-packages || true
