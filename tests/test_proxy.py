@@ -24,12 +24,13 @@ def clock() -> HeldClock:
     return HeldClock(datetime.now(UTC))
 
 
-def readme_config(*, listens: int, passes_to: int) -> str:
-    """Return the README's nginx configuration, on a port of ours and without TLS."""
+def readme_config(*, listens: int, passes_to: int, logs: Path) -> str:
+    """Return the README's nginx configuration, on a port and with logs of ours and without TLS."""
     block = re.search(r"^    server \{\n.*?^    map .*?$", README.read_text(), re.DOTALL | re.MULTILINE)[0]
     plain = re.sub(r"^ *ssl_certificate.*\n", "", block, flags=re.MULTILINE)
     assert "listen 443 ssl;" in plain
     assert "127.0.0.1:8080" in plain
+    plain = plain.replace("/var/log/nginx", str(logs))
     return plain.replace("443 ssl", f"127.0.0.1:{listens}").replace("127.0.0.1:8080", f"127.0.0.1:{passes_to}")
 
 
@@ -41,7 +42,7 @@ def config_file(folder: Path, servers: str) -> Iterator[Path]:
     path = folder / "nginx.conf"
     path.write_text(
         f"pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}\n"
-        f"http {{ access_log off; {temporary}\n{servers}\n}}\n"
+        f"http {{ access_log {folder}/access.log; {temporary}\n{servers}\n}}\n"
     )
     yield path
 
@@ -58,7 +59,7 @@ async def proxied(call: Call, tmp_path: Path) -> AsyncIterator[aiohttp.ClientSes
     port = free_port()
     folder = tmp_path / "nginx"
     folder.mkdir()
-    with config_file(folder, readme_config(listens=port, passes_to=call.server.port)) as config:
+    with config_file(folder, readme_config(listens=port, passes_to=call.server.port, logs=folder)) as config:
         nginx = await asyncio.create_subprocess_exec(
             "nginx", "-c", config, "-g", "daemon off; master_process off;",
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -125,3 +126,14 @@ async def test_what_came_before_a_cut_is_kept_by_the_store_and_not_dropped_by_th
 async def test_everything_else_stays_small_and_the_figures_stay_inside(call, proxied):
     assert (await proxied.post("/sign-in", data=b"x" * 1_100_000)).status == 413
     assert (await proxied.get("/metrics")).status == 403
+
+
+async def test_the_proxys_logs_hold_nobodys_link(call, proxied, tmp_path):
+    path = f"/j/{'Key' * 7}s"
+    assert (await proxied.get(path)).status == 404
+    assert (await proxied.get("/healthz", headers={"Referer": f"https://meet.example.org{path}"})).status == 200
+    await call.server.close()
+    assert (await proxied.get(path)).status == 502
+    kept = {log.name: log.read_text() for log in (tmp_path / "nginx").glob("*.log")}
+    assert "error.log" in kept
+    assert [name for name, text in kept.items() if path in text] == []
