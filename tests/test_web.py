@@ -360,6 +360,12 @@ async def test_a_form_tells_every_fault_at_once_and_gives_back_what_was_typed(cl
         pytest.param(b"name=a%00b&count=1", "application/x-www-form-urlencoded", id="NUL"),
         pytest.param(b"--x\r\n\r\n", "multipart/form-data; boundary=x", id="broken multipart"),
         pytest.param(
+            b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nSam\r\n'
+            b'--x\r\nContent-Disposition: form-data; name="count"\r\n\r\n3\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+            id="multipart",
+        ),
+        pytest.param(
             b'--x\r\nContent-Disposition: form-data; name="name"; filename="a"\r\n\r\nhello\r\n--x--\r\n',
             "multipart/form-data; boundary=x",
             id="a file",

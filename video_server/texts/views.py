@@ -3,10 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from aiohttp import web
-from multidict import MultiDictProxy
 
 from video_server.core.database import IntegrityError
 from video_server.core.errors import Forbidden, NotFound
@@ -42,14 +40,9 @@ class Bubble:
 @guards.machine
 async def twilio_status(request: web.Request) -> web.Response:
     """Hear how far a message has come: 204 whatever it changes, 403 when it is not from Twilio."""
-    try:
-        async with forms.in_time():
-            fields = await request.post()
-    except (ValueError, LookupError) as problem:
-        raise forms.NotText from problem
-    if any(not (isinstance(value, str) and forms.is_text(name + value)) for name, value in fields.items()):
+    said = await forms.read_posted(request)
+    if any(not forms.is_text(name + value) for name, value in said.items()):
         raise forms.NotText
-    said = cast(MultiDictProxy[str], fields)
     if not gateway.is_from_twilio(
         request.app.get(TWILIO_TOKEN, ""),
         url=f"{request.app[app_keys.PUBLIC_URL]}{request.raw_path}",

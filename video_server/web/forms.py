@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from aiohttp import web
+from multidict import MultiDictProxy
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from video_server.core.errors import N_, Refusal
@@ -65,18 +66,26 @@ def is_text(value: str) -> bool:
     return "\x00" not in value and (value.isascii() or not any("\ud800" <= mark <= "\udfff" for mark in value))
 
 
-async def read_values(request: web.Request) -> dict[str, str]:
-    """Return the posted fields; a repeated field keeps its last value; files are refused."""
+async def read_posted(request: web.Request) -> MultiDictProxy[str]:
+    """Return the posted fields as they came. Raises NotText, TooSlow.
+
+    Multipart is refused unread: no page of ours sends it, and taking one of many parts apart holds everybody up.
+    """
+    if request.content_type.startswith("multipart/"):
+        raise NotText
     try:
         async with in_time():
-            posted = await request.post()
+            return cast(MultiDictProxy[str], await request.post())  # only a multipart body holds files
     except (ValueError, LookupError) as problem:  # no text, or in a character set that nobody knows
         raise NotText(type(problem).__name__) from None
-    if any(not isinstance(value, str) for value in posted.values()):
+
+
+async def read_values(request: web.Request) -> dict[str, str]:
+    """Return the posted fields; a repeated field keeps its last value."""
+    posted = await read_posted(request)
+    if any(not is_text(value) or "\ufffd" in value for value in posted.values()):  # U+FFFD: was not UTF-8
         raise NotText
-    if any(not is_text(str(value)) or "\ufffd" in str(value) for value in posted.values()):  # U+FFFD: was not UTF-8
-        raise NotText
-    return {name: str(value) for name, value in posted.items()}
+    return dict(posted.items())
 
 
 async def read_form(request: web.Request, model: type[FormT], words: Mapping[str, str]) -> FormT:
