@@ -219,7 +219,8 @@ async def test_a_malformed_origin_or_character_set_is_a_refusal_and_no_fault(cli
     assert (await client.post("/probe/form", data=b"name=Sam&count=1", headers=kind)).status == 400
 
 
-async def test_a_body_that_does_not_arrive_is_not_waited_for_without_end(client, monkeypatch):
+@pytest.mark.parametrize("path", ["/probe/form", "/texts/twilio/status", "/evidence-events"])
+async def test_a_body_that_does_not_arrive_is_not_waited_for_without_end(client, monkeypatch, path):
     monkeypatch.setattr(forms, "READING_SECONDS", 0.05)
 
     async def half() -> AsyncIterator[bytes]:
@@ -227,7 +228,7 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for_without_end(client,
         await asyncio.Event().wait()
 
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    async with client.post("/probe/form", data=half(), headers=kind) as answer:
+    async with asyncio.timeout(60), client.post(path, data=half(), headers=kind) as answer:
         assert answer.status == 408
 
 

@@ -33,9 +33,10 @@ async def take_event(request: web.Request) -> web.Response:
     """Take an event of the evidence store, signed with the shared key; the same one again changes nothing."""
     if (request.content_length or 0) > MAX_EVENT_BYTES:
         raise middleware.TooLarge
-    body = await request.content.read(MAX_EVENT_BYTES + 1)
-    while len(body) <= MAX_EVENT_BYTES and (more := await request.content.read(MAX_EVENT_BYTES + 1)):
-        body += more
+    async with forms.in_time():
+        body = await request.content.read(MAX_EVENT_BYTES + 1)
+        while len(body) <= MAX_EVENT_BYTES and (more := await request.content.read(MAX_EVENT_BYTES + 1)):
+            body += more
     if len(body) > MAX_EVENT_BYTES:
         raise middleware.TooLarge
     try:
