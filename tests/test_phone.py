@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -324,18 +324,22 @@ async def test_cancelling_after_the_trade_closes_the_phones_pages(enter, book, d
     assert (await client.post("/phone/safe", data={"answer": "yes"})).status == 403
 
 
-async def test_after_the_call_the_page_says_what_happens_next_until_its_day_is_over(
-    enter, book, database, clock, link, browser
-):
-    appointment = await book()
-    client = await enter(appointment)
+async def see_and_end(client: Browser, appointment: Appointment, database: Database, now: datetime) -> None:
+    """Let this browser's person into the call, and end it."""
     await answer(client)
     async with database.begin() as db:
         (person,) = (await calls.view(db, appointment.id)).participants
-        await presence.take_socket(db, person, socket="a" * 32, now=clock())
-        await calls.start_waiting(db, person.id, now=clock())
-        await calls.admit(db, appointment, person.id, by="staff", now=clock())
-        await calls.end_call(db, appointment.id, outcome="officer_to_attend", by="staff", now=clock())
+        await presence.take_socket(db, person, socket="a" * 32, now=now)
+        await calls.start_waiting(db, person.id, now=now)
+        await calls.admit(db, appointment, person.id, by="staff", now=now)
+        await calls.end_call(db, appointment.id, outcome="officer_to_attend", by="staff", now=now)
+
+
+async def test_after_the_call_the_page_says_what_happens_next_until_its_day_is_over(enter, book, database, clock):
+    appointment = await book()
+    client = await enter(appointment)
+    await see_and_end(client, appointment, database, clock())
+    async with database.read() as db:
         reference = (await incidents.get_incident(db, appointment.incident_id)).reference
     for path in ("/phone", "/phone/call"):
         page = await (await client.get(path)).text()
@@ -343,6 +347,21 @@ async def test_after_the_call_the_page_says_what_happens_next_until_its_day_is_o
         assert reference in page
     clock.move(hours=24, minutes=50)
     assert (await client.get("/phone")).status == 403
+
+
+async def test_after_the_call_exit_this_page_shuts_for_good_what_the_history_would_open(enter, book, database, clock):
+    appointment = await book()
+    client = await enter(appointment)
+    await see_and_end(client, appointment, database, clock())
+    assert (
+        "select “Exit this page” at the top: then it does not open any more"
+        in await (await client.get("/phone")).text()
+    )
+    before = await count_rows(database)
+    await client.post("/phone/exit")
+    for path in ("/phone", "/phone/call", "/phone/statement", "/phone/statement/1/copy"):
+        assert (await client.get(path)).status == 403
+    assert (await count_rows(database))["alerts"] == before["alerts"], "nobody is alarmed: the call is over"
 
 
 async def test_who_was_not_in_the_call_is_told_nothing_of_how_it_ended(enter, book, database, clock):
@@ -639,6 +658,7 @@ async def test_exit_replaces_the_history_entry_and_going_back_shows_nothing(phon
     handset = await phone()
     await enter_on(handset, link(appointment))
     entries = await handset.page.evaluate("history.length")
+    await handset.page.evaluate("sessionStorage.setItem('upload', 'bruise.jpg')")  # as upload.js does, for a reload
     await handset.page.get_by_role("button", name="Exit this page").tap()
     await handset.page.wait_for_url(NEUTRAL)
     assert await handset.page.evaluate("history.length") == entries
@@ -651,6 +671,7 @@ async def test_exit_replaces_the_history_entry_and_going_back_shows_nothing(phon
     assert [word for word in REVEALING if word in (await handset.page.inner_text("body")).lower()] == []
     await handset.go("/phone")
     await expect(handset.page.locator("main")).to_contain_text("This page is closed")
+    assert await handset.page.evaluate("sessionStorage.length") == 0
 
 
 async def keep_old_page(handset: Phone) -> None:

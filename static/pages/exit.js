@@ -33,6 +33,7 @@ function silence() {
     media.srcObject = null;
   }
   document.dispatchEvent(new Event(LEAVING));
+  sessionStorage.clear(); // names of files that were begun and, after a reload, not gone on with
 }
 
 /**
