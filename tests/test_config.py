@@ -29,10 +29,22 @@ def test_defaults_are_safe():
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path, monkeypatch):
     file = tmp_path / "settings"
     file.write_text("VIDEO_PORT=1001\nVIDEO_HOST=192.0.2.1\nVIDEO_FORCE_NAME=Oldshire Police\n")
+    file.chmod(0o640)
     monkeypatch.setenv("VIDEO_PORT", "1002")
     monkeypatch.setenv("VIDEO_HOST", "192.0.2.2")
     settings = load(file, port=1003)
     assert (settings.port, settings.host, settings.force_name) == (1003, "192.0.2.2", "Oldshire Police")
+
+
+def test_settings_that_every_account_can_read_are_refused(tmp_path):
+    file = tmp_path / "settings"
+    file.write_text(f"VIDEO_RELAY_SECRET={'0f' * 32}\n")
+    file.chmod(0o644)
+    with pytest.raises(CannotStart, match=f"chmod o-rwx {file}") as refused:
+        load(file)
+    assert "0f0f" not in str(refused.value)
+    file.chmod(0o640)
+    assert load(file).relay_secret.get_secret_value() == "0f" * 32
 
 
 def test_every_unknown_name_is_told_at_once(monkeypatch):

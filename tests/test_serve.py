@@ -372,6 +372,7 @@ def test_for_real_use_it_runs_from_a_file_of_settings_behind_a_proxy(tmp_path):
         "VIDEO_MEDIA_ADDRESSES": '["127.0.0.1"]',
     }
     file.write_text("".join(f"{name}={value}\n" for name, value in (REAL | more).items()))
+    file.chmod(0o600)
     server = Serving(tmp_path / "data", "--config", str(file), demo=False).wait_until_ready()
     try:
         assert server.lines[0] == "Video appointments are running at https://video.example.police.uk"

@@ -259,7 +259,8 @@ def real_files(tmp_path: Path) -> Path:
         openssl x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -out cert.pem
         cat key.pem cert.pem ca.pem > all.pem
         openssl pkcs12 -export -inkey key.pem -in cert.pem -certfile ca.pem -passout pass:sesame -out all.p12
-        cat key.pem ca.pem > mixed.pem; cat cert.pem > nokey.pem""",
+        cat key.pem ca.pem > mixed.pem; cat cert.pem > nokey.pem
+        cp all.pem open.pem; chmod 600 *.pem *.p12; chmod 644 open.pem""",
         shell=True,
         check=True,
         capture_output=True,
@@ -284,7 +285,7 @@ def test_a_real_certificate_signs_with_its_chain_inside(real_files):
 
 @pytest.mark.parametrize(
     ("file", "password"),
-    [("all.p12", "wrong"), ("mixed.pem", ""), ("nokey.pem", ""), ("missing.pem", ""), ("ca.key", "")],
+    [("all.p12", "wrong"), ("mixed.pem", ""), ("nokey.pem", ""), ("missing.pem", ""), ("ca.key", ""), ("open.pem", "")],
 )
 def test_a_wrong_key_file_stops_the_start_in_words(real_files, file, password):
     with pytest.raises(CannotStart, match=file):

@@ -14,7 +14,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from video_server.core.errors import CannotStart
 from video_server.core.force import Force
-from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
+from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity, refuse_open
 from video_server.relay.client import Control
 from video_server.relay.remote import Remote, is_secret, parse_where
 from video_server.relay.turn import parse_turn_url
@@ -244,7 +244,7 @@ def load(file: Path | None = None, **given: object) -> Settings:
     if file is not None and not file.is_file():
         raise CannotStart(f"The settings file {file} was not found.")
     try:
-        return Settings(_env_file=file, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type,call-arg]
+        settings = Settings(_env_file=file, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type,call-arg]
     except SettingsError as problem:  # what should be JSON is not; the message names the field, not its value
         field = str(problem).partition('"')[2].partition('"')[0]
         raise CannotStart(f"Settings cannot be used: {PREFIX}{field.upper()} must be JSON, such as [1, 2].") from None
@@ -254,3 +254,6 @@ def load(file: Path | None = None, **given: object) -> Settings:
             for fault in problem.errors()
         )
         raise CannotStart(f"Settings cannot be used: {faults}.") from None
+    if file is not None and not settings.demo:
+        refuse_open(file, "The settings file")  # with its secrets others could send texts, or listen in on calls
+    return settings

@@ -19,7 +19,7 @@ from video_server import checks
 from video_server.app import make_app
 from video_server.config import Settings
 from video_server.core.errors import CannotStart
-from video_server.core.keys import load_keys
+from video_server.core.keys import load_keys, refuse_open
 from video_server.core.log import configure, get_logger
 from video_server.web import unreadable
 
@@ -102,6 +102,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
+        refuse_open(folder / "key.pem", "The key")
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     except (OSError, ssl.SSLError) as problem:
         raise CannotStart(f"The certificate in {folder} cannot be used: cert.pem and key.pem must fit.") from problem

@@ -111,6 +111,12 @@ def load_evidence_access(folder: Path) -> EvidenceAccess:
     return EvidenceAccess(grant_key, token.decode("ascii", "replace").strip())
 
 
+def refuse_open(path: Path, what: str) -> None:
+    """Refuse a file of secrets that every account of this machine can look into. Raises CannotStart, OSError."""
+    if path.stat().st_mode & 0o007:
+        raise CannotStart(f"{what} {path} can be read by other accounts: run 'chmod o-rwx {path}'.")
+
+
 def _create_key(path: Path, size: int) -> None:
     _create_secret(path, secrets.token_bytes(size))
 
@@ -286,6 +292,7 @@ def load_signing_identity(path: Path, *, password: str = "") -> SigningIdentity:
 
     secret = password.encode() or None
     try:
+        refuse_open(path, "The signing key")
         content = path.read_bytes()
         if b"-----BEGIN" in content:
             key: Any = serialization.load_pem_private_key(content, secret)

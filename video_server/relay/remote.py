@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from video_server.core.errors import CannotStart
+from video_server.core.keys import refuse_open
 
 KNOCK_SECONDS = 10.0
 MAX_KNOCK_BYTES = 256
@@ -64,6 +65,7 @@ def serving_context(listening: Listening) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
+        refuse_open(listening.folder / "key.pem", "The key")
         context.load_cert_chain(listening.folder / "cert.pem", listening.folder / "key.pem")
     except (OSError, ssl.SSLError) as problem:
         raise CannotStart(
