@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from video_server.core.errors import CannotStart
-from video_server.core.keys import refuse_open
 
 KNOCK_SECONDS = 10.0
 MAX_KNOCK_BYTES = 256
@@ -64,9 +63,11 @@ def serving_context(listening: Listening) -> ssl.SSLContext:
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    key = listening.folder / "key.pem"
     try:
-        refuse_open(listening.folder / "key.pem", "The key")
-        context.load_cert_chain(listening.folder / "cert.pem", listening.folder / "key.pem")
+        if key.stat().st_mode & 0o007:
+            raise CannotStart(f"The key {key} can be read by other accounts: run 'chmod o-rwx {key}'.")
+        context.load_cert_chain(listening.folder / "cert.pem", key)
     except (OSError, ssl.SSLError) as problem:
         raise CannotStart(
             f"The certificate in {listening.folder} cannot be used: cert.pem and key.pem must be there and fit."
