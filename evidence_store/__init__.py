@@ -11,7 +11,7 @@ Whose job is it? From outside in:
     who may, who did       access  admission/  tokens  repeats  reads  refusals
     HTTP                   app_keys  asked  answers  problems  heads  unreadable  cursors  schemas  openapi…  views_…
     operators' long tasks  backup  rotate  scrub  headers  verify…  doctor  progress  plural
-    the ledger             ledger  merkle
+    the ledger             ledger  merkle  vouching (for what a row says of an object)
     where bytes lie        backend/  sealing/ (every key, cipher and hash)
     underneath             store  storage  database  migrations/  model  errors  clock  log
 

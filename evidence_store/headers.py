@@ -8,10 +8,9 @@ changed file and database would have what they laid there noted as what was rece
 
 from enum import Enum
 
-from evidence_store import ledger, merkle, storage
+from evidence_store import ledger, storage
 from evidence_store.database import Connection
-from evidence_store.errors import Damaged
-from evidence_store.model import Action, StoredObject
+from evidence_store.model import Action, Entry, StoredObject
 from evidence_store.store import Store, verdict_of
 
 _PAGE = 1000
@@ -39,23 +38,23 @@ async def _is_vouched_for(store: Store, db: Connection, stored: StoredObject) ->
     entry = (await ledger.list_entries_at(db, [sequence])).get(sequence)
     if entry is None or (entry.object, entry.action) != (stored.id, verdict_of(stored)):
         return False
-    if entry.digest != stored.sha256 or "header_sha256" in entry.details or await find_noted(db, stored.id):
+    if entry.digest != stored.sha256 or header_in(entry) or await find_noted(db, stored.id):
         return False
-    head = await ledger.read_head(db)
-    _, checkpoint = ledger.open_head(store.keys.ledger, head)
-    try:
-        path = (await ledger.prove_inclusion(db, sequence, head.size)).path
-    except (Damaged, ValueError):
-        return False
-    return merkle.is_included(ledger.leaf_hash(entry.leaf), sequence - 1, head.size, path, checkpoint.root)
+    ledger.open_head(store.keys.ledger, await ledger.read_head(db))
+    return await ledger.is_signed(db, store.keys.ledger, entry)
 
 
-async def find_noted(db: Connection, object_id: str) -> str:
-    """Return the digest that the ledger says was noted later, or nothing. Raises Damaged for what is no line."""
-    found, after = "", 0
+async def find_noted(db: Connection, object_id: str) -> Entry | None:
+    """Return the line by which the digest of an object's header was noted later. Raises Damaged for what is no line."""
+    found, after = None, 0
     while lines := await ledger.list_entries(db, after=after, limit=_PAGE, object_id=object_id):
         for line in lines:
             if line.action == Action.HEADER_NOTED:
-                found = str(line.details.get("header_sha256", ""))
+                found = line
         after = lines[-1].sequence
     return found
+
+
+def header_in(entry: Entry | None) -> str:
+    """Return the digest of an object's header that a line says; empty where it says none."""
+    return str(entry.details.get("header_sha256", "")) if entry is not None else ""

@@ -1,6 +1,7 @@
 """What a running store consists of; handed to every function that does something."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class Store:
     is_fenced: bool = False
     """The same node was seen running elsewhere: then nothing here is ours to write."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    vouched: OrderedDict[StoredObject, str] = field(default_factory=OrderedDict)
+    """Objects that the ledger was seen to vouch for, with the digest of their header (see `vouching`)."""
     _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))
 
     _senders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SENDERS, "send"))

@@ -1,7 +1,7 @@
 """`evidence-store verify`: read the ledger and every object again, and say in plain words what holds."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from evidence_store import headers, ledger, storage
 from evidence_store.database import Connection
@@ -11,9 +11,10 @@ from evidence_store.quarantine.model import ReleaseState
 from evidence_store.screening.service import UNCHANGED
 from evidence_store.sealing import signing
 from evidence_store.sealing.reading import SealedObject
-from evidence_store.store import Store, description_of, verdict_of
+from evidence_store.store import Store
 from evidence_store.verify_custody import Custody, check_custody
 from evidence_store.verify_ledger import Progress, Witness, check_ledger
+from evidence_store.vouching import compare
 
 _PAGE = 1000
 _ACTOR = "system:verify"
@@ -68,7 +69,7 @@ async def verify(
         total = await storage.count_objects(db)
     async for stored, entry in _all_objects(store, report):
         report.objects += 1
-        _compare(stored, entry, report)
+        report.faults += [f"Object {stored.id}: {what}." for what in compare(stored, entry)]
         await _compare_header(store, stored, entry, report)
         await _compare_state(store, stored, report)
         if stored.state in _GOING or stored.id in report.disposed:
@@ -128,7 +129,7 @@ async def _compare_with_objects(store: Store, entries: Sequence[Entry], report: 
     sealed = [entry for entry in entries if entry.action in _SEALED]
     for entry in entries:
         if entry.action == Action.HEADER_NOTED:
-            report.headers[entry.object] = str(entry.details.get("header_sha256", ""))
+            report.headers[entry.object] = headers.header_in(entry)
         is_in = _sets_aside(entry)
         if is_in is not None:
             (report.set_aside.add if is_in else report.set_aside.discard)(entry.object)
@@ -165,36 +166,18 @@ async def _all_objects(store: Store, report: Report) -> AsyncIterator[tuple[Stor
             return
 
 
-def _compare(stored: StoredObject, entry: Entry | None, report: Report) -> None:
-    if entry is None or entry.object != stored.id:
-        report.faults.append(f"Object {stored.id}: the ledger does not know it.")
-        return
-    if (entry.action, entry.digest) != (verdict_of(stored), stored.sha256):
-        report.faults.append(f"Object {stored.id}: database and ledger differ about it.")
-    said = {name: value for name, value in entry.details.items() if name != "header_sha256"}
-    told = description_of(replace(stored, header_sha256=""))
-    if "received_at" not in said:  # written by an earlier version of this program
-        del told["received_at"]
-    if said != told:
-        report.faults.append(f"Object {stored.id}: its description in the database is not the one in the ledger.")
-
-
 async def _compare_header(store: Store, stored: StoredObject, entry: Entry | None, report: Report) -> None:
     """The header is the one that its line says, or that was noted later; looked at again, as it may just have been."""
-    if entry is None or _header_in(entry, report.headers.get(stored.id, "")) == stored.header_sha256:
+    if entry is None or (headers.header_in(entry) or report.headers.get(stored.id, "")) == stored.header_sha256:
         return
     async with store.database.read() as db:
         current = await storage.find_object(db, stored.id)
         try:
-            noted = await headers.find_noted(db, stored.id)
+            noted = headers.header_in(await headers.find_noted(db, stored.id))
         except Damaged:  # one of its lines is no line, which the ledger's own check tells
             noted = ""
-    if current is None or _header_in(entry, noted) != current.header_sha256:
+    if current is None or (headers.header_in(entry) or noted) != current.header_sha256:
         report.faults.append(f"Object {stored.id}: database and ledger differ about the header of its sealed file.")
-
-
-def _header_in(entry: Entry, noted: str) -> str:
-    return str(entry.details.get("header_sha256") or noted)
 
 
 async def _compare_state(store: Store, stored: StoredObject, report: Report) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from evidence_store import clock, kinds, storage
+from evidence_store import clock, kinds, storage, vouching
 from evidence_store.backend import DATA, KEY, Busy, Lock, write_whole
 from evidence_store.errors import (
     BadRequest,
@@ -22,6 +22,7 @@ from evidence_store.errors import (
 )
 from evidence_store.intake.pieces import End
 from evidence_store.intake.taking import take
+from evidence_store.log import get_logger
 from evidence_store.media import storage as media_storage
 from evidence_store.media.model import can_be_looked_at
 from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject
@@ -33,6 +34,7 @@ from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store, description_of, verdict_of
 from evidence_store.webhooks.service import announce
 
+log = get_logger(__name__)
 _PATIENCE_SECONDS = 60.0
 
 
@@ -225,6 +227,7 @@ async def opened(store: Store, stored: StoredObject, *, actor: str) -> AsyncIter
     """Open an object for reading. Raises NoOpeningKey; DamagedHere (and says so in the ledger) when it was touched."""
     if store.keys.opening is None:
         raise NoOpeningKey
+    header_sha256 = await find_header(store, stored, actor=actor)
     try:
         sealed = await store.run(
             SealedObject,
@@ -232,7 +235,7 @@ async def opened(store: Store, stored: StoredObject, *, actor: str) -> AsyncIter
             stored.id,
             store.keys.opening,
             size_bytes=stored.size_bytes,
-            header_sha256=stored.header_sha256,
+            header_sha256=header_sha256,
         )
     except Damaged as problem:
         await record_damage(store, stored, actor=actor, what=str(problem))
@@ -242,6 +245,19 @@ async def opened(store: Store, stored: StoredObject, *, actor: str) -> AsyncIter
     finally:
         with contextlib.suppress(OSError):
             sealed.close()
+
+
+async def find_header(store: Store, stored: StoredObject, *, actor: str) -> str:
+    """Return the digest of an object's header, by the ledger; it may know none of what an earlier version sealed.
+
+    Raises DamagedHere (and says so in the ledger) where the signed ledger does not say of it what its row says.
+    """
+    try:
+        return await vouching.find_header(store, stored)
+    except Damaged as problem:
+        log.error("object_not_vouched_for", object=stored.id, problem=str(problem))
+        await record_damage(store, replace(stored, sha256=""), actor=actor, what=str(problem))  # nor for its digest
+        raise DamagedHere from problem
 
 
 async def is_still_there(store: Store, stored: StoredObject) -> bool:

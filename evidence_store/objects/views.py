@@ -98,11 +98,16 @@ async def content(request: web.Request) -> web.StreamResponse:
 async def content_head(request: web.Request) -> web.StreamResponse:
     """Tell what GET would send, without a byte of it; in the ledger as a look, not as bytes given out."""
     stored = await access.get_sealed(request)
-    _check_may_read(request, stored)
-    await request.app[app_keys.READS].record(
-        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request)
-    )
+    await _look(request, stored, purpose=access.purpose_of(request))
     return _head_of(stored, None)
+
+
+async def _look(request: web.Request, stored: StoredObject, *, purpose: str) -> None:
+    """Have it in the ledger that somebody is told of an object's bytes, and gets none of them."""
+    _check_may_read(request, stored)
+    actor = request[app_keys.TOKEN].actor
+    await objects.find_header(request.app[app_keys.STORE], stored, actor=actor)
+    await request.app[app_keys.READS].record(stored, action=Action.VIEWED, actor=actor, purpose=purpose)
 
 
 async def give_out(request: web.Request, stored: StoredObject, *, purpose: str) -> web.StreamResponse:
@@ -113,7 +118,8 @@ async def give_out(request: web.Request, stored: StoredObject, *, purpose: str) 
     _check_may_read(request, stored)
     token = request[app_keys.TOKEN]
     etag = _etag_of(stored)
-    if is_known(request.headers.get("If-None-Match"), etag):
+    if is_known(request.headers.get("If-None-Match"), etag):  # which tells its holder that these are the bytes
+        await _look(request, stored, purpose=purpose)
         return web.Response(status=304, headers={"ETag": etag})
     ranged = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
     span = parse_range(ranged, stored.size_bytes)
