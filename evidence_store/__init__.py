@@ -13,6 +13,7 @@ Whose job is it? From outside in:
     operators' long tasks  backup  rotate  scrub  headers  verify…  doctor  progress  plural
     the ledger             ledger  merkle  vouching (for what a row says of an object)
     where bytes lie        backend/  sealing/ (every key, cipher and hash)
+    rows that wait         seals (over them)  waiting (which are believed)
     underneath             store  storage  database  migrations/  model  errors  clock  log
 
 Other programs import client and errors, and what else tests/house.py allows.

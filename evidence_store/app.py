@@ -32,7 +32,7 @@ from evidence_store.config import Settings
 from evidence_store.court import views as court_views
 from evidence_store.custody import views as custody_views
 from evidence_store.database import Database
-from evidence_store.errors import BackendFailed, CannotStart, Damaged, Refusal, StoreError
+from evidence_store.errors import BackendFailed, CannotStart, Damaged, DamagedHere, Refusal, StoreError
 from evidence_store.intake import direct
 from evidence_store.keeping import service as keeping
 from evidence_store.keeping import storage as keeping_storage
@@ -58,6 +58,7 @@ from evidence_store.uploads import views as uploads_views
 from evidence_store.uploads.service import Uploads
 from evidence_store.view import pages
 from evidence_store.view.views import add_pages
+from evidence_store.waiting import begin_seals
 from evidence_store.webhooks.config import load_hooks
 from evidence_store.webhooks.service import Postman
 
@@ -117,6 +118,7 @@ async def prepare(store: Store) -> None:
     async with store.database.begin() as db:
         await ledger.prepare(db, store.keys.ledger)
         await keeping_storage.prepare(db)
+    await begin_seals(store)
 
 
 def make_app(store: Store) -> web.Application:
@@ -166,7 +168,11 @@ async def _finish_sealing(store: Store) -> None:
     for stored in waiting:
         try:
             await objects.settle(store, stored, actor="system:start", waits=False)
-        except (Damaged, BackendFailed) as problem:  # one broken object must not keep the others from being received
+        except (
+            Damaged,
+            DamagedHere,
+            BackendFailed,
+        ) as problem:  # one broken object must not keep the others from being received
             log.error("object_not_settled", object=stored.id, problem=str(problem))
 
 

@@ -35,6 +35,7 @@ from evidence_store.store import Store
 from evidence_store.uploads.endings import draft_expired
 from evidence_store.verify import Report, verify
 from evidence_store.verify_ledger import Progress
+from evidence_store.waiting import adopt
 
 FORMAT = 1
 _ROWS = "evidence.sqlite"
@@ -235,7 +236,8 @@ async def _restore_rows(store: Store, copy: Database, about: About, progress: Pr
         expired = await storage.expire_open_uploads(db, now=now)
         drafts = [draft_expired(upload, actor="system:restore", now=now) for upload in expired]
         drafts += await _restore_sealing(store, db, now)
-        said = {"lines": head.size, "made_at": about.made_at.isoformat()}
+        unsealed = await adopt(store, db)  # a backup of before there were seals, or under another key
+        said = {"lines": head.size, "made_at": about.made_at.isoformat()} | ({"unsealed": unsealed} if unsealed else {})
         drafts.append(ledger.Draft(now, "system:restore", Action.RESTORED, details=said))
         await ledger.append(db, store.keys.ledger, drafts)
 

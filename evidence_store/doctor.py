@@ -22,6 +22,7 @@ from evidence_store.screening.clamd import Clamd, Down, signatures_made_at
 from evidence_store.screening.storage import count_by_others
 from evidence_store.sealing.signing import NotGenuine
 from evidence_store.store import Store
+from evidence_store.waiting import find_forged
 from evidence_store.webhooks.model import Standing
 from evidence_store.webhooks.storage import list_standings
 
@@ -92,6 +93,13 @@ async def examine(store: Store) -> AsyncIterator[Finding]:
         yield finding
     for finding in await _nodes(store):
         yield finding
+    forged = await find_forged(store)
+    if forged:
+        yield bad(
+            f"{counted(len(forged), 'waiting row is', 'waiting rows are')} not as this store wrote any, and nothing is "
+            f"done about {pick(len(forged), 'it', 'them')}: run 'evidence-store verify', which names "
+            f"{pick(len(forged), 'it', 'them')}, and keep everything."
+        )
     yield await _news(store)
     async for finding in _webhooks(store):
         yield finding

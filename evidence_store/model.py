@@ -96,6 +96,7 @@ class Action(StrEnum):
 class Upload:
     """One upload: it becomes the object of the same id. `sha256` is known once every byte is there.
 
+    seal      the store's own, over what becomes of it (see `seals`)
     metadata  what its sender said of it, word for word; None once it is closed, and where it was not kept yet
     node      on whose disk it lies; empty in rows from before nodes had names
     """
@@ -116,6 +117,7 @@ class Upload:
     completed_at: datetime | None
     metadata: str | None = None
     node: str = ""
+    seal: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class StoredObject:
 
     header_sha256   of the sealed file's header: by it nothing else that opens is taken for this object. Empty where an
                     earlier version of this program sealed it, and no scrub has read it since
+    seal            the store's own while it is SEALING (see `seals`); then the ledger vouches for it
     """
 
     id: str
@@ -145,6 +148,7 @@ class StoredObject:
     sealed_at: datetime | None
     header_sha256: str = ""
     node: str = ""
+    seal: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,11 @@ class Run:
 def parse_id(text: str) -> str:
     """Return an object or upload id. Raises BadRequest."""
     return _parse(_ID, text, "An id is 32 lower-case hex digits.")
+
+
+def is_id(text: str) -> bool:
+    """Say whether this is an object's or upload's id."""
+    return _ID.fullmatch(text) is not None
 
 
 def is_file_name(name: str) -> bool:

@@ -34,6 +34,7 @@ from evidence_store.model import (
 )
 
 _ASKED_AT_ONCE = 1000
+_MOVED = ("offset", "touched_at", "sha256", "completed_at", "media_type", "seal")
 _UPLOADS = Table(
     "uploads",
     METADATA,
@@ -53,6 +54,7 @@ _UPLOADS = Table(
     Column("completed_at", UtcDateTime),
     Column("metadata", Text),
     Column("node", String(32), nullable=False, server_default=""),
+    Column("seal", String(43), nullable=False, server_default=""),
 )
 _OBJECTS = Table(
     "objects",
@@ -76,6 +78,7 @@ _OBJECTS = Table(
     Column("sealed_at", UtcDateTime),
     Column("header_sha256", String(64), nullable=False, server_default=""),
     Column("node", String(32), nullable=False, server_default=""),
+    Column("seal", String(43), nullable=False, server_default=""),
     Index("ix_objects_incident_sequence", "incident", "sequence"),
     Index("ix_objects_incident_sha256", "incident", "sha256"),
 )
@@ -125,16 +128,10 @@ async def count_open_uploads(db: Connection, node: str | None = None) -> int:
     return int((await db.execute(counted)).scalar_one())
 
 
-async def advance_upload(
-    db: Connection, upload_id: str, *, offset: int, sha256: str | None, media_type: str | None, now: datetime
-) -> None:
-    """Move the acknowledged offset forward, never back; with `sha256` every byte is there."""
-    values: dict[str, Any] = {"offset": offset, "touched_at": now}
-    if sha256 is not None:
-        values |= {"sha256": sha256, "completed_at": func.coalesce(_UPLOADS.c.completed_at, now)}
-    if media_type is not None:
-        values["media_type"] = media_type
-    fits = (_UPLOADS.c.id == upload_id) & (_UPLOADS.c.offset <= offset)
+async def advance_upload(db: Connection, upload: Upload) -> None:
+    """Write how an upload stands that its writer, who holds its lock, has moved: forward, never back."""
+    values = {name: getattr(upload, name) for name in _MOVED}
+    fits = (_UPLOADS.c.id == upload.id) & (_UPLOADS.c.offset <= upload.offset)
     await db.execute(update(_UPLOADS).where(fits).values(values))
 
 
@@ -146,6 +143,18 @@ async def close_upload(db: Connection, upload_id: str, state: UploadState, *, no
         values["metadata"] = None  # nobody can ask for it any more
     done = await db.execute(update(_UPLOADS).where(open_one).values(values))
     return done.rowcount == 1
+
+
+async def list_open_uploads(db: Connection) -> Sequence[Upload]:
+    """Return every open upload: as many as nodes let in."""
+    chosen = select(_UPLOADS).where(_UPLOADS.c.state == UploadState.OPEN.value)
+    return [_upload(row) for row in await db.execute(chosen)]
+
+
+async def set_seal(db: Connection, row: Upload | StoredObject) -> None:
+    """Keep the seal of an upload or object."""
+    table = _UPLOADS if isinstance(row, Upload) else _OBJECTS
+    await db.execute(update(table).where(table.c.id == row.id).values(seal=row.seal))
 
 
 async def list_due_uploads(
@@ -207,7 +216,7 @@ async def find_object(db: Connection, object_id: str) -> StoredObject | None:
 async def claim_sealed(db: Connection, stored: StoredObject, state: ObjectState, *, now: datetime) -> bool:
     """Move a SEALING object on; False when somebody else did. The row stays locked: only one goes on."""
     mine = (_OBJECTS.c.id == stored.id) & (_OBJECTS.c.state == ObjectState.SEALING.value)
-    values = {"state": state.value, "sealed_at": now, "staging": "", "node": ""}
+    values = {"state": state.value, "sealed_at": now, "staging": "", "node": "", "seal": ""}
     return (await db.execute(update(_OBJECTS).where(mine).values(values))).rowcount == 1
 
 
@@ -216,12 +225,14 @@ async def set_sequence(db: Connection, object_id: str, sequence: int) -> None:
     await db.execute(update(_OBJECTS).where(_OBJECTS.c.id == object_id).values(sequence=sequence))
 
 
-async def list_sealing(db: Connection, node: str | None = None) -> Sequence[StoredObject]:
-    """Return at most a thousand objects that are durable on a node's disk (None: any) and not yet in their place."""
+async def list_sealing(
+    db: Connection, node: str | None = None, *, limit: int | None = _ASKED_AT_ONCE
+) -> Sequence[StoredObject]:
+    """Return objects that are durable on a node's disk (None: any) and not yet in their place."""
     chosen = select(_OBJECTS).where(_OBJECTS.c.state == ObjectState.SEALING.value)
     if node is not None:
         chosen = chosen.where(_OBJECTS.c.node.in_(["", node]))
-    return [object_of(row) for row in await db.execute(chosen.limit(1000))]
+    return [object_of(row) for row in await db.execute(chosen.limit(limit))]
 
 
 async def release_sealing(db: Connection, object_id: str) -> None:

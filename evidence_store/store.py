@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
-from evidence_store import ledger
+from evidence_store import ledger, seals
 from evidence_store.backend import Backend
 from evidence_store.clock import Clock
 from evidence_store.config import Settings
 from evidence_store.database import Connection, Database
 from evidence_store.errors import Elsewhere
 from evidence_store.model import Action, ObjectState, StoredObject
+from evidence_store.notify.model import Event
 from evidence_store.notify.storage import insert_event
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys
@@ -43,6 +44,8 @@ class Store:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     vouched: OrderedDict[StoredObject, str] = field(default_factory=OrderedDict)
     """Objects that the ledger was seen to vouch for, with the digest of their header (see `vouching`)."""
+    refused: set[str] = field(default_factory=set)
+    """Rows that this process refused to act on, and said so in the ledger (see `waiting`)."""
     _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))
 
     _senders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SENDERS, "send"))
@@ -84,7 +87,8 @@ class Store:
         event_id = signing.new_id()
         at = now.isoformat()
         body = {"id": event_id, "type": kind, "object": object_id, "incident": incident, "at": at, **details}
-        await insert_event(db, event_id=event_id, body=ledger.canonical_json(body), now=now)
+        event = Event(event_id, ledger.canonical_json(body), attempts=0, next_at=now)
+        await insert_event(db, seals.sealed(self.keys.bearer, event))
 
     async def close(self) -> None:
         """Let the workers finish and close the database."""

@@ -15,6 +15,7 @@ from evidence_store.store import Store
 from evidence_store.verify_custody import Custody, check_custody
 from evidence_store.verify_ledger import Progress, Witness, check_ledger
 from evidence_store.vouching import compare
+from evidence_store.waiting import find_forged
 
 _PAGE = 1000
 _ACTOR = "system:verify"
@@ -64,6 +65,7 @@ async def verify(
         for line in found.entries:
             custody.take(line)
     report.faults += await check_custody(store, custody)
+    report.faults += await find_forged(store)
     on_disk = set(await store.run(lambda: list(store.backend.list_objects())))
     async with store.database.read() as db:
         total = await storage.count_objects(db)

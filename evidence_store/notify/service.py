@@ -10,11 +10,13 @@ from datetime import timedelta
 
 import aiohttp
 
+from evidence_store import seals
 from evidence_store.log import get_logger
 from evidence_store.notify import storage
 from evidence_store.notify.model import Event
 from evidence_store.sealing import signing
 from evidence_store.store import Store
+from evidence_store.waiting import refuse
 
 log = get_logger(__name__)
 
@@ -71,6 +73,9 @@ class Notifier:
             due = await storage.list_due_events(db, now=now, limit=_BATCH)
         taken = 0
         for event in due:
+            if not seals.is_own(self._store.keys.bearer, event):
+                await self._refuse(event)
+                continue
             async with self._store.database.begin() as db:  # a claim ends by itself when its holder dies
                 mine = await storage.claim_event(db, event, next_at=now + timedelta(seconds=2 * _TRY_SECONDS))
             if not mine:
@@ -84,6 +89,12 @@ class Notifier:
                     await storage.delay_event(db, event.id, next_at=now + pause_after(event.attempts))
             taken += delivered
         return taken
+
+    async def _refuse(self, event: Event) -> None:
+        """Sign and send nothing that the store did not write; it stays, to be looked at, and is told each time."""
+        await refuse(self._store, event)
+        async with self._store.database.begin() as db:
+            await storage.delay_event(db, event.id, next_at=self._store.clock() + _LONGEST_PAUSE)
 
     async def _send(self, web: aiohttp.ClientSession, event: Event) -> bool:
         body = event.body.encode()

@@ -1,9 +1,11 @@
 """The table of news for the web server, and all its SQL. A row is written in the transaction of what happened."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, Integer, String, Table, Text, func, insert, select, update
+from sqlalchemy import Column, Integer, Row, String, Table, Text, func, insert, select, update
 
 from evidence_store.database import METADATA, Connection, UtcDateTime
 from evidence_store.notify.model import Event
@@ -17,19 +19,36 @@ _EVENTS = Table(
     Column("made_at", UtcDateTime, nullable=False),
     Column("next_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime, index=True),
+    Column("seal", String(43), nullable=False, server_default=""),
 )
 
 
-async def insert_event(db: Connection, *, event_id: str, body: str, now: datetime) -> None:
+async def insert_event(db: Connection, event: Event) -> None:
     """Queue news for the web server, in the transaction of what happened."""
-    await db.execute(insert(_EVENTS).values(id=event_id, body=body, attempts=0, made_at=now, next_at=now))
+    await db.execute(insert(_EVENTS).values(asdict(event) | {"made_at": event.next_at}))
 
 
 async def list_due_events(db: Connection, *, now: datetime, limit: int) -> Sequence[Event]:
     """Return undelivered events whose turn it is, oldest first."""
     due = _EVENTS.c.delivered_at.is_(None) & (_EVENTS.c.next_at <= now)
     rows = await db.execute(select(_EVENTS).where(due).order_by(_EVENTS.c.made_at, _EVENTS.c.id).limit(limit))
-    return [Event(row.id, row.body, row.attempts, row.next_at) for row in rows]
+    return [_event(row) for row in rows]
+
+
+async def list_waiting(db: Connection, *, after: str, limit: int) -> Sequence[Event]:
+    """Return undelivered events by id, behind the id `after`."""
+    waiting = _EVENTS.c.delivered_at.is_(None) & (_EVENTS.c.id > after)
+    rows = await db.execute(select(_EVENTS).where(waiting).order_by(_EVENTS.c.id).limit(limit))
+    return [_event(row) for row in rows]
+
+
+async def set_seal(db: Connection, event: Event) -> None:
+    """Keep the seal of an event."""
+    await db.execute(update(_EVENTS).where(_EVENTS.c.id == event.id).values(seal=event.seal))
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(row.id, row.body, row.attempts, row.next_at, row.seal)
 
 
 async def claim_event(db: Connection, event: Event, *, next_at: datetime) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from evidence_store import clock, kinds, storage, vouching
+from evidence_store import clock, kinds, seals, storage, vouching
 from evidence_store.backend import DATA, KEY, Busy, Lock, write_whole
 from evidence_store.errors import (
     BadRequest,
@@ -32,6 +32,7 @@ from evidence_store.sealing.files import destroy_secret
 from evidence_store.sealing.incoming import Incoming, object_aad
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store, description_of, verdict_of
+from evidence_store.waiting import refuse
 from evidence_store.webhooks.service import announce
 
 log = get_logger(__name__)
@@ -68,7 +69,8 @@ async def put(store: Store, offer: Offer, request: web.Request) -> tuple[StoredO
         raise TooLarge(f"At most {store.settings.max_bytes} bytes are allowed.")
     name = f"put-{signing.new_id()}"
     async with _staged(store, name):
-        stored = await _take_in(store, offer, request, name, declared.media_types[0])
+        taken = await _take_in(store, offer, request, name, declared.media_types[0])
+        stored = seals.sealed(store.keys.bearer, taken)
         async with store.database.begin() as db:
             won = await storage.insert_object(db, stored)
         if won:
@@ -161,11 +163,14 @@ async def settle(store: Store, stored: StoredObject, *, actor: str, waits: bool 
 
     Each step may have been done before a crash, or by another process; doing it twice is harmless. While somebody else
     is at it this waits, and raises Unavailable in the end; or comes back at once, with the object as it was. Raises
-    Elsewhere when its bytes lie on another node.
+    Elsewhere when its bytes lie on another node, DamagedHere when its row is not as this store wrote it.
     """
     if stored.state is not ObjectState.SEALING:
         return stored
     store.check_holds(stored.node)
+    if not seals.is_own(store.keys.bearer, stored):
+        await refuse(store, stored)
+        raise DamagedHere
     until = clock.monotonic() + (_PATIENCE_SECONDS if waits else 0)
     while True:
         try:

@@ -26,6 +26,12 @@ def create_secret(path: Path, secret: bytes) -> None:
     _flush_folder(path.parent)
 
 
+def create_mark(path: Path) -> None:
+    """Make an empty file that only has to be there, flushed; that it is there already is fine."""
+    path.touch(mode=0o600)
+    _flush_folder(path.parent)
+
+
 def destroy_secret(path: Path) -> None:
     """Overwrite and remove a key file; an absent one is fine. On flash the overwriting is a courtesy, no promise.
 

@@ -4,10 +4,12 @@ sealing.pub     public; wraps the key of every sealed object        every node
 opening/        private halves, <id>.key, or <id>.p11 when locked   nodes that read; back it up apart, keep it apart
                 by a security module; all that opens evidence
 grant.key       signs grants and events; shared with the web server every node, and the web server's key folder
-bearer.key      signs the bearers of running uploads                every node
+bearer.key      signs the bearers of running uploads, and seals     every node
+                what waits in the database
 token.key       signs API tokens                                    every node
 ledger.key      signs the ledger's checkpoints (Ed25519 seed)       every node
 ledger.pub      the ledger's name and public key; give it to whoever is to check checkpoints without us
+rows.sealed     there since what waits in the database is sealed; at a start without it all of that is, as it stands
 ingest/         one private key per running upload, destroyed when the upload is sealed
 """
 
@@ -16,7 +18,7 @@ from pathlib import Path
 
 from evidence_store.errors import CannotStart
 from evidence_store.model import checked_file
-from evidence_store.sealing.files import create_secret, destroy_secret, read_key
+from evidence_store.sealing.files import create_mark, create_secret, destroy_secret, read_key
 from evidence_store.sealing.hsm import Hsm
 from evidence_store.sealing.notes import LedgerKey, VerifierKey, check_name, new_ledger_name
 from evidence_store.sealing.ring import KeyRing, make_first_pair
@@ -26,6 +28,7 @@ from evidence_store.sealing.wrapping import PublicKey
 _SECRETS = ("grant", "bearer", "token")
 _WEB_FILE = "evidence.token"
 _SECRET_BYTES = 32
+_BEGUN = "rows.sealed"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,15 @@ class Keys:
         """Where the keys of running uploads lie."""
         return self.folder / "ingest"
 
+    @property
+    def has_begun_seals(self) -> bool:
+        """Say whether this node has sealed what waited for it in the database before there were seals."""
+        return (self.folder / _BEGUN).exists()
+
+    def begin_seals(self) -> None:
+        """Remember that it has; flushed."""
+        create_mark(self.folder / _BEGUN)
+
     def ingest_key(self, upload_id: str) -> Path:
         """Where the private key of one running upload lies. Raises Damaged for what is no id."""
         return self.ingest / f"{checked_file(upload_id)}.key"
@@ -72,6 +84,8 @@ def make_keys(folder: Path, *, share: Path | None = None, ledger_name: str = "",
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
         if share is not None:
             _make_shared(share / "grant.key", folder / "grant.key")
+        if not (folder / "bearer.key").exists():  # what was sealed by one that is lost waits for ever otherwise
+            destroy_secret(folder / _BEGUN)
         for name in _SECRETS:
             create_secret(folder / f"{name}.key", new_key())
         _make_ledger_key(folder, ledger_name)

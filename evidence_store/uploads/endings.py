@@ -57,7 +57,8 @@ class Endings:
         await self._sessions.drop(upload.id)
 
     async def expire(self, upload: Upload) -> None:
-        """Drop an upload that was abandoned. Raises Locked."""
+        """Drop an upload that was abandoned. Raises Locked, DamagedHere."""
+        await self._sessions.check_own(upload)
         lock = await self._sessions.lock(upload.id)
         try:
             await self._end(upload, UploadState.EXPIRED, Action.UPLOAD_EXPIRED, "system:sweeper")

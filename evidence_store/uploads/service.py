@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from evidence_store import kinds, storage
+from evidence_store import kinds, seals, storage
 from evidence_store.errors import (
     ChecksumMismatch,
     Conflict,
@@ -69,12 +69,13 @@ class Uploads:
         kind = kinds.declared_kind(metadata.get("filetype", ""), filename, grant.kinds)
         given = metadata.get("filetype", "").partition(";")[0].strip().lower()
         now = store.clock()
-        upload = Upload(
+        arriving = Upload(
             id=grant.upload, incident=grant.incident, reference=grant.reference, officer=grant.officer,
             filename=clean_filename(filename), media_type=given if given in kind.media_types else kind.media_types[0],
             kinds=grant.kinds, length=length, offset=0, sha256=None, state=UploadState.OPEN,
             created_at=now, touched_at=now, completed_at=None, metadata=told, node=store.node,
         )  # fmt: skip
+        upload = seals.sealed(store.keys.bearer, arriving)
         store.check_holds(store.node)
         lock = await self._sessions.lock(upload.id)
         try:
@@ -199,13 +200,16 @@ class Uploads:
     async def _advance(
         self, upload: Upload, offset: int, *, sha256: str | None = None, media_type: str | None = None
     ) -> Upload:
+        """Write how far an upload is; hold its lock. With `sha256` every byte is there."""
         now = self._store.clock()
-        async with self._store.database.begin() as db:
-            await storage.advance_upload(db, upload.id, offset=offset, sha256=sha256, media_type=media_type, now=now)
-        return replace(
+        moved = replace(
             upload, offset=offset, sha256=sha256 or upload.sha256, media_type=media_type or upload.media_type,
-            touched_at=now,
+            touched_at=now, completed_at=upload.completed_at or (now if sha256 else None),
         )  # fmt: skip
+        moved = seals.sealed(self._store.keys.bearer, moved)
+        async with self._store.database.begin() as db:
+            await storage.advance_upload(db, moved)
+        return moved
 
     async def give_digest(self, upload_id: str, sha256: str | None) -> StoredObject:
         """Compare with the sender's digest (None: it gave none) and seal; a difference quarantines, never drops.
@@ -220,7 +224,7 @@ class Uploads:
             stored = await storage.find_object(db, upload_id)
         if stored is None:
             raise UploadClosed
-        stored = await objects.settle(self._store, stored, actor=f"upload:{upload.reference}")
+        stored = await objects.settle(self._store, stored, actor=f"upload:{stored.reference}")
         if sha256 is not None and stored.verdict is ObjectState.RECEIVED and stored.sha256 != sha256:
             raise Conflict("The object was sealed with another digest.")
         return stored
@@ -242,8 +246,8 @@ class Uploads:
             now = self._store.clock()
             async with self._store.database.begin() as db:
                 if await storage.close_upload(db, upload_id, UploadState.SEALED, now=now):
-                    stored = _sealing(upload, given, now=now)
-                    await storage.insert_object(db, replace(stored, header_sha256=header_sha256))
+                    stored = replace(_sealing(upload, given, now=now), header_sha256=header_sha256)
+                    await storage.insert_object(db, seals.sealed(self._store.keys.bearer, stored))
         finally:
             lock.release()
 

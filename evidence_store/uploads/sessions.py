@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from evidence_store import clock, storage
+from evidence_store import clock, seals, storage
 from evidence_store.backend import Busy, Lock, write_whole
 from evidence_store.errors import (
     Damaged,
@@ -31,6 +31,7 @@ from evidence_store.sealing.files import create_secret, destroy_secret
 from evidence_store.sealing.incoming import Incoming, find_offset
 from evidence_store.sealing.wrapping import PRIVATE_BYTES, PrivateKey
 from evidence_store.store import Store
+from evidence_store.waiting import refuse
 
 log = get_logger(__name__)
 T = TypeVar("T")
@@ -60,12 +61,19 @@ class Sessions:
         self._known: dict[str, Session] = {}
 
     async def get(self, upload_id: str) -> Upload:
-        """Return the upload. Raises NotFound."""
+        """Return the upload. Raises NotFound; DamagedHere when it is open and its row not as this store wrote it."""
         async with self._store.database.read() as db:
             upload = await storage.find_upload(db, upload_id)
         if upload is None:
             raise NotFound
+        await self.check_own(upload)
         return upload
+
+    async def check_own(self, upload: Upload) -> None:
+        """Pass when an upload is closed, or its row is as this store wrote it. Raises DamagedHere."""
+        if upload.state is UploadState.OPEN and not seals.is_own(self._store.keys.bearer, upload):
+            await refuse(self._store, upload)
+            raise DamagedHere
 
     async def _get_open(self, upload_id: str) -> Upload:
         """Return an open upload that lies here. Raises NotFound, UploadClosed, Elsewhere."""

@@ -29,22 +29,12 @@ class Hook:
 
 
 @dataclass(frozen=True)
-class News:
-    """What happened, as every destination is told it. `sequence` is its line in the ledger.
+class Delivery:
+    """News on its way to one destination; `body` and `id` are the same at every try. `sequence` is the ledger's line.
 
     subject  what it is about, which is told in order: the object, or the incident where it is about all of one
+    seal     the store's own, over all that does not change
     """
-
-    id: str
-    kind: str
-    subject: str
-    sequence: int
-    body: str
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """News on its way to one destination; `body` and `id` are the same at every try."""
 
     id: str
     hook: str
@@ -54,6 +44,7 @@ class Delivery:
     attempts: int
     made_at: datetime
     next_at: datetime
+    seal: str = ""
 
 
 @dataclass(frozen=True)

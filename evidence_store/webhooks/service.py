@@ -10,13 +10,14 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from evidence_store import ledger
+from evidence_store import ledger, seals
 from evidence_store.database import Connection
 from evidence_store.log import get_logger
 from evidence_store.sealing import signing
 from evidence_store.store import Store
+from evidence_store.waiting import refuse
 from evidence_store.webhooks import storage
-from evidence_store.webhooks.model import Delivery, Hook, News, pause_after, said_of, subject_of
+from evidence_store.webhooks.model import Delivery, Hook, pause_after, said_of, subject_of
 from evidence_store.webhooks.sending import TRY_SECONDS, NotTaken, Resolve, look_up, send
 
 log = get_logger(__name__)
@@ -39,8 +40,9 @@ async def announce(
         return
     now, news_id = store.clock(), signing.new_id()
     said = said_of(news_id, kind, at=now, sequence=sequence, object=object_id, incident=incident, **details)
-    news = News(news_id, kind, subject_of(object_id, incident), sequence, ledger.canonical_json(said))
-    await storage.insert_deliveries(db, news, hooks, now=now)
+    body, subject = ledger.canonical_json(said), subject_of(object_id, incident)
+    made = [Delivery(news_id, hook, subject, sequence, body, attempts=0, made_at=now, next_at=now) for hook in hooks]
+    await storage.insert_deliveries(db, [seals.sealed(store.keys.bearer, delivery) for delivery in made])
 
 
 class Postman:
@@ -85,8 +87,11 @@ class Postman:
         return outcomes.count(True), outcomes.count(False)
 
     async def _deliver(self, hook: Hook, delivery: Delivery) -> bool | None:
-        """Try once; None when another process has it."""
+        """Try once; None when another process has it, or it is not the store's."""
         store = self._store
+        if not seals.is_own(store.keys.bearer, delivery):
+            await self._give_up(delivery)
+            return None
         async with store.database.begin() as db:
             lease = store.clock() + timedelta(seconds=2 * TRY_SECONDS)
             if not await storage.claim(db, delivery, next_at=lease):
@@ -100,6 +105,13 @@ class Postman:
         async with store.database.begin() as db:
             await storage.set_delivered(db, delivery, now=store.clock())
         return True
+
+    async def _give_up(self, delivery: Delivery) -> None:
+        """Sign and send nothing that the store did not write: it is given up, which operators are shown."""
+        await refuse(self._store, delivery)
+        now = self._store.clock()
+        async with self._store.database.begin() as db:
+            await storage.set_failed(db, delivery, problem="this store did not write it", next_at=now, dead_at=now)
 
     async def _put_off(self, delivery: Delivery, problem: str) -> None:
         now, tries = self._store.clock(), delivery.attempts + 1

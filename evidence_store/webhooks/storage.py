@@ -1,6 +1,7 @@
 """The table of deliveries. A row is written in the transaction of what happened, so that nothing is told or lost."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -16,13 +17,15 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     select,
     text,
+    tuple_,
     update,
 )
 
 from evidence_store.database import METADATA, Connection, UtcDateTime
-from evidence_store.webhooks.model import Delivery, News, Standing
+from evidence_store.webhooks.model import Delivery, Standing
 
 _OPEN = "delivered_at IS NULL AND dead_at IS NULL"
 _DELIVERIES = Table(
@@ -39,20 +42,18 @@ _DELIVERIES = Table(
     Column("delivered_at", UtcDateTime, index=True),
     Column("dead_at", UtcDateTime),
     Column("problem", Text, nullable=False),
+    Column("seal", String(43), nullable=False, server_default=""),
     Index(
         "ix_webhook_deliveries_open", "hook", "subject", "sequence", sqlite_where=text(_OPEN),
         postgresql_where=text(_OPEN),
     ),
 )  # fmt: skip
-_NAMES = ("id", "hook", "subject", "sequence", "body", "attempts", "made_at", "next_at")
+_NAMES = ("id", "hook", "subject", "sequence", "body", "attempts", "made_at", "next_at", "seal")
 
 
-async def insert_deliveries(db: Connection, news: News, hooks: Collection[str], *, now: datetime) -> None:
-    """Queue news for each of these destinations."""
-    values = {"id": news.id, "subject": news.subject, "sequence": news.sequence, "body": news.body}
-    values |= {"attempts": 0, "made_at": now, "next_at": now, "problem": ""}
-    if hooks:
-        await db.execute(insert(_DELIVERIES), [values | {"hook": hook} for hook in hooks])
+async def insert_deliveries(db: Connection, deliveries: Collection[Delivery]) -> None:
+    """Queue news for each destination."""
+    await db.execute(insert(_DELIVERIES), [asdict(delivery) | {"problem": ""} for delivery in deliveries])
 
 
 async def list_due(db: Connection, hook: str, *, now: datetime, limit: int) -> Sequence[Delivery]:
@@ -65,6 +66,20 @@ async def list_due(db: Connection, hook: str, *, now: datetime, limit: int) -> S
     due = (table.c.hook == hook) & (table.c.next_at <= now) & _is_open(table) & ~waits_for
     chosen = select(*(table.c[name] for name in _NAMES)).where(due).order_by(table.c.sequence).limit(limit)
     return [Delivery(**row._asdict()) for row in await db.execute(chosen)]
+
+
+async def list_waiting(db: Connection, *, after: tuple[str, str], limit: int) -> Sequence[Delivery]:
+    """Return what was not taken, given up or not, by id and destination, behind those of `after`."""
+    table = _DELIVERIES
+    place = tuple_(table.c.id, table.c.hook)
+    waiting = table.c.delivered_at.is_(None) & (place > tuple_(*map(literal, after)))
+    chosen = select(*(table.c[name] for name in _NAMES)).where(waiting).order_by(table.c.id, table.c.hook).limit(limit)
+    return [Delivery(**row._asdict()) for row in await db.execute(chosen)]
+
+
+async def set_seal(db: Connection, delivery: Delivery) -> None:
+    """Keep the seal of a delivery."""
+    await db.execute(update(_DELIVERIES).where(_is(delivery)).values(seal=delivery.seal))
 
 
 async def claim(db: Connection, delivery: Delivery, *, next_at: datetime) -> bool:

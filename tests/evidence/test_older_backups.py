@@ -23,7 +23,7 @@ from tests.conftest import HeldClock
 from tests.evidence.conftest import INCIDENT, Wire, jpeg, open_wire
 from tests.evidence.earlier import ROWS, make_older, seal_as_before_0011
 
-REVISIONS = [f"{number:04}" for number in range(2, 15)]
+REVISIONS = [f"{number:04}" for number in range(2, 17)]
 """Those of which there are backups: `backup` came with 0002."""
 _WITH_KEEPING = "0004"
 
