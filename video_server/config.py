@@ -17,7 +17,7 @@ from video_server.core.force import Force
 from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity, refuse_open
 from video_server.relay.client import Control
 from video_server.relay.remote import Remote, is_secret, parse_where
-from video_server.relay.turn import parse_turn_url
+from video_server.relay.turn_urls import parse_turn_url
 from video_server.web import origins
 
 PREFIX = "VIDEO_"

@@ -19,7 +19,7 @@ from video_server.core.clock import utc_now
 from video_server.core.database import Database, DatabaseFault
 from video_server.core.errors import CannotStart, Unavailable
 from video_server.core.keys import load_keys, load_signing_identity
-from video_server.relay import turn
+from video_server.relay import turn, turn_urls
 from video_server.relay.client import Control, RelayClient, RelayLost
 
 CLOCK_MAY_DIFFER = timedelta(seconds=5)
@@ -136,7 +136,7 @@ async def check_turn(settings: Settings) -> str:
 async def _look_through(settings: Settings, url: str, *, own: Sequence[str], spared: Sequence[str]) -> str:
     """Return what is wrong, nothing when all is well."""
     [server] = Turn((url,), settings.turn_secret.get_secret_value()).ice_servers(user="doctor", now=utc_now())
-    where = turn.parse_turn_url(url)
+    where = turn_urls.parse_turn_url(url)
     try:
         async with turn.allocate(where, username=server["username"], password=server["credential"]) as allocation:
             if open_ways := await turn.find_reachable(allocation, spared):

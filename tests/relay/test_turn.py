@@ -15,7 +15,7 @@ from video_server import doctor
 from video_server.calls.turn import LIFE, Turn
 from video_server.config import load
 from video_server.core.clock import utc_now
-from video_server.relay import turn
+from video_server.relay import turn, turn_urls
 from video_server.relay.transport import find_own_addresses
 
 CONF = Path(__file__).parents[2] / "deploy" / "turnserver.conf"
@@ -52,7 +52,7 @@ class Coturn:
     def allocate(self, transport: str, **when):
         server = self.server_for(transport, **when)
         return turn.allocate(
-            turn.parse_turn_url(server["urls"][0]), username=server["username"], password=server["credential"]
+            turn_urls.parse_turn_url(server["urls"][0]), username=server["username"], password=server["credential"]
         )
 
     async def answers(self) -> bool:
@@ -164,7 +164,9 @@ async def test_an_expired_or_forged_credential_is_refused(coturn):
     server = coturn.server_for("udp")
     later = f"{int(server['username'].partition(':')[0]) + 3600}:p"
     with pytest.raises(turn.TurnRefused) as refusal:
-        async with turn.allocate(turn.parse_turn_url(server["urls"][0]), username=later, password=server["credential"]):
+        async with turn.allocate(
+            turn_urls.parse_turn_url(server["urls"][0]), username=later, password=server["credential"]
+        ):
             pass
     assert refusal.value.code == 401
 
@@ -203,13 +205,13 @@ async def test_the_doctor_warns_of_a_turn_server_that_lets_people_into_the_netwo
     ],
 )
 def test_a_turn_address_is_read(text, parts):
-    assert turn.parse_turn_url(text) == turn.TurnUrl(*parts)
+    assert turn_urls.parse_turn_url(text) == turn_urls.TurnUrl(*parts)
 
 
 @pytest.mark.parametrize("text", ["stun:a.example", "turn:", "turn:a b", "turns:a.example?transport=udp", "https://a"])
 def test_what_is_no_turn_address_is_refused(text):
     with pytest.raises(ValueError, match=r"must be|not supported"):
-        turn.parse_turn_url(text)
+        turn_urls.parse_turn_url(text)
 
 
 def test_the_secret_is_in_no_representation():

@@ -4,14 +4,14 @@ Uses aioice's TURN client (aioice.turn), whose classes are public but not docume
 """
 
 import asyncio
-import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from aioice import stun, turn
+
+from video_server.relay.turn_urls import TurnUrl
 
 LIFE_SECONDS = 60
 FORBIDDEN = 403
@@ -19,30 +19,6 @@ INTERNAL_PEERS = ("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254
 """Addresses of the kinds that a TURN server on the edge of a network must never reach for a stranger."""
 
 _CHANNEL = 0x4000
-_URL = re.compile(r"(turns?):(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?")
-
-
-@dataclass(frozen=True)
-class TurnUrl:
-    """A TURN URI (RFC 7065)."""
-
-    host: str
-    port: int
-    transport: str
-    secure: bool
-
-
-def parse_turn_url(text: str) -> TurnUrl:
-    """Raises ValueError."""
-    found = _URL.fullmatch(text)
-    if found is None:
-        raise ValueError("must be a TURN address, such as turn:turn.example.police.uk:3478?transport=udp")
-    scheme, host, port, transport = found.groups()
-    secure = scheme == "turns"
-    chosen = transport or ("tcp" if secure else "udp")
-    if secure and chosen == "udp":
-        raise ValueError("turns: with transport=udp is not supported: use transport=tcp")
-    return TurnUrl(host.strip("[]"), int(port or (5349 if secure else 3478)), chosen, secure)
 
 
 class TurnRefused(Exception):
