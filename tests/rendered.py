@@ -1,4 +1,4 @@
-"""Every template is rendered by a test: counted while the suite runs, told at its end.
+"""Every template is rendered by a test: counted while the suite runs, told at its end; and each is compiled once.
 
 Only a run of the whole suite can tell, so a run of some tests says nothing. Pages that a server in another process
 renders are not counted: each template has a test that asks for it in this one.
@@ -6,10 +6,12 @@ renders are not counted: each template has a test that asks for it in this one.
 
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import jinja2
 import pytest
+from jinja2.bccache import Bucket
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = (ROOT / "templates", ROOT / "evidence_store/view/templates")
@@ -19,9 +21,26 @@ _TOLD = "templates seen"
 _load = jinja2.FileSystemLoader.get_source
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """What this process has compiled: each test has an application of its own, and all have the same templates."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._kept.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key, bucket.checksum] = bucket.code
+
+
+_compiled = _Compiled()
+
+
 def _remember(
     self: jinja2.FileSystemLoader, environment: jinja2.Environment, template: str
 ) -> tuple[str, str, Callable[[], bool]]:
+    environment.bytecode_cache = _compiled  # the loader looks there next
     found = _load(self, environment, template)
     _seen.add(str(Path(found[1]).relative_to(ROOT)) if found[1].startswith(str(ROOT)) else template)
     return found
