@@ -1,5 +1,6 @@
-"""The suite itself: what a test that ends its process, because it hung or crashed, costs the others."""
+"""The suite itself: who runs where, and what a test that ends its process, because it hung or crashed, costs others."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +16,45 @@ def test_after(): pass
 """
 
 
+TELLS = """
+import os, pathlib, pytest
+
+@pytest.mark.parametrize("n", range(COUNT))
+def test_it(n):
+    place = pathlib.Path(__file__).with_name(os.environ["PYTEST_XDIST_WORKER"])
+    with place.open("a") as file:
+        file.write(f"{pathlib.Path(__file__).stem} {os.nice(0)}\\n")
+"""
+ROOT = Path(__file__).parents[1]
+
+
+def run(folder: Path, processes: int) -> str:
+    """Run the tests of a folder, shared as the suite is; return what is said."""
+    options = ["-p", "tests.sharing", "-c", ROOT / "pyproject.toml", "--rootdir", folder]
+    command = [sys.executable, "-m", "pytest", *options, "-n", str(processes), "--dist", "loadscope", folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
 def test_a_test_that_ends_its_process_fails_alone_and_is_not_run_again(tmp_path):
-    root, module = Path(__file__).parents[1], tmp_path / "test_ending.py"
-    module.write_text(ENDS)
-    options = ["-p", "tests.sharing", "-c", root / "pyproject.toml", "--rootdir", tmp_path]
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "-n", "1", "--dist", "loadscope", module],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    assert "1 failed, 2 passed" in run.stdout, run.stdout + run.stderr
-    assert "crashed while running 'test_ending.py::test_ends'" in run.stdout
+    (tmp_path / "test_ending.py").write_text(ENDS)
+    said = run(tmp_path, 1)
+    assert "1 failed, 2 passed" in said, said
+    assert "crashed while running 'test_ending.py::test_ends'" in said
+
+
+def test_calls_begin_at_once_stay_on_one_process_and_are_served_first(tmp_path):
+    for name, count, text in (
+        ("some", 3, ""),
+        ("many", 5, ""),
+        ("one", 1, "# test_journeys"),
+        ("two", 1, "# test_journeys"),
+    ):
+        (tmp_path / f"test_{name}.py").write_text(TELLS.replace("COUNT", str(count)) + text)
+    said = run(tmp_path, 2)
+    assert "10 passed" in said, said
+    own = os.nice(0)
+    ran = [[line.split() for line in place.read_text().splitlines()] for place in tmp_path.glob("gw?")]
+    [calls] = [tests for tests in ran if ["test_one", str(own)] in tests]
+    assert calls[:2] == [["test_one", str(own)], ["test_two", str(own)]]
+    assert [nice for tests in ran for _, nice in tests].count(str(own + 5)) == 8
