@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from video_server import web_process
 from video_server.config import PREFIX, Settings, load
+from video_server.core.clock import utc_now
 from video_server.core.errors import CannotStart
+from video_server.core.keys import make_certificate
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +48,14 @@ def test_settings_that_every_account_can_read_are_refused(tmp_path):
     assert "0f0f" not in str(refused.value)
     file.chmod(0o640)
     assert load(file).relay_secret.get_secret_value() == "0f" * 32
+
+
+def test_a_tls_key_that_every_account_can_read_is_refused(tmp_path):
+    make_certificate(tmp_path, hosts=["127.0.0.1"], now=utc_now())
+    assert web_process.tls_context(Settings(tls=tmp_path))
+    (tmp_path / "key.pem").chmod(0o644)
+    with pytest.raises(CannotStart, match="chmod o-rwx"):
+        web_process.tls_context(Settings(tls=tmp_path))
 
 
 def test_every_unknown_name_is_told_at_once(monkeypatch):

@@ -100,6 +100,14 @@ def test_no_certificate_stops_the_start(tmp_path):
         remote.serving_context(Listening("127.0.0.1", 1, SECRET, tmp_path))
 
 
+def test_a_key_that_every_account_can_read_stops_the_start(tmp_path):
+    make_certificate(tmp_path, hosts=["127.0.0.1"], now=utc_now())
+    assert remote.serving_context(Listening("127.0.0.1", 1, SECRET, tmp_path))
+    (tmp_path / "key.pem").chmod(0o644)
+    with pytest.raises(CannotStart, match="chmod o-rwx"):
+        remote.serving_context(Listening("127.0.0.1", 1, SECRET, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [("relay.example:40443", ("relay.example", 40443)), ("[2001:db8::1]:5", ("2001:db8::1", 5))],
