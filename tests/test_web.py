@@ -608,6 +608,9 @@ async def test_behind_a_proxy_the_caller_is_the_one_it_names(database, settings,
     async with TestClient(server) as client:
         answer = await client.get("/probe/who", headers=FORWARDED)
         assert await answer.json() == {"remote": "203.0.113.9", "secure": True}
+        for address, status in (("10.1.2.3", 200), ("81.2.69.142", 404), ("::ffff:81.2.69.142", 404)):
+            asked = await client.get("/metrics", headers={"X-Forwarded-For": address})
+            assert asked.status == status, "the figures are not for the Internet"
         own = str(server.make_url("")).rstrip("/").replace("http:", "https:")
         async with client.ws_connect("/probe/socket", headers=FORWARDED | {"Origin": own}) as socket:
             await socket.send_json({"type": "hello"})

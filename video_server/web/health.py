@@ -1,12 +1,13 @@
 """`/healthz` (this process answers), `/readyz` (it can do its work), `/metrics` (Prometheus)."""
 
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from video_server.core import events
-from video_server.core.errors import Refusal
+from video_server.core.errors import NotFound, Refusal
 from video_server.core.log import get_logger
 from video_server.web import app_keys, guards
 
@@ -51,9 +52,22 @@ async def ready(request: web.Request) -> web.Response:
 @routes.get("/metrics", name="health.metrics")
 @guards.machine
 async def metrics(request: web.Request) -> web.Response:
-    """Give the figures of this process in Prometheus' text form; a proxy should keep it from the public."""
+    """Give the figures of this process in Prometheus' text form; not found for who asks from the Internet.
+
+    They tell when calls are held and how many: that is nobody's business outside.
+    """
+    if _is_of_the_internet(request.remote):
+        raise NotFound
     body = generate_latest() + generate_latest(request.app[REGISTRY])
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _is_of_the_internet(address: str | None) -> bool:
+    try:
+        ip = ip_address(address or "")
+    except ValueError:
+        return False
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_global
 
 
 async def check_database(app: web.Application) -> None:
