@@ -1,14 +1,15 @@
 """PDF/A-3a and PDF/UA-1 by typst: for keeping, and for whoever reads by ear. Pure computing: call it in a thread.
 
-What people wrote goes in as data and is never read as markup. Only the fonts that come with typst are used, so that
-every machine prints alike; a character they lack is refused, never printed as a box. The web server prints its
-statements by this too.
+What people wrote goes in as data and is never read as markup. Only the fonts that come with typst and those that are
+named are used, never the machine's own, so that every machine prints alike; a character they lack is refused, never
+printed as a box. The web server prints its statements by this too.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import typst
@@ -25,10 +26,11 @@ class MissingGlyph(Exception):
         self.characters = characters
 
 
-def typeset(template: bytes, data: Mapping[str, Any], *, at: datetime) -> bytes:
+def typeset(template: bytes, data: Mapping[str, Any], *, at: datetime, fonts: Sequence[Path] = ()) -> bytes:
     """Return a PDF of a template and its `data` (read there as `sys.inputs.data`, JSON).
 
     at      the date written into the file, aware
+    fonts   folders with fonts beyond those that come with typst
     Raises  MissingGlyph
     """
     try:
@@ -37,6 +39,7 @@ def typeset(template: bytes, data: Mapping[str, Any], *, at: datetime) -> bytes:
             sys_inputs={"data": json.dumps(data, ensure_ascii=False)},
             pdf_standards=_STANDARDS,
             ignore_system_fonts=True,
+            font_paths=[str(folder) for folder in fonts],
             timestamp=int(at.timestamp()),
         )
     except typst.TypstError as problem:

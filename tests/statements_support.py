@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -152,6 +152,29 @@ class Desk:
                 shown_digest=seen.digest,
                 printer=self.printer,
                 by=self.appointment.officer_id,
+                now=self.clock(),
+            )
+
+    async def interpret(self, statement: Statement, original: str, **heading: str) -> Statement:
+        """Say who interprets, and write the text in the witness's language."""
+        at = {"by": self.appointment.officer_id, "now": self.clock()}
+        ids = (self.appointment.id, statement.id)
+        async with self.database.begin() as db:
+            said = replace(statement.heading, **{"interpreter_name": "Ana Kowalska", "spoken": "pl", **heading})
+            statement = await service.set_heading(db, *ids, heading=said, language="en", **at)
+            version = statement.original_version
+            return await service.save_text(db, *ids, text=original, text_version=version, which="original", **at)
+
+    async def declare_interpretation(self, seen: shown.View, typed: str, by: Any = None) -> shown.View:
+        async with self.database.begin() as db:
+            return await signing.declare_interpretation(
+                db,
+                self.appointment.id,
+                seen.statement.id,
+                typed=typed,
+                shown_digest=seen.digest,
+                printer=self.printer,
+                by=by or self.appointment.officer_id,
                 now=self.clock(),
             )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pypdf
 import pytest
+from sqlalchemy import select
 
 from tests.conftest import AddStaff, HeldClock
 from tests.statements_support import FORCE, TEXT, Desk, book, drawn, let_in
@@ -16,6 +17,7 @@ from video_server.appointments.model import GuestRole
 from video_server.audit import service as audit
 from video_server.calls import guests, presence
 from video_server.calls import service as calls
+from video_server.core import keys
 from video_server.core.database import Database
 from video_server.core.errors import NotFound
 from video_server.core.keys import load_demo_signing_identity
@@ -221,6 +223,67 @@ async def test_who_cannot_read_signs_only_after_the_reader_has_certified_this_ve
     assert "I read this statement aloud to the witness, who cannot read it, before the witness signed it." in text
     assert "Ann Reader Signed by typing the name, on the screen of PC Smith 1234" in text
     assert text.count("Monday 2 March 2026 at 10am") == 2
+
+
+async def test_who_speaks_another_language_signs_only_after_the_interpreter_has_signed_for_both_texts(desk):
+    original = "Mieszkam pod 1.\n\nW poniedziałek skradziono mi rower.\n\nZdjęcie JB/1."
+    statement = await desk.write(await desk.begin(), TEXT)
+    with pytest.raises(model.TextsDiffer):
+        await desk.offer(await desk.interpret(statement, "Mieszkam pod 1."))
+    statement = await desk.interpret((await desk.view(statement)).statement, original)
+    seen = await desk.confirm_all(await desk.offer(statement))
+    assert seen.waits_for_interpreter
+    with pytest.raises(model.NotInterpreted):
+        await desk.sign(seen)
+    with pytest.raises(model.InterpreterNameDiffers):
+        await desk.declare_interpretation(seen, "Somebody Else")
+    signed_for = await desk.declare_interpretation(seen, " ana  kowalska ")
+    assert await desk.declare_interpretation(seen, "Ana Kowalska") == signed_for, "once more changes nothing"
+    assert (signed_for.interpretation.typed, signed_for.interpretation.officer) == ("ana kowalska", "PC Smith 1234")
+    for which in ("text", "original"):
+        if which == "text":
+            await desk.write(statement, TEXT.replace("Monday", "Tuesday"))
+        else:
+            await desk.interpret(statement, original.replace("poniedziałek", "wtorek"))
+        with pytest.raises(model.TextChanged):
+            await desk.sign(signed_for)
+        seen = await desk.view(statement)
+        statement = seen.statement
+        assert (seen.confirmed, seen.waits_for_interpreter) == (2, True)
+        with pytest.raises(model.NotConfirmed):
+            await desk.sign(seen)
+        signed_for = await desk.declare_interpretation(await desk.confirm_all(statement), "Ana Kowalska")
+    signed = await desk.sign(signed_for)
+    with pytest.raises(model.NotNow):
+        await desk.declare_interpretation(signed_for, "Ana Kowalska")
+    async with desk.database.read() as db:
+        pdf = await storage.find_pdf(db, signed.id)
+        entries = await audit.list_for(db, f"appointment:{desk.appointment.id}")
+    reader = pypdf.PdfReader(io.BytesIO(pdf))
+    [shown_bytes] = reader.attachments["shown.json"]
+    assert keys.digest_bytes(shown_bytes) == signed_for.digest, "what was signed can be checked with the file alone"
+    text = " ".join("".join(page.extract_text() for page in reader.pages).split())
+    assert "W wtorek skradziono mi rower." in text
+    assert "On Tuesday my bicycle was taken." in text
+    assert [entry.action for entry in entries].count("statements.interpreted") == 3
+    assert "rower" not in str(entries)
+
+
+async def test_the_original_is_kept_with_every_draft_and_no_save_overwrites_anothers(desk):
+    statement = await desk.interpret(await desk.write(await desk.begin(), "One."), "Raz.")
+    stale = replace(statement, original_version=0)
+    with pytest.raises(service.DraftChanged) as refusal:
+        async with desk.database.begin() as db:
+            await service.save_text(
+                db, desk.appointment.id, statement.id,
+                text="Inne.", text_version=stale.original_version, which="original", by="o" * 32, now=desk.clock(),
+            )  # fmt: skip
+    assert refusal.value.current.original == "Raz."
+    assert await desk.interpret(statement, "Raz.") == statement, "the same once more changes nothing"
+    await desk.interpret(statement, "Raz, dwa.")
+    async with desk.database.read() as db:
+        kept = await db.execute(select(storage.versions.c.original).order_by(storage.versions.c.version))
+    assert [row.original for row in kept][-2:] == ["Raz.", "Raz, dwa."]
 
 
 async def test_two_signings_at_once_on_two_engines_give_one_statement(desk, settings):

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from video_server.statements import model
 from video_server.statements.back_page import BackPage, Contact, PersonalStatement
-from video_server.statements.declaration import DECLARATIONS, WORDS, get_declaration
+from video_server.statements.declaration import (
+    DECLARATIONS,
+    INTERPRETERS_DECLARATIONS,
+    WORDS,
+    get_declaration,
+    get_interpreters_declaration,
+)
+from video_server.statements.languages import FONT_FOLDERS, LANGUAGES, find_language, list_languages
 from video_server.statements.model import Answer, Deed, Exhibit, Heading, State, Statement
 from video_server.statements.signature import (
     MOST_POINTS,
@@ -42,6 +49,9 @@ DRAFT = Statement(
     sealed_at=None,
 )
 ENGLISH = get_declaration("en", {})
+INTERPRETED = replace(
+    DRAFT, heading=Heading("Jo Bloggs", interpreter_name="Ana Kowalska", spoken="pl"), original="Raz.\n\nDwa."
+)
 
 
 def digest_of(statement: Statement) -> str:
@@ -135,6 +145,91 @@ def test_a_statement_is_signed_only_as_shown_confirmed_and_declared():
     for state in (State.DRAFT, State.SEALING, State.SIGNED):
         with pytest.raises(model.NotNow):
             model.check_sign(replace(offered, state=state), **fine)
+
+
+def test_both_languages_stand_paragraph_by_paragraph_and_a_change_of_either_is_confirmed_anew():
+    assert [(one.text, one.original) for one in INTERPRETED.paragraphs] == [("One.", "Raz."), ("Two.", "Dwa.")]
+    answers = confirmed(INTERPRETED)
+    for changed in ({"text": "One!\n\nTwo."}, {"original": "Raz!\n\nDwa."}):
+        after = replace(INTERPRETED, **changed).paragraphs
+        assert [answers.get(one.key) for one in after] == [None, Answer.RIGHT]
+    assert not set(answers) & set(confirmed(DRAFT)), "what was confirmed in one language alone does not count"
+    assert replace(INTERPRETED, heading=DRAFT.heading).paragraphs == DRAFT.paragraphs
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        pytest.param({"heading": Heading("Jo", interpreter_name="Ana")}, model.NoInterpreter, id="no language"),
+        pytest.param({"heading": Heading("Jo", spoken="pl")}, model.NoInterpreter, id="no interpreter"),
+        pytest.param({"original": ""}, model.TextsDiffer, id="no original"),
+        pytest.param({"original": "Raz."}, model.TextsDiffer, id="a paragraph less"),
+        pytest.param({"original": "Raz.\n\nDwa.\n\nTrzy."}, model.TextsDiffer, id="a paragraph more"),
+    ],
+)
+def test_an_interpreted_statement_lacks_nothing_before_anybody_reads_or_signs(changed, refused):
+    model.check_offer(INTERPRETED)
+    lacking = replace(INTERPRETED, **changed)
+    with pytest.raises(refused):
+        model.check_offer(lacking)
+    offered = replace(lacking, state=State.READ)
+    fine = {"digest": "d", "shown_digest": "d", "answers": confirmed(offered), "reading": None, "declared": True}
+    with pytest.raises(refused):
+        model.check_sign(offered, **fine)
+
+
+def test_the_interpreter_signs_before_the_witness_for_the_text_as_it_stands():
+    offered = replace(INTERPRETED, state=State.READ)
+    fine = {"digest": "d", "shown_digest": "d", "answers": confirmed(offered), "reading": None, "declared": True}
+    with pytest.raises(model.NotInterpreted):
+        model.check_sign(offered, **fine)
+    signed = model.Interpretation("Ana Kowalska", NOW, model.SignedAt.CALL, "p")
+    model.check_sign(offered, **fine, interpretation=signed)
+    model.check_interpretation(offered, typed="ana kowalska", shown_digest="d", digest="d")
+    for statement, typed, shown, refused in (
+        (offered, "Somebody", "d", model.InterpreterNameDiffers),
+        (offered, "Ana Kowalska", "e", model.TextChanged),
+        (INTERPRETED, "Ana Kowalska", "d", model.NotNow),
+        (replace(DRAFT, state=State.READ), "", "d", model.InterpreterNameDiffers),
+        (replace(offered, original="Raz."), "Ana Kowalska", "d", model.TextsDiffer),
+    ):
+        with pytest.raises(refused):
+            model.check_interpretation(statement, typed=typed, shown_digest=shown, digest="d")
+
+
+def test_the_digest_covers_both_languages_and_the_interpreters_declaration():
+    own = get_interpreters_declaration("en", {"interpreter_en": "Ours."})
+    assert own.text == "Ours."
+
+    ours = get_interpreters_declaration("en", {})
+
+    def write(statement: Statement, declared=ours) -> str:
+        return model.write_shown(statement, ENGLISH, reference="R", interpreters=declared)
+
+    heading = INTERPRETED.heading
+    others = [
+        write(replace(INTERPRETED, original="Raz.\n\nTrzy.")),
+        write(replace(INTERPRETED, text="One.\n\nThree.")),
+        write(replace(INTERPRETED, heading=replace(heading, interpreter_name="Ann"))),
+        write(replace(INTERPRETED, heading=replace(heading, spoken="ru"))),
+        write(INTERPRETED, own),
+    ]
+    assert len({write(INTERPRETED), *others}) == 6
+    assert json.loads(write(INTERPRETED))["originals"] == ["Raz.", "Dwa."]
+    assert set(INTERPRETERS_DECLARATIONS) == {"en", "cy"}
+
+
+def test_languages_are_named_in_english_and_welsh_and_say_which_way_they_are_written():
+    assert all(folder.is_dir() for folder in FONT_FOLDERS)
+    polish, urdu = find_language("pl", named_in="cy"), find_language("ur")
+    assert (polish.name, polish.own_name, polish.direction) == ("Pwyleg", "polski", "ltr")
+    assert (urdu.name, urdu.direction) == ("Urdu", "rtl")
+    assert find_language("fa-AF").name == "Dari"
+    assert find_language("xx") is None
+    assert len(list_languages("cy")) == len(LANGUAGES)
+    assert all(one.name != one.tag and one.own_name for one in list_languages("en"))
+    with pytest.raises(model.BadHeading):
+        model.make_heading("Jo", None, "", "Ana", "xx")
 
 
 def test_an_empty_or_nameless_draft_is_not_offered():

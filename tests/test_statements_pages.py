@@ -218,6 +218,32 @@ async def test_the_reader_signs_in_the_booth_before_the_witness_does(room):
     assert (status, said["state"]) == (200, "sealing")
 
 
+async def test_both_languages_go_from_the_booth_to_the_phone_and_the_interpreter_signs_there_first(room):
+    await room.offered()
+    assert (await room.seen())["interpreting"] is None, "nobody else meets any of it"
+    heading = {"name": "Jo Bloggs", "interpreter": "Ana Kowalska", "spoken": "ur"}
+    status, said = await room.officer_does("heading", heading)
+    assert (status, said["interpreting"]["language"], said["interpreting"]["direction"]) == (200, "Urdu", "rtl")
+    status, said = await room.officer_does("interpretation", {"typed": "Ana Kowalska", "digest": said["digest"]})
+    assert (status, said["error"]) == (422, "statement_texts_differ")
+    status, said = await room.officer_does("original", {"text": "ایک\n\nدو\n\nتین", "version": 0})
+    assert (status, said["version"]) == (200, 1)
+    status, said = await room.officer_does("original", {"text": "x", "version": 0})
+    assert (status, said["error"], said["note"]["text"]) == (409, "statement_draft_changed", "ایک\n\nدو\n\nتین")
+    seen = await room.confirm_all()
+    assert [one["original"] for one in seen["paragraphs"]] == ["ایک", "دو", "تین"]
+    assert "original" not in seen, "the officer's own side stays with the officer"
+    status, said = await room.sign(seen)
+    assert (status, said["error"]) == (409, "statement_not_interpreted")
+    assert said["statement"]["interpreting"]["waits"]
+    status, said = await room.officer_does("interpretation", {"typed": "Other", "digest": seen["digest"]})
+    assert (status, said["error"]) == (422, "statement_interpreter_differs")
+    status, said = await room.officer_does("interpretation", {"typed": "Ana Kowalska", "digest": seen["digest"]})
+    assert (status, said["interpreting"]["waits"]) == (200, False)
+    status, said = await room.sign(await room.seen())
+    assert (status, said["state"]) == (200, "sealing")
+
+
 async def test_the_back_page_stays_with_the_officer(room):
     await room.offered()
     page = {"contact": "email", "no_dates": True, "consents": {"victim_support": True}, "needs": "A screen"}
@@ -306,7 +332,18 @@ async def test_nobody_else_sees_or_does_anything(room, add_staff, sign_in, brows
     for username in ("jones", "handler"):
         other = await sign_in(username)
         assert (await other.get(room.all)).status == 403
-        for deed in ("text", "offer", "take-back", "live", "heading", "exhibits", "back-page", "reading"):
+        for deed in (
+            "text",
+            "offer",
+            "take-back",
+            "live",
+            "heading",
+            "exhibits",
+            "back-page",
+            "reading",
+            "original",
+            "interpretation",
+        ):
             assert (await other.post(f"{room.one}/{deed}", json={})).status in {400, 403}
     stranger = await browser()
     assert (await stranger.get("/phone/statement", headers={"Accept": "application/json"})).status == 403

@@ -21,8 +21,9 @@ from tests.statements_support import drawn
 from video_server.core import keys
 from video_server.core.errors import CannotStart
 from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
-from video_server.statements.declaration import get_declaration
-from video_server.statements.model import Exhibit, Heading, Reading, State, Statement
+from video_server.statements.declaration import get_declaration, get_interpreters_declaration
+from video_server.statements.languages import LANGUAGES, find_language
+from video_server.statements.model import Exhibit, Heading, Interpretation, Reading, SignedAt, State, Statement
 from video_server.statements.printing import CannotPrint, Printer, Signing, Taken
 from video_server.statements.signature import Signature
 
@@ -183,6 +184,77 @@ def test_arabic_is_printed(identity):
     name = "محمد علي"
     pdf = printed(identity, replace(STATEMENT, heading=Heading(name)))
     assert pypdf.PdfReader(io.BytesIO(pdf)).metadata.author == name
+
+
+WRITTEN = {  # letters that a font of the script may lack, or join wrongly
+    "Noto Naskh Arabic": "میرا نام ہے ٹھیک گھر ڑ ں ے می‌گفتم چ پ ژ ښ ځ ډ ړ ۍ ێ ڕ ڵ ۆ ٻ ڄ، 12؟",
+    "Libertinus Serif": "Żółć ăâîșț ëç ąčęėįš ğış ọ̀ẹ́ṣ ƙɗ Nguyễn їєґ ђћ Ελένη ქართული Հայերեն oʻzbek",
+    "DejaVu Sans Mono": "שלום עליכם",
+    "Noto Sans Bengali": "বাংলা ক্ষ।",
+    "Noto Sans Devanagari": "हिन्दी क्ष मराठी ळ नेपाली।",
+    "Noto Sans Ethiopic": "ትግርኛ አማርኛ።",
+    "Noto Sans Gujarati": "ગુજરાતી ક્ષ",
+    "Noto Sans Gurmukhi": "ਪੰਜਾਬੀ ਖ਼ੁਸ਼।",
+    "Noto Sans Tamil": "தமிழ் ஸ்ரீ",
+    "Noto Sans Thai": "ภาษาไทย น้ำ",
+}
+
+
+def interpreted(tag: str, original: str, **more: object) -> tuple[Statement, Signing]:
+    heading = Heading("Jo Bloggs", interpreter_name="Ana Kowalska", spoken=tag)
+    signed = Interpretation("Ana Kowalska", NOW, SignedAt.BOOTH, "c" * 32, "", "PC Smith 1234")
+    statement = replace(STATEMENT, text="It was dark.", original=original, heading=heading, **more)
+    signing = replace(
+        SIGNING,
+        interpreters=get_interpreters_declaration(statement.language, {}),
+        interpretation=signed,
+        interpreted_on="Monday at 9:58am",
+        shown='{"originals":["…"]}',
+    )
+    return statement, signing
+
+
+def test_an_interpreted_statement_holds_both_texts_the_declaration_and_exactly_what_was_shown(identity):
+    pdf = printed(identity, *interpreted("pl", "Było ciemno."))
+    text = plain(read(pdf))
+    for needed in (
+        "Interpreter Ana Kowalska Language of the witness Polish",
+        "Polish. The witness read, confirmed and signed this text. 1. Było ciemno. Translation into English 1. It was",
+        plain(get_interpreters_declaration("en", {}).text),
+        "Ana Kowalska Signed by typing the name, on the screen of PC Smith 1234",
+        "Signed on Monday at 9:58am",
+    ):
+        assert needed in text, needed
+    assert pypdf.PdfReader(io.BytesIO(pdf)).attachments["shown.json"] == ['{"originals":["…"]}'.encode()]
+    assert validated(pdf, identity).bottom_line
+    welsh = plain(read(printed(identity, *interpreted("pl", "Było ciemno.", language="cy"))))
+    assert "Cyfieithiad i’r Gymraeg" in welsh
+    assert "Pwyleg" in welsh
+    assert "nterpreter" not in plain(read(printed(identity)))
+
+
+def test_every_language_that_is_offered_can_be_printed(identity):
+    printer = Printer("Anytown Police", identity)
+    for tag, font in LANGUAGES.items():
+        original = f"{WRITTEN[font]} {find_language(tag).own_name}"
+        statement, signing = interpreted(tag, original)
+        printer.render(statement, get_declaration("en", {}), Taken("PC Smith", "AP-7F4K-92QD"), signing)
+
+
+def test_text_from_right_to_left_starts_at_the_right_and_is_in_its_script_s_own_font(identity):
+    page = pypdf.PdfReader(io.BytesIO(printed(identity, *interpreted("ur", "چور")))).pages[0]
+    placed: dict[str, float] = {}
+
+    def visit(text: str, matrix: list[float], *_: object) -> None:
+        placed.setdefault(text.strip(), matrix[4])
+
+    page.extract_text(visitor_text=visit)
+    width = float(page.mediabox.width)
+    letters = [x for text, x in placed.items() if any("\u0600" <= letter <= "\u06ff" for letter in text)]
+    assert letters
+    assert min(letters) > width / 2 > placed["It was dark."]
+    fonts = [one.get_object()["/BaseFont"] for one in page["/Resources"]["/Font"].values()]
+    assert any("NotoNaskhArabic" in font for font in fonts)
 
 
 def test_a_welsh_statement_is_welsh_throughout(identity):

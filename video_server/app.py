@@ -31,6 +31,7 @@ from video_server.evidence.link import STORE, StoreLink
 from video_server.phone import doors as phone_doors
 from video_server.phone import evidence as phone_evidence
 from video_server.phone import guests as phone_guests
+from video_server.phone import interpreting as phone_interpreting
 from video_server.phone import statement as phone_statement
 from video_server.phone import views as phone_views
 from video_server.phone import ws as phone_ws
@@ -52,6 +53,7 @@ ROUTES: Sequence[Iterable[web.AbstractRouteDef]] = (
     phone_ws.routes,
     phone_guests.routes,
     phone_statement.routes,
+    phone_interpreting.routes,
     phone_evidence.routes,
     booth_views.routes,
     booth_actions.routes,

@@ -100,8 +100,10 @@ class Settings(BaseSettings):
         description="PKCS#12 or PEM file with the key and certificate that sign statements; the demo makes its own",
     )
     signing_password: SecretStr = Field(SecretStr(""), description="Password of the signing key's file")
-    declarations: dict[Literal["en", "cy"], str] = Field(
-        {}, description="JSON: the force's own wording of the witness's declaration by language, en and cy"
+    declarations: dict[Literal["en", "cy", "interpreter_en", "interpreter_cy"], str] = Field(
+        {},
+        description="JSON: the force's own wording of declarations: the witness's by language, en and cy; "
+        "the interpreter's as interpreter_en and interpreter_cy",
     )
 
     evidence_url: str = Field(

@@ -17,6 +17,7 @@ import { calm, notice } from "./phone_notices.js";
 import { Others } from "./phone_others.js";
 import { copyLink, letSleep, one, root, say, showSection, stayAwake } from "./phone_page.js";
 import { onPress } from "./presses.js";
+import { InterpreterStatement } from "./statement_interpreter.js";
 import { PersonStatement } from "./statement_person.js";
 
 /** @type {{socket: string, home: string, iceServers: RTCIceServer[], slots: number, officer: string, words: Record<string, string>, after: Record<string, string>}} */
@@ -73,8 +74,9 @@ const check = new Check(one(root, '[data-section="check"]'), {
   onReady: enter,
 });
 
-const isGuest = root.querySelector("[data-statement]") === null; // a guest's page has neither statement nor evidence
-const statement = isGuest ? null : new PersonStatement(one(root, "[data-statement]"), one(root, "[data-stage]"));
+const isGuest = root.querySelector("[data-statement]") === null; // a guest's page has no evidence, and an interpreter's alone a statement
+const interprets = document.getElementById("interpreting") !== null;
+const statement = interprets ? new InterpreterStatement(one(root, "[data-stage]")) : isGuest ? null : new PersonStatement(one(root, "[data-statement]"), one(root, "[data-stage]"));
 const evidence = isGuest ? null : new PersonEvidence(one(root, "[data-evidence]"), one(root, "[data-stage]"));
 const others = new Others(one(root, "[data-others]"), {
   send: (message) => socket.send(message),

@@ -1,12 +1,11 @@
 // @ts-check
 // The statement in the booth: written and saved as typed, shown to the witness, signed by them, sealed.
 
-import { NoteSaver } from "../js/note_saver.js";
 import { post } from "../js/post.js";
 import { find, get, read, show, write } from "./booth-page.js";
+import { DraftField } from "./statement_field.js";
 import { drawSeen } from "./statement_seen.js";
 
-const MOST_CHARACTERS = 40000;
 const RETRY_MS = 1500;
 
 /** @param {{here: string, words: import("./booth-page.js").Words, listens: boolean}} given listens: shown, never written */
@@ -30,9 +29,9 @@ class OfficerStatement {
     this.doing = 0; // deeds on their way: what is read meanwhile may be older than what was just pressed
     /** @type {Promise<unknown>} one deed after the other: leaving a field and pressing a button are two at once */
     this.line = Promise.resolve();
-    /** @type {NoteSaver | null} */
-    this.saver = null;
-    this.field = get("statement-text", HTMLTextAreaElement);
+    const said = { say: (/** @type {string} */ key, /** @type {any} */ values) => this.#sayOf(key, values), clock: (/** @type {string} */ iso) => words.clock(iso) };
+    this.text = new DraftField("statement", said);
+    this.original = new DraftField("original", said);
     get("statement-begin", HTMLButtonElement).addEventListener("click", () => void this.#begin());
     get("statement-offer", HTMLButtonElement).addEventListener("click", () => void this.#offer());
     get("statement-take-back", HTMLButtonElement).addEventListener("click", () => void this.#do("take-back", {}));
@@ -49,18 +48,13 @@ class OfficerStatement {
       event.preventDefault();
       void this.#saveBack();
     });
-    for (const id of ["statement-name", "statement-age", "statement-language", "statement-reader"]) {
+    get("interpretation-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#interpreted();
+    });
+    for (const id of ["statement-name", "statement-age", "statement-language", "statement-reader", "interpreting-name", "interpreting-spoken"]) {
       get(id, HTMLElement).addEventListener("change", () => void this.#saveHeading());
     }
-    this.field.addEventListener("input", () => this.#typed());
-    const settle = (/** @type {(mine: string, theirs: string) => string} */ choose) => () => this.#settle(choose(this.field.value, get("statement-theirs", HTMLTextAreaElement).value));
-    get("statement-both", HTMLButtonElement).addEventListener("click", settle((mine, theirs) => `${theirs}\n\n${mine}`));
-    get("statement-mine", HTMLButtonElement).addEventListener("click", settle((mine) => mine));
-    get("statement-use-theirs", HTMLButtonElement).addEventListener("click", settle((_, theirs) => theirs));
-    addEventListener("pagehide", () => this.saver?.flush());
-    addEventListener("beforeunload", (event) => {
-      if (this.saver && !this.saver.isSaved) event.preventDefault();
-    });
     void this.#ask();
   }
 
@@ -77,12 +71,9 @@ class OfficerStatement {
     void this.#ask();
   }
 
-  /** Wait until the text is saved; false when that did not happen in time. @param {number} withinMs */
+  /** Wait until both texts are saved; false when that did not happen in time. @param {number} withinMs */
   async saved(withinMs) {
-    const until = Date.now() + withinMs;
-    this.saver?.hurry();
-    while (this.saver && !this.saver.isSaved && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50));
-    return this.saver?.isSaved ?? true;
+    return (await Promise.all([this.text.saved(withinMs), this.original.saved(withinMs)])).every(Boolean);
   }
 
   async #ask() {
@@ -149,6 +140,8 @@ class OfficerStatement {
       name: get("statement-name", HTMLInputElement).value,
       age: age ? Number(age) : null,
       reader: get("statement-reader", HTMLInputElement).value,
+      interpreter: get("interpreting-name", HTMLInputElement).value,
+      spoken: get("interpreting-spoken", HTMLSelectElement).value,
       language: get("statement-language", HTMLSelectElement).value,
     });
   }
@@ -166,6 +159,12 @@ class OfficerStatement {
   async #certify() {
     const field = get("statement-reading", HTMLInputElement);
     if (await this.#do("reading", { digest: this.statement.digest, typed: field.value })) field.value = "";
+  }
+
+  /** The interpreter, beside the officer, signs for both texts that stand on this page now. */
+  async #interpreted() {
+    const field = get("interpretation-typed", HTMLInputElement);
+    if (await this.#do("interpretation", { digest: this.statement.digest, typed: field.value })) field.value = "";
   }
 
   async #saveBack() {
@@ -215,31 +214,37 @@ class OfficerStatement {
     if (this.listens) return drawSeen(statement, (key, values) => this.#say(key, values));
     if (before?.id !== statement.id) this.#drawBack(statement.back_page);
     if (!isOpen) {
-      this.saver = null;
+      this.text.close();
+      this.original.close();
       return;
     }
     this.#drawEditor(statement, before?.id !== statement.id);
     if (this.begun !== statement.id) return;
     this.begun = "";
-    this.field.focus();
+    this.text.field.focus();
   }
 
   /** @param {any} statement @param {boolean} isNew */
   #drawEditor(statement, isNew) {
-    if (isNew || !this.saver) this.#startSaver(statement);
-    else if (this.saver.isSaved && !this.saver.conflict && statement.text_version > this.saver.version) this.#startSaver(statement);
+    const { id } = statement;
+    this.text.follow({ id, url: `${this.all}/${id}/text`, text: statement.text, version: statement.text_version });
+    this.original.follow({ id, url: `${this.all}/${id}/original`, text: statement.original, version: statement.original_version });
+    if (isNew) get("interpreting", HTMLDetailsElement).open = statement.interpreting !== null;
     /** @type {[string, string][]} */
     const fields = [
       ["statement-name", statement.name],
       ["statement-age", String(statement.age ?? "")],
       ["statement-reader", statement.reader],
       ["statement-language", statement.language],
+      ["interpreting-name", statement.interpreting?.name ?? ""],
+      ["interpreting-spoken", statement.interpreting?.spoken ?? ""],
     ];
     for (const [id, value] of fields) {
       const field = /** @type {HTMLInputElement} */ (get(id, HTMLElement));
       if (!this.doing && document.activeElement !== field && field.value !== value) field.value = value;
     }
-    this.field.lang = statement.language;
+    this.text.field.lang = statement.language;
+    this.#drawInterpreting(statement);
     if (!this.doing) get("statement-live", HTMLInputElement).checked = statement.live || statement.state === "read";
     get("statement-live", HTMLInputElement).disabled = statement.state === "read";
     get("statement-offer", HTMLElement).hidden = statement.state === "read";
@@ -253,35 +258,15 @@ class OfficerStatement {
   }
 
   /** @param {any} statement */
-  #startSaver(statement) {
-    const saver = new NoteSaver({ url: `${this.all}/${statement.id}/text`, text: statement.text, version: statement.text_version });
-    this.saver = saver;
-    this.field.value = statement.text;
-    get("statement-conflict", HTMLElement).hidden = true;
-    const tell = (/** @type {string} */ text) => this.saver === saver && write(get("statement-save", HTMLElement), text);
-    saver.addEventListener("unsaved", () => tell(this.words.say("noteUnsaved")));
-    saver.addEventListener("saving", () => tell(this.words.say("noteSaving")));
-    saver.addEventListener("saved", (event) => tell(this.words.say("noteSaved", { time: this.words.clock(detail(event).savedAt) })));
-    saver.addEventListener("failed", (event) => tell(this.words.say("noteFailed", { message: detail(event).said || this.words.say("offline") })));
-    saver.addEventListener("conflict", (event) => {
-      get("statement-theirs", HTMLTextAreaElement).value = detail(event).text;
-      get("statement-conflict", HTMLElement).hidden = false;
-      write(get("statement-conflict-text", HTMLElement), this.#say("conflict", { time: this.words.clock(detail(event).savedAt) }));
-    });
-  }
-
-  #typed() {
-    const over = this.field.value.length - MOST_CHARACTERS;
-    if (over > 0) write(get("statement-save", HTMLElement), this.#say("tooLong", { count: over }));
-    else this.saver?.change(this.field.value);
-  }
-
-  /** @param {string} text */
-  #settle(text) {
-    get("statement-conflict", HTMLElement).hidden = true;
-    this.field.value = text;
-    this.field.focus();
-    this.saver?.settle(text);
+  #drawInterpreting({ interpreting, state, language }) {
+    this.original.field.lang = interpreting?.spoken ?? "";
+    this.original.field.dir = interpreting?.direction ?? "auto";
+    get("interpretation-form", HTMLFormElement).hidden = !(state === "read" && interpreting?.waits);
+    for (const [id, text] of [["interpretation-words", interpreting?.declaration], ["interpretation-provision", interpreting?.provision]]) {
+      const element = get(id, HTMLElement);
+      element.lang = language;
+      write(element, text ?? "");
+    }
   }
 
   /** @param {any} statement */
@@ -343,8 +328,9 @@ class OfficerStatement {
     const { number, state, confirmed } = statement;
     const all = statement.paragraphs.length;
     const time = this.words.clock(statement.signed_at);
+    const waits = statement.interpreting?.waits ? "stateInterpret" : statement.waits_for_reader ? "stateReadAloud" : "stateReadAll";
     /** @type {Record<string, string>} */
-    const keys = { draft: statement.live ? "stateDraftLive" : "stateDraft", read: all > confirmed ? "stateRead" : statement.waits_for_reader ? "stateReadAloud" : "stateReadAll", sealing: "stateSealing", signed: "stateSigned" };
+    const keys = { draft: statement.live ? "stateDraftLive" : "stateDraft", read: all > confirmed ? "stateRead" : waits, sealing: "stateSealing", signed: "stateSigned" };
     return this.#say(keys[state] ?? "stateNone", { number, done: confirmed, all, time });
   }
 
@@ -353,13 +339,14 @@ class OfficerStatement {
     show(get("statement-problem", HTMLElement), text);
   }
 
+  /** What a text's field says of its saving. @param {string} key @param {Record<string, string | number>} [values] */
+  #sayOf(key, values = {}) {
+    const shared = { unsaved: "noteUnsaved", saving: "noteSaving", saved: "noteSaved", failed: "noteFailed", offline: "offline" };
+    return key in shared ? this.words.say(shared[/** @type {keyof typeof shared} */ (key)], values) : this.#say(key, values);
+  }
+
   /** @param {string} key @param {Record<string, string | number>} [values] */
   #say(key, values = {}) {
     return (this.own[key] ?? "").replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
   }
-}
-
-/** @param {Event} event */
-function detail(event) {
-  return /** @type {CustomEvent} */ (event).detail;
 }

@@ -4,10 +4,11 @@
 import SignaturePad from "../lib/signature_pad.min.js";
 import { post } from "../js/post.js";
 
-/** @typedef {{number: number, text: string, key: string, answer: "right" | "wrong" | null}} Paragraph */
+/** @typedef {{number: number, text: string, original: string, key: string, answer: "right" | "wrong" | null}} Paragraph */
+/** @typedef {{name: string, spoken: string, direction: string, waits: boolean}} Interpreting */
 /**
  * @typedef {{id: string, number: number, state: "draft" | "read" | "sealing" | "signed", version: number, digest: string,
- *   name: string, age: number | null, reader: string, waits_for_reader: boolean, paragraphs: Paragraph[], confirmed: number, language: string,
+ *   name: string, age: number | null, reader: string, waits_for_reader: boolean, interpreting: Interpreting | null, paragraphs: Paragraph[], confirmed: number, language: string,
  *   exhibits: {mark: string, description: string}[], declaration: {text: string, provision: string}, copies: number[]}} Statement
  */
 
@@ -94,11 +95,14 @@ export class PersonStatement {
     this.#drawExhibits(statement);
     this.#one("reader").hidden = statement.reader === "";
     this.#write("reader", this.#say("reader", { name: statement.reader }));
+    this.#one("interpreter").hidden = !statement.interpreting?.name;
+    this.#write("interpreter", this.#say("interpreter", { name: statement.interpreting?.name ?? "" }));
     this.#write("declaration", statement.declaration.text);
     this.#one("declaration").lang = statement.language;
     this.#write("provision", statement.declaration.provision);
     const wasConfirmed = before?.id === statement.id && before.confirmed === before.paragraphs.length;
-    const mayNotSign = statement.state !== "read" || statement.confirmed < statement.paragraphs.length || statement.waits_for_reader;
+    const waits = statement.waits_for_reader || (statement.interpreting?.waits ?? false);
+    const mayNotSign = statement.state !== "read" || statement.confirmed < statement.paragraphs.length || waits;
     const isNext = this.form.hidden && !mayNotSign && before?.state === "read"; // the last paragraph was just confirmed
     this.form.hidden = mayNotSign;
     this.#one("text").hidden = statement.state === "signed";
@@ -108,7 +112,7 @@ export class PersonStatement {
       this.root.scrollTop = 0;
       this.#one("title").focus({ preventScroll: true });
     } else if (isNext) this.#leadTo(this.#one("declaration-title"));
-    else if (statement.waits_for_reader && !wasConfirmed && statement.confirmed === statement.paragraphs.length) this.#leadTo(this.#one("title"));
+    else if (waits && !wasConfirmed && statement.confirmed === statement.paragraphs.length) this.#leadTo(this.#one("title"));
   }
 
   /** Bring the next step before the eyes and under the reading finger. @param {HTMLElement} heading */
@@ -122,8 +126,10 @@ export class PersonStatement {
     if (statement.state !== "read") return this.#say(`said_${statement.state}`);
     if (statement.paragraphs.some((one) => one.answer === "wrong")) return this.#say("said_wrong");
     const all = statement.paragraphs.length;
-    const key = statement.confirmed < all ? "said_read" : statement.waits_for_reader ? "said_aloud" : "said_all";
-    return this.#say(key, { done: statement.confirmed, all, name: statement.reader });
+    const { interpreting } = statement;
+    const waits = interpreting?.waits ? "said_interpreted" : statement.waits_for_reader ? "said_aloud" : "said_all";
+    const name = interpreting?.waits ? interpreting.name : statement.reader;
+    return this.#say(statement.confirmed < all ? "said_read" : waits, { done: statement.confirmed, all, name });
   }
 
   /** Keep the elements of paragraphs that stayed, so that focus and place are not lost. @param {Statement} statement */
@@ -135,6 +141,7 @@ export class PersonStatement {
       shown.delete(paragraph.key);
       if (this.list.children[index] !== item) this.list.insertBefore(item, this.list.children[index] ?? null);
       item.dataset.answer = paragraph.answer ?? "";
+      this.#drawLanguages(item, paragraph, statement);
       const group = /** @type {HTMLElement} */ (item.querySelector("[role=group]"));
       group.hidden = statement.state !== "read";
       group.setAttribute("aria-label", this.#say("paragraph", { number: paragraph.number }));
@@ -145,13 +152,29 @@ export class PersonStatement {
     for (const gone of shown.values()) gone.remove();
   }
 
+  /**
+   * The text they sign, and behind it its translation when somebody interprets.
+   * @param {HTMLElement} item @param {Paragraph} paragraph @param {Statement} statement
+   */
+  #drawLanguages(item, { text, original }, { interpreting, language }) {
+    const [words, translation] = item.querySelectorAll("p");
+    const behind = item.querySelector("details");
+    const summary = item.querySelector("summary span");
+    if (!words || !translation || !behind || !summary) return;
+    const shown = interpreting ? original : text;
+    if (words.textContent !== shown) words.textContent = shown;
+    words.lang = interpreting?.spoken || language;
+    words.dir = interpreting?.direction ?? "";
+    behind.hidden = interpreting === null;
+    translation.textContent = interpreting ? text : "";
+    summary.textContent = this.#say(`translation_${language}`);
+  }
+
   /** @param {Paragraph} paragraph */
   #newParagraph(paragraph) {
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById("statement-paragraph"));
     const item = /** @type {HTMLElement} */ (document.importNode(template.content, true).querySelector("li"));
     item.dataset.key = paragraph.key;
-    const words = item.querySelector("p");
-    if (words) words.textContent = paragraph.text;
     for (const button of item.querySelectorAll("button")) {
       button.addEventListener("click", () => void this.#answer(paragraph.key, button.dataset.answer ?? ""));
     }

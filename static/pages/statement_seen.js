@@ -12,19 +12,22 @@ export function drawSeen(statement, say) {
     say("seenName", { name: statement.name }),
     statement.age ? say("seenAge", { age: statement.age }) : "",
     statement.reader ? say("seenReader", { reader: statement.reader }) : "",
+    statement.interpreting ? say("seenInterpreter", statement.interpreting) : "",
+    statement.interpreting && !statement.interpreting.waits ? say("seenInterpreted") : "",
   ];
   write(get("statement-seen-about", HTMLElement), about.filter(Boolean).join(" "));
   const text = get("statement-seen-text", HTMLElement);
   text.lang = statement.language;
-  text.replaceChildren(...statement.paragraphs.map((/** @type {any} */ one) => paragraph(one, say)));
+  text.replaceChildren(...statement.paragraphs.map((/** @type {any} */ one) => paragraph(one, statement.interpreting, say)));
   get("statement-seen-exhibits", HTMLElement).replaceChildren(
     ...statement.exhibits.map((/** @type {any} */ { mark, description }) => element("li", "", `${mark} ${description}`)),
   );
 }
 
-/** @param {{text: string, answer: string | null}} one @param {Say} say */
-function paragraph({ text, answer }, say) {
+/** @param {{text: string, original: string, answer: string | null}} one @param {{spoken: string, direction: string} | null} interpreting @param {Say} say */
+function paragraph({ text, original, answer }, interpreting, say) {
   const item = element("li", "", text);
+  if (interpreting) item.append(Object.assign(element("p", "app-seen__original", original), { lang: interpreting.spoken, dir: interpreting.direction }));
   if (answer) item.append(" ", element("strong", answer === "wrong" ? "app-draft__wrong" : "", say(`seen.${answer}`)));
   return item;
 }

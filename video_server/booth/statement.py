@@ -45,24 +45,35 @@ async def begin(request: web.Request) -> web.Response:
 @booth_staff
 async def save_text(request: web.Request) -> web.Response:
     """Save the text as typed; 409 with what stands there when another window saved in between."""
+    return await _save(request, "text")
+
+
+async def _save(request: web.Request, which: str) -> web.Response:
     body = await bodies.read_body(request, bodies.Text)
     try:
         async with request.app[app_keys.DATABASE].begin() as db:
             statement = await service.save_text(
-                db, *await _ids(db, request), text=body.text, text_version=body.version, **_by(request)
+                db, *await _ids(db, request), text=body.text, text_version=body.version, which=which, **_by(request)
             )
     except service.DraftChanged as refusal:
-        said = {"error": refusal.code, "message": pages.say(refusal), "note": _text(refusal.current)}
-        return web.json_response(said, status=refusal.status)
-    return web.json_response(_text(statement))
+        said = {"error": refusal.code, "message": pages.say(refusal)}
+        return web.json_response(said | {"note": drawing.text_of(refusal.current, which)}, status=refusal.status)
+    return web.json_response(drawing.text_of(statement, which))
+
+
+@routes.post(ONE + "/original", name="booth.statement_original")
+@booth_staff
+async def save_original(request: web.Request) -> web.Response:
+    """Save the text in the language of a witness who speaks through an interpreter, as typed; 409 as above."""
+    return await _save(request, "original")
 
 
 @routes.post(ONE + "/heading", name="booth.statement_heading")
 @booth_staff
 async def set_heading(request: web.Request) -> web.Response:
-    """Set name, age under 18, who reads it aloud, language."""
+    """Set name, age under 18, who reads it aloud, who interprets from which language, language."""
     body = await bodies.read_body(request, bodies.HeadingBody)
-    heading = model.make_heading(body.name, body.age, body.reader)
+    heading = model.make_heading(body.name, body.age, body.reader, body.interpreter, body.spoken)
     async with request.app[app_keys.DATABASE].begin() as db:
         statement = await service.set_heading(
             db, *await _ids(db, request), heading=heading, language=body.language, **_by(request)
@@ -122,9 +133,26 @@ async def offer(request: web.Request) -> web.Response:
 @booth_staff
 async def certify_reading(request: web.Request) -> web.Response:
     """Sign, as the reader, that the text was read aloud to a witness who cannot read."""
-    body = await bodies.read_body(request, bodies.ReadingBody)
+    body = await bodies.read_body(request, bodies.TypedBody)
     async with request.app[app_keys.DATABASE].begin() as db:
         seen = await signing.certify_reading(
+            db,
+            *await _ids(db, request),
+            typed=body.typed,
+            shown_digest=body.digest,
+            printer=request.app[PRINTER],
+            **_by(request),
+        )
+        return web.json_response(await _draw(db, request, seen.statement))
+
+
+@routes.post(ONE + "/interpretation", name="booth.statement_interpretation")
+@booth_staff
+async def declare_interpretation(request: web.Request) -> web.Response:
+    """Sign, as the interpreter who is with the officer, for the text in both languages."""
+    body = await bodies.read_body(request, bodies.TypedBody)
+    async with request.app[app_keys.DATABASE].begin() as db:
+        seen = await signing.declare_interpretation(
             db,
             *await _ids(db, request),
             typed=body.typed,
@@ -181,8 +209,3 @@ async def _draw(db: Connection, request: web.Request, statement: Statement) -> d
     listed = await shown.list_for(db, statement.appointment_id)
     listens = await access.only_listens(db, request, statement.appointment_id)
     return drawing.for_officer(seen, listed, None if listens else await service.get_back_page(db, statement.id))
-
-
-def _text(statement: Statement) -> dict[str, Any]:
-    saved_at = statement.saved_at.isoformat() if statement.saved_at else None
-    return {"text": statement.text, "version": statement.text_version, "saved_at": saved_at}

@@ -22,7 +22,7 @@ from video_server.core.errors import N_, Refusal
 from video_server.core.force import Force
 from video_server.evidence import pages as evidence_pages
 from video_server.evidence import service as evidence
-from video_server.statements import back_page
+from video_server.statements import back_page, languages
 from video_server.web import app_keys, i18n, pages
 
 routes = web.RouteTableDef()
@@ -109,6 +109,7 @@ async def render_call(request: web.Request, *, problem: str | None = None, statu
         note=note,
         outcomes=[{"value": code, "text": words} for code, words in reading.outcome_words()],
         statement_choices=back_page.choices(),
+        spoken_languages=languages.list_languages(i18n.current()),
         guest_roles=[
             {"value": role.value, "text": i18n.gettext(roles.WORDS[calls_model.Role(role.value)])} for role in GuestRole
         ],

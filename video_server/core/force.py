@@ -12,7 +12,8 @@ class Force:
 
     neutral_site   where "Exit this page" leads: a site nobody wonders about
     phone          what a victim rings when something fails
-    declarations   language to the force's own wording of a witness's declaration, in place of ours
+    declarations   language to the force's own wording of a witness's declaration, in place of ours; of an interpreter's
+                   with "interpreter_" before it
     """
 
     name: str = "Anytown Police"

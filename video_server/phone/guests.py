@@ -1,6 +1,7 @@
 """A guest's way from the link to goodbye: what they come as, what they will see and not see, the call, the way out.
 
-The call's page is the person's own document; nothing of statements, evidence or the case is put into it.
+The call's page is the person's own document; nothing of statements, evidence or the case is put into it, but for an
+interpreter the statement that is taken through them.
 """
 
 from datetime import timedelta
@@ -9,11 +10,12 @@ from typing import Any
 from aiohttp import web
 
 from video_server.appointments import guests as invitations
-from video_server.appointments.model import GuestLinkView, room_closes_at, room_opens_at
+from video_server.appointments.model import GuestLinkView, GuestRole, room_closes_at, room_opens_at
 from video_server.calls import guests as calls_guests
 from video_server.calls import roles
 from video_server.calls import service as calls
 from video_server.calls.model import SLOTS, Participant, Role, RoomView
+from video_server.calls.model import State as RoomState
 from video_server.calls.seats import Seat
 from video_server.core.database import Connection
 from video_server.core.errors import Refusal
@@ -21,6 +23,7 @@ from video_server.core.log import get_logger
 from video_server.incidents import service as incidents
 from video_server.phone import doors, guest_access, state, views, words
 from video_server.phone.steps import parse_token
+from video_server.statements import drawing as statements
 from video_server.web import app_keys, guards, i18n, limits, pages, sessions, sockets
 
 log = get_logger(__name__)
@@ -151,12 +154,18 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
             now=clock(),
         )
 
+    async def more(db: Connection, me: Participant) -> dict[str, object]:
+        if me.role is not Role.INTERPRETER or me.state is not RoomState.ADMITTED:
+            return {}
+        mark = await statements.mark_for_interpreter(db, me.appointment_id)
+        return {} if mark is None else {"statement": mark}
+
     async def still(db: Connection) -> bool:
         standing = await invitations.find_standing(db, here.guest.id)
         return standing is not None and await sessions.is_still_open(db, here.session_id, now=clock())
 
     socket, page = await sockets.open_socket(request, **mine)
-    await Seat(request.app, socket, page, draw, still=still).run(person)
+    await Seat(request.app, socket, page, draw, still=still, more=more).run(person)
     return socket
 
 
@@ -193,6 +202,7 @@ async def _look(request: web.Request) -> dict[str, Any]:
         officer = await views.read_officer(db, appointment.officer_id)
         reference = (await incidents.get_incident(db, appointment.incident_id)).reference
     return {
+        "interprets": here.guest.role is GuestRole.INTERPRETER,
         "guest": {"name": here.guest.name, "role": i18n.gettext(roles.WORDS[Role(here.guest.role.value)])},
         "officer": officer,
         "reference": reference,

@@ -5,10 +5,18 @@ from typing import Any
 from aiohttp import web
 
 from video_server.core.database import Connection
-from video_server.core.errors import NotFound
+from video_server.core.errors import NotFound, Refusal
 from video_server.phone import access
 from video_server.statements import bodies, drawing, shown, signing
-from video_server.statements.model import Answer, NotConfirmed, NotReadAloud, State, Statement, TextChanged
+from video_server.statements.model import (
+    Answer,
+    NotConfirmed,
+    NotInterpreted,
+    NotReadAloud,
+    State,
+    Statement,
+    TextChanged,
+)
 from video_server.statements.printing import PRINTER
 from video_server.statements.signature import read_signature
 from video_server.web import app_keys, pages
@@ -69,7 +77,7 @@ async def sign(request: web.Request) -> web.Response:
             force=request.app[app_keys.FORCE],
             now=request.app[app_keys.CLOCK](),
         )
-    except (TextChanged, NotConfirmed, NotReadAloud) as refusal:
+    except (TextChanged, NotConfirmed, NotReadAloud, NotInterpreted) as refusal:
         return await _show_anew(request, refusal)
     async with database.read() as db:
         return web.json_response(await _draw(db, request, statement))
@@ -102,7 +110,7 @@ async def _draw(db: Connection, request: web.Request, statement: Statement) -> d
     return drawing.for_person(seen, await shown.list_for(db, statement.appointment_id))
 
 
-async def _show_anew(request: web.Request, refusal: TextChanged | NotConfirmed | NotReadAloud) -> web.Response:
+async def _show_anew(request: web.Request, refusal: Refusal) -> web.Response:
     async with request.app[app_keys.DATABASE].read() as db:
         statement = await shown.find_shown(db, request[access.VICTIM].appointment.id)
         drawn = await _draw(db, request, statement) if statement else None

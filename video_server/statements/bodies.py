@@ -16,9 +16,9 @@ __all__ = [
     "Live",
     "Mark",
     "NotUnderstood",
-    "ReadingBody",
     "SignBody",
     "Text",
+    "TypedBody",
     "attach",
     "read_body",
 ]
@@ -36,6 +36,8 @@ class HeadingBody(Body):
     name: str = Field(max_length=1_000)
     age: int | None = None
     reader: str = Field(default="", max_length=1_000)
+    interpreter: str = Field(default="", max_length=1_000)
+    spoken: str = Field(default="", max_length=10)
     language: Literal["en", "cy"] = "en"
 
 
@@ -58,7 +60,9 @@ class AnswerBody(Body):
     answer: Literal["right", "wrong"]
 
 
-class ReadingBody(Body):
+class TypedBody(Body):
+    """The signature of who read a statement aloud, or interpreted it: over what was shown."""
+
     digest: str = _ID
     typed: str = Field(max_length=1_000)
 

@@ -15,10 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import zip_longest
 
 from video_server.core import keys
 from video_server.core.errors import N_, Conflict, Refusal
 from video_server.statements.declaration import Declaration
+from video_server.statements.languages import LANGUAGES
 
 TEXT_CHARACTERS = 40_000
 MOST_PARAGRAPHS = 400
@@ -99,6 +101,33 @@ class NotReadAloud(Conflict):
     public = N_("The statement was not read aloud to you as it stands. Wait until that is done, then sign.")
 
 
+class NotInterpreted(Conflict):
+    """A witness who speaks another language signs only after the interpreter's declaration."""
+
+    code = "statement_not_interpreted"
+    public = N_("The interpreter has not signed for the statement as it stands. Wait until that is done, then sign.")
+
+
+class NoInterpreter(Refusal):
+    code = "statement_no_interpreter"
+    status = 422
+    public = N_("Enter the interpreter’s full name and choose the language of the witness.")
+
+
+class TextsDiffer(Refusal):
+    """Both languages stand side by side, paragraph by paragraph."""
+
+    code = "statement_texts_differ"
+    status = 422
+    public = N_("Write both texts with the same number of paragraphs, so that each has its translation.")
+
+
+class InterpreterNameDiffers(Refusal):
+    code = "statement_interpreter_differs"
+    status = 422
+    public = N_("Type the interpreter’s name exactly as it stands above the statement.")
+
+
 class ReaderNameDiffers(Refusal):
     code = "statement_reader_differs"
     status = 422
@@ -153,13 +182,21 @@ class Exhibit:
 class Heading:
     """What stands above the text.
 
-    age          only for a witness under 18
-    reader_name  who read it aloud to a witness who cannot read; "" when the witness reads
+    age               only for a witness under 18
+    reader_name       who read it aloud to a witness who cannot read; "" when the witness reads
+    interpreter_name  who interpreted, and `spoken` from which language (a tag of LANGUAGES); both "" for nobody
     """
 
     name: str
     age: int | None = None
     reader_name: str = ""
+    interpreter_name: str = ""
+    spoken: str = ""
+
+    @property
+    def is_interpreted(self) -> bool:
+        """Say whether the statement is taken through an interpreter; while drafting name or language may be missing."""
+        return bool(self.interpreter_name or self.spoken)
 
 
 @dataclass(frozen=True)
@@ -176,22 +213,53 @@ class Reading:
     officer: str = ""
 
 
+class SignedAt(StrEnum):
+    """On whose device an interpreter signed."""
+
+    BOOTH = "booth"  # on the officer's, whose staff id is kept
+    CALL = "call"  # on their own, let into the call by the officer; the participant's id is kept
+
+
+@dataclass(frozen=True)
+class Interpretation:
+    """The declaration of who interpreted, for one text in both languages.
+
+    typed        the interpreter's signature
+    declared_by  staff id or participant id, as `where` says
+    device       the interpreter's own, "" in the booth
+    officer      what the officer in whose booth it was signed is called, "" in the call
+    """
+
+    typed: str
+    declared_at: datetime
+    where: SignedAt
+    declared_by: str
+    device: str = ""
+    officer: str = ""
+
+
 @dataclass(frozen=True)
 class Paragraph:
-    """One paragraph. `key` names its text, so that a confirmation follows the text and not the number."""
+    """One paragraph. `key` names its text, so that a confirmation follows the text and not the number.
+
+    original  the same in the language of a witness who speaks through an interpreter: what they confirm and sign
+    """
 
     number: int
     text: str
     key: str
+    original: str = ""
 
 
 @dataclass(frozen=True)
 class Statement:
     """One statement of one witness.
 
-    version       grows with every change to what would be signed; text_version with those to the text alone
+    version       grows with every change to what would be signed; text_version with those to the text alone,
+                  original_version with those to the original alone
     live          the witness sees the draft as it is written
     taken_by      staff id
+    original      the text in the language of a witness who speaks through an interpreter; `text` is its translation
     """
 
     id: str
@@ -211,15 +279,20 @@ class Statement:
     offered_at: datetime | None
     signed_at: datetime | None
     sealed_at: datetime | None
+    original: str = ""
+    original_version: int = 0
 
     @property
     def paragraphs(self) -> tuple[Paragraph, ...]:
-        """Return the paragraphs, numbered from 1."""
+        """Return the paragraphs, numbered from 1, each with its original when it was interpreted."""
+        originals = split_paragraphs(self.original) if self.heading.is_interpreted else ()
         seen: Counter[str] = Counter()
         found = []
-        for number, text in enumerate(split_paragraphs(self.text), 1):
-            seen[text] += 1
-            found.append(Paragraph(number, text, keys.digest_text(f"{self.id}\x00{seen[text]}\x00{text}")))
+        for number, (text, original) in enumerate(zip_longest(split_paragraphs(self.text), originals, fillvalue=""), 1):
+            words = f"{text}\x00{original}" if self.heading.is_interpreted else text
+            seen[words] += 1
+            key = keys.digest_text(f"{self.id}\x00{seen[words]}\x00{words}")
+            found.append(Paragraph(number, text, key, original))
         return tuple(found)
 
 
@@ -258,12 +331,19 @@ def check_text(text: str) -> None:
         raise TextTooLong
 
 
-def make_heading(name: str, age: int | None, reader_name: str) -> Heading:
+def clean_name(name: str) -> str:
+    """Return a typed name as it is kept: one line, single spaces."""
+    return " ".join(clean(name).split())
+
+
+def make_heading(name: str, age: int | None, reader_name: str, interpreter_name: str = "", spoken: str = "") -> Heading:
     """Return a heading, trimmed. An empty name is fine while drafting. Raises BadHeading."""
-    name, reader_name = " ".join(clean(name).split()), " ".join(clean(reader_name).split())
-    if max(len(name), len(reader_name)) > NAME_CHARACTERS or (age is not None and not 0 < age < ADULT_AGE):
+    name, reader_name, interpreter_name = map(clean_name, (name, reader_name, interpreter_name))
+    if max(map(len, (name, reader_name, interpreter_name))) > NAME_CHARACTERS:
         raise BadHeading
-    return Heading(name, age, reader_name)
+    if (age is not None and not 0 < age < ADULT_AGE) or (spoken and spoken not in LANGUAGES):
+        raise BadHeading
+    return Heading(name, age, reader_name, interpreter_name, spoken)
 
 
 def make_exhibit(mark: str, description: str) -> Exhibit:
@@ -289,12 +369,38 @@ def unlisted_marks(statement: Statement) -> tuple[str, ...]:
 
 
 def check_offer(statement: Statement) -> None:
-    """Raise what keeps a draft from being offered: NotNow, NothingWritten, NoName."""
+    """Raise what keeps a draft from being offered: NotNow, NothingWritten, NoName, NoInterpreter, TextsDiffer."""
     move(statement.state, Deed.OFFER)
     if not statement.paragraphs:
         raise NothingWritten
     if not statement.heading.name:
         raise NoName
+    check_both_languages(statement)
+
+
+def check_both_languages(statement: Statement) -> None:
+    """Raise NoInterpreter or TextsDiffer when what an interpreted statement needs is not all there."""
+    heading = statement.heading
+    if not heading.is_interpreted:
+        return
+    if not (heading.interpreter_name and heading.spoken):
+        raise NoInterpreter
+    if not all(one.text and one.original for one in statement.paragraphs):
+        raise TextsDiffer
+
+
+def check_interpretation(statement: Statement, *, typed: str, shown_digest: str, digest: str) -> None:
+    """Raise what keeps an interpreter from signing.
+
+    Raises   NotNow, TextChanged, InterpreterNameDiffers, NoInterpreter, TextsDiffer
+    """
+    move(statement.state, Deed.ANSWER)
+    if shown_digest != digest:
+        raise TextChanged
+    interpreter_name = statement.heading.interpreter_name
+    if not interpreter_name or typed.casefold() != interpreter_name.casefold():
+        raise InterpreterNameDiffers
+    check_both_languages(statement)
 
 
 def check_reading(statement: Statement, *, typed: str, shown_digest: str, digest: str) -> None:
@@ -315,6 +421,7 @@ def check_sign(
     answers: Mapping[str, Answer],
     reading: Reading | None,
     declared: bool,
+    interpretation: Interpretation | None = None,
 ) -> None:
     """Raise what keeps a statement from being signed.
 
@@ -322,33 +429,52 @@ def check_sign(
     digest        of what stands there now
     answers       by paragraph key
     reading       the reader's certificate for this very text
-    Raises        NotNow, TextChanged, NotConfirmed, NotReadAloud, NotDeclared
+    interpretation  the interpreter's declaration for this very text in both languages
+    Raises        NotNow, TextChanged, NothingWritten, NoInterpreter, TextsDiffer, NotConfirmed, NotReadAloud,
+                  NotInterpreted, NotDeclared
     """
     move(statement.state, Deed.SIGN)
     if shown_digest != digest:
         raise TextChanged
     if not statement.paragraphs:
         raise NothingWritten
+    check_both_languages(statement)
     if any(answers.get(paragraph.key) is not Answer.RIGHT for paragraph in statement.paragraphs):
         raise NotConfirmed
     if statement.heading.reader_name and reading is None:
         raise NotReadAloud
+    if statement.heading.is_interpreted and interpretation is None:
+        raise NotInterpreted
     if not declared:
         raise NotDeclared
 
 
-def write_shown(statement: Statement, declaration: Declaration, *, reference: str) -> str:
-    """Write down exactly what the witness is shown, in one canonical form: sorted JSON without spaces."""
-    shown = {
+def write_shown(
+    statement: Statement, declaration: Declaration, *, reference: str, interpreters: Declaration | None = None
+) -> str:
+    """Write down exactly what the witness is shown, in one canonical form: sorted JSON without spaces.
+
+    interpreters  the interpreter's declaration, of a statement that is taken through one
+    """
+    heading = statement.heading
+    shown: dict[str, object] = {
         "reference": reference,
         "number": statement.number,
-        "name": statement.heading.name,
-        "age": statement.heading.age,
-        "reader": statement.heading.reader_name,
+        "name": heading.name,
+        "age": heading.age,
+        "reader": heading.reader_name,
         "paragraphs": [paragraph.text for paragraph in statement.paragraphs],
         "exhibits": [[exhibit.mark, exhibit.description] for exhibit in statement.exhibits],
         "declaration": declaration.text,
         "provision": declaration.provision,
         "language": statement.language,
     }
+    if interpreters is not None:
+        shown |= {
+            "interpreter": heading.interpreter_name,
+            "spoken": heading.spoken,
+            "originals": [paragraph.original for paragraph in statement.paragraphs],
+            "interpreters_declaration": interpreters.text,
+            "interpreters_provision": interpreters.provision,
+        }
     return json.dumps(shown, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -22,7 +22,8 @@ from evidence_store.typesetting import MissingGlyph, typeset
 from video_server.core.errors import N_, Refusal, Unavailable
 from video_server.core.keys import SigningIdentity
 from video_server.statements.declaration import Declaration, get_words
-from video_server.statements.model import Reading, Statement
+from video_server.statements.languages import FONT_FOLDERS, find_language
+from video_server.statements.model import Interpretation, Reading, SignedAt, Statement
 from video_server.statements.signature import Signature, draw_svg
 
 SIGNATURE_FIELD = "Statement"
@@ -64,6 +65,10 @@ class Signing:
     word       "right", "wrong", "none": what came of the agreed word
     digest     SHA-256 of what was shown
     reading    the reader's certificate, when the witness cannot read; read_on its date and time in words
+    interpreters    what the interpreter declares, and interpretation what they signed, when somebody interpreted;
+                    interpreted_on its date and time in words
+    shown      exactly what was shown and signed, whose SHA-256 is `digest`: attached when somebody interpreted, because
+               many scripts cannot be copied out of a printed page as they were written
     """
 
     signature: Signature
@@ -74,6 +79,10 @@ class Signing:
     digest: str
     reading: Reading | None = None
     read_on: str = ""
+    interpreters: Declaration | None = None
+    interpretation: Interpretation | None = None
+    interpreted_on: str = ""
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,14 +111,26 @@ class Printer:
         data |= {"force": self.force, "demo": self.marks_demo}
         return render_pdf(data, at=signing.signed_at)
 
-    def try_out(self, statement: Statement, declaration: Declaration, taken: Taken, *, now: datetime) -> None:
+    def try_out(
+        self,
+        statement: Statement,
+        declaration: Declaration,
+        taken: Taken,
+        interpreters: Declaration | None = None,
+        *,
+        now: datetime,
+    ) -> None:
         """Raise CannotPrint, or SigningNotSetUp, before the witness reads what could not be printed in the end."""
         if self.identity is None:
             raise SigningNotSetUp
         stroke = ((0.0, 0.0, 0, 0.5), (1.0, 1.0, 1, 0.5))
         reader = statement.heading.reader_name
         reading = Reading(reader, now, "", taken.officer) if reader else None
-        unsigned = Signing(Signature(2, 2, (stroke,)), now, "", "", "none", "", reading)
+        interpreter = statement.heading.interpreter_name
+        interpretation = Interpretation(interpreter, now, SignedAt.CALL, "") if interpreters else None
+        unsigned = Signing(
+            Signature(2, 2, (stroke,)), now, "", "", "none", "", reading, "", interpreters, interpretation
+        )
         self.render(statement, declaration, taken, unsigned)
 
 
@@ -132,6 +153,7 @@ def _collect(statement: Statement, declaration: Declaration, taken: Taken, signi
         "paragraphs": [paragraph.text for paragraph in statement.paragraphs],
         "exhibits": [{"mark": one.mark, "description": one.description} for one in statement.exhibits],
         "reading": _write_reading(words, signing),
+        "interpreting": _write_interpreting(words, statement, signing),
         "typed": signature.typed,
         "drawing": "" if signature.typed else draw_svg(signature),
         "signature_alt": f"{words['signature']}: {heading.name}",
@@ -150,6 +172,29 @@ def _write_reading(words: Mapping[str, str], signing: Signing) -> dict[str, str]
     return {"typed": signing.reading.typed, "read_on": signing.read_on, "how": how}
 
 
+def _write_interpreting(words: Mapping[str, str], statement: Statement, signing: Signing) -> dict[str, Any] | None:
+    """Return the text in the witness's language and the interpreter's declaration; None when nobody interpreted."""
+    spoken = find_language(statement.heading.spoken, named_in=statement.language)
+    given, declaration = signing.interpretation, signing.interpreters
+    if spoken is None or given is None or declaration is None:
+        return None
+    return {
+        "name": statement.heading.interpreter_name,
+        "language": spoken.name,
+        "lang": spoken.tag.partition("-")[0],
+        "direction": spoken.direction,
+        "font": spoken.font,
+        "about": words["original_about"].format(language=spoken.name),
+        "originals": [paragraph.original for paragraph in statement.paragraphs],
+        "declaration": declaration.text,
+        "provision": declaration.provision,
+        "typed": given.typed,
+        "how": words[f"interpreter_{given.where}"].format(officer=given.officer, device=given.device),
+        "signed_on": signing.interpreted_on,
+        "shown": signing.shown,
+    }
+
+
 @cache
 def _template() -> bytes:
     return _TEMPLATE.read_bytes()
@@ -158,7 +203,7 @@ def _template() -> bytes:
 def render_pdf(data: Mapping[str, Any], *, at: datetime) -> bytes:
     """Typeset; `at` is the date written into the file. Raises CannotPrint."""
     try:
-        return typeset(_template(), data, at=at)
+        return typeset(_template(), data, at=at, fonts=FONT_FOLDERS)
     except MissingGlyph as missing:
         raise CannotPrint(missing.characters) from None
 

@@ -79,31 +79,46 @@ async def begin(db: Connection, appointment: Appointment, *, by: str, now: datet
 
 
 async def save_text(
-    db: Connection, appointment_id: str, statement_id: str, *, text: str, text_version: int, by: str, now: datetime
+    db: Connection,
+    appointment_id: str,
+    statement_id: str,
+    *,
+    text: str,
+    text_version: int,
+    by: str,
+    now: datetime,
+    which: str = "text",
+    actor: str = "",
 ) -> Statement:
-    """Save the text as typed, over the version the page holds. Saving the same text again changes nothing.
+    """Save a text as typed, over the version the page holds. Saving the same text again changes nothing.
 
     While the witness reads, this changes what they see; changed paragraphs must be confirmed anew.
+    which    "text", or "original": the one in the language of a witness who speaks through an interpreter
+    actor    for the audit, when it is not the staff member `by`
     Raises   DraftChanged (with what stands there), NotNow once it is signed, TextTooLong
     """
     statement = await shown.lock(db, appointment_id, statement_id)
     model.move(statement.state, Deed.EDIT)
     text = model.clean(text)
     model.check_text(text)
-    if statement.text == text:
+    if getattr(statement, which) == text:
         return statement  # a retry after a lost answer
-    saved = await storage.save_text(db, statement.id, content=text, text_version=text_version, by=by, now=now)
+    saved = await storage.save_text(
+        db, statement.id, content=text, text_version=text_version, by=by, now=now, which=which
+    )
     if not saved:
         raise DraftChanged(statement)
     statement = await shown.get(db, appointment_id, statement_id)
-    await shown.tell(db, statement, "drafted", actor=f"staff:{by}", now=now, characters=len(text))
+    await shown.tell(
+        db, statement, "drafted", actor=actor or f"staff:{by}", now=now, changed=[which], characters=len(text)
+    )
     return statement
 
 
 async def set_heading(
     db: Connection, appointment_id: str, statement_id: str, *, heading: Heading, language: str, by: str, now: datetime
 ) -> Statement:
-    """Set name, age, who reads it aloud, and the language of the declaration. Raises NotNow."""
+    """Set name, age, who reads it aloud, who interprets, and the language of the declaration. Raises NotNow."""
     statement = await shown.lock(db, appointment_id, statement_id)
     model.move(statement.state, Deed.EDIT)
     language = language if language in i18n.LANGUAGES else "en"
@@ -159,7 +174,7 @@ async def offer(
 ) -> Statement:
     """Ask the witness to read and sign. Whether it can be printed is found out now, not when they have signed.
 
-    Raises   NotNow, NothingWritten, NoName, CannotPrint, SigningNotSetUp
+    Raises   NotNow, NothingWritten, NoName, NoInterpreter, TextsDiffer, CannotPrint, SigningNotSetUp
     """
     async with database.read() as db:
         seen = await shown.view(db, await shown.get(db, appointment_id, statement_id), printer=printer)
@@ -168,7 +183,7 @@ async def offer(
     async with database.read() as db:
         await shown.check_needed(db, appointment_id, now=now)
     taken = Taken(seen.officer, seen.reference)
-    await asyncio.to_thread(printer.try_out, statement, seen.declaration, taken, now=now)
+    await asyncio.to_thread(printer.try_out, statement, seen.declaration, taken, seen.interpreters, now=now)
     async with database.begin() as db:
         offered = await storage.change_state(
             db, statement.id, Deed.OFFER, to=State.READ, version=statement.version, offered_at=now

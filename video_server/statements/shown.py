@@ -14,10 +14,13 @@ from video_server.core.database import Connection
 from video_server.core.errors import N_, Conflict, NotFound
 from video_server.incidents import service as incidents
 from video_server.statements import model, storage
-from video_server.statements.declaration import Declaration, get_declaration
+from video_server.statements.declaration import Declaration, get_declaration, get_interpreters_declaration
 from video_server.statements.model import (
+    OPEN,
     Answer,
+    Interpretation,
     Reading,
+    SignedAt,
     State,
     Statement,
 )
@@ -38,6 +41,8 @@ class View:
     digest   SHA-256 of `shown`, the canonical form of all that the witness is shown
     answers  by paragraph key
     reading  the reader's certificate for exactly this, when the witness cannot read
+    interpreters    the declaration an interpreter makes, None when nobody interprets
+    interpretation  that declaration as it was signed for exactly this
     """
 
     statement: Statement
@@ -48,6 +53,8 @@ class View:
     reading: Reading | None
     shown: str
     digest: str
+    interpreters: Declaration | None = None
+    interpretation: Interpretation | None = None
 
     @property
     def confirmed(self) -> int:
@@ -58,6 +65,11 @@ class View:
     def waits_for_reader(self) -> bool:
         """Say whether somebody must still certify that they read it aloud."""
         return bool(self.statement.heading.reader_name) and self.reading is None
+
+    @property
+    def waits_for_interpreter(self) -> bool:
+        """Say whether the interpreter must still sign for both texts."""
+        return self.statement.heading.is_interpreted and self.interpretation is None
 
 
 async def get(db: Connection, appointment_id: str, statement_id: str) -> Statement:
@@ -86,6 +98,22 @@ async def find_shown(db: Connection, appointment_id: str) -> Statement | None:
     return visible[-1] if visible else None
 
 
+async def find_interpreted(db: Connection, appointment_id: str) -> Statement | None:
+    """Return the statement that is being taken through an interpreter; None when there is none, or it is signed."""
+    listed = await storage.list_statements(db, appointment_id)
+    if not listed or listed[-1].state not in OPEN or not listed[-1].heading.is_interpreted:
+        return None
+    return listed[-1]
+
+
+async def get_interpreted(db: Connection, appointment_id: str, statement_id: str) -> Statement:
+    """Return it by its id. Raises NotFound."""
+    found = await find_interpreted(db, appointment_id)
+    if found is None or found.id != statement_id:
+        raise NotFound
+    return found
+
+
 async def view(db: Connection, statement: Statement, *, printer: Printer, session_id: str | None = None) -> View:
     """Return a statement with all that is shown around it.
 
@@ -96,9 +124,15 @@ async def view(db: Connection, statement: Statement, *, printer: Printer, sessio
     appointment = await appointments.get(db, statement.appointment_id)
     incident = await incidents.get_incident(db, appointment.incident_id)
     declaration = get_declaration(statement.language, printer.declarations)
-    shown = model.write_shown(statement, declaration, reference=incident.reference)
+    interpreters = None
+    if statement.heading.is_interpreted:
+        interpreters = get_interpreters_declaration(statement.language, printer.declarations)
+    shown = model.write_shown(statement, declaration, reference=incident.reference, interpreters=interpreters)
     digest = keys.digest_text(shown)
     reading = (await storage.list_readings(db, statement.id)).get(digest)
+    interpretation = (await storage.list_interpretations(db, statement.id)).get(digest)
+    if interpretation is not None and interpretation.where is SignedAt.BOOTH:
+        interpretation = replace(interpretation, officer=await _say_officer(db, interpretation.declared_by))
     return View(
         statement=statement,
         declaration=declaration,
@@ -108,6 +142,8 @@ async def view(db: Connection, statement: Statement, *, printer: Printer, sessio
         reading=reading and replace(reading, officer=await _say_officer(db, reading.declared_by)),
         shown=shown,
         digest=digest,
+        interpreters=interpreters,
+        interpretation=interpretation,
     )
 
 

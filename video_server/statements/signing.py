@@ -1,4 +1,4 @@
-"""What the witness does with a statement, and whoever reads it to them: confirm, sign, keep a copy.
+"""What the witness does with a statement, and whoever reads or interprets it to them: confirm, sign, keep a copy.
 
 Signing prints in between and opens its own transactions; every other deed works in the caller's.
 """
@@ -21,6 +21,8 @@ from video_server.statements.model import (
     OPEN,
     Answer,
     Deed,
+    Interpretation,
+    SignedAt,
     State,
     Statement,
     TextChanged,
@@ -57,6 +59,14 @@ async def access_witness(
         raise NotInCall
     may = {RoomState.ADMITTED, RoomState.LEFT, RoomState.ENDED} if for_copy else {RoomState.ADMITTED}
     if person.state not in may:
+        raise NotInCall
+    return person
+
+
+async def access_interpreter(db: Connection, appointment_id: str, session_id: str) -> Participant:
+    """Return the interpreter who came by a link of their own and is in the call. Raises NotInCall."""
+    person = await calls.find_by_session(db, appointment_id, session_id)
+    if person is None or person.role is not RoomRole.INTERPRETER or person.state is not RoomState.ADMITTED:
         raise NotInCall
     return person
 
@@ -101,10 +111,42 @@ async def certify_reading(
     """
     statement = await shown.lock(db, appointment_id, statement_id)
     seen = await shown.view(db, statement, printer=printer)
-    typed = " ".join(model.clean(typed).split())
+    typed = model.clean_name(typed)
     model.check_reading(statement, typed=typed, shown_digest=shown_digest, digest=seen.digest)
     if await storage.insert_reading(db, statement.id, shown_sha256=seen.digest, typed=typed, by=by, now=now):
         await shown.tell(db, statement, "read_aloud", actor=f"staff:{by}", now=now, shown_sha256=seen.digest)
+    return await shown.view(db, statement, printer=printer)
+
+
+async def declare_interpretation(
+    db: Connection,
+    appointment_id: str,
+    statement_id: str,
+    *,
+    typed: str,
+    shown_digest: str,
+    printer: Printer,
+    by: str | Participant,
+    now: datetime,
+) -> shown.View:
+    """Sign, as the interpreter, for both texts as they stand. Twice changes nothing.
+
+    by       staff id of the officer in whose booth they sign, or the interpreter's own participant in the call
+    Raises   NotNow, TextChanged, InterpreterNameDiffers, NoInterpreter, TextsDiffer
+    """
+    statement = await shown.lock(db, appointment_id, statement_id)
+    seen = await shown.view(db, statement, printer=printer)
+    typed = model.clean_name(typed)
+    model.check_interpretation(statement, typed=typed, shown_digest=shown_digest, digest=seen.digest)
+    if isinstance(by, Participant):
+        given = Interpretation(typed, now, SignedAt.CALL, by.id, by.device)
+        actor = f"guest-session:{by.session_id}"
+    else:
+        given, actor = Interpretation(typed, now, SignedAt.BOOTH, by), f"staff:{by}"
+    if await storage.insert_interpretation(db, statement.id, given, shown_sha256=seen.digest):
+        await shown.tell(
+            db, statement, "interpreted", actor=actor, now=now, shown_sha256=seen.digest, kind=given.where.value
+        )
     return await shown.view(db, statement, printer=printer)
 
 
@@ -123,7 +165,7 @@ async def sign(
     """Sign what was shown: text, signature and PDF commit together as `sealing`. The same once more changes nothing.
 
     The PDF is made outside any transaction; if anything changed meanwhile nothing is written.
-    Raises   NotNow, TextChanged, NotConfirmed, NotReadAloud, NotDeclared, CannotPrint, SigningNotSetUp
+    Raises   NotNow, TextChanged, NotConfirmed, NotReadAloud, NotInterpreted, NotDeclared, CannotPrint, SigningNotSetUp
     """
     async with database.read() as db:
         statement = await shown.get(db, witness.appointment_id, statement_id)
@@ -135,8 +177,23 @@ async def sign(
     with i18n.use(statement.language):
         signed_on = pages.say_day_and_clock(now, force)
         read_on = pages.say_day_and_clock(seen.reading.declared_at, force) if seen.reading else ""
+        interpreted = seen.interpretation
+        interpreted_on = pages.say_day_and_clock(interpreted.declared_at, force) if interpreted else ""
     taken = Taken(seen.officer, seen.reference)
-    signing = Signing(signature, now, signed_on, witness.device, witness.word.value, seen.digest, seen.reading, read_on)
+    signing = Signing(
+        signature,
+        now,
+        signed_on,
+        witness.device,
+        witness.word.value,
+        seen.digest,
+        seen.reading,
+        read_on,
+        seen.interpreters,
+        interpreted,
+        interpreted_on,
+        seen.shown,
+    )
     signed = replace(statement, signed_at=now)
     pdf = await asyncio.to_thread(printer.print, signed, seen.declaration, taken, signing)
     async with database.begin() as db:
@@ -157,6 +214,7 @@ def _check(seen: shown.View, *, shown_digest: str, declared: bool) -> None:
         answers=seen.answers,
         reading=seen.reading,
         declared=declared,
+        interpretation=seen.interpretation,
     )
 
 

@@ -27,7 +27,18 @@ from sqlalchemy import (
 )
 
 from video_server.core.database import METADATA, Connection, IntegrityError, UtcDateTime
-from video_server.statements.model import Answer, Deed, Exhibit, Heading, Reading, State, Statement, states_for
+from video_server.statements.model import (
+    Answer,
+    Deed,
+    Exhibit,
+    Heading,
+    Interpretation,
+    Reading,
+    SignedAt,
+    State,
+    Statement,
+    states_for,
+)
 
 _OPEN = text("state IN ('draft', 'read')")
 
@@ -44,6 +55,10 @@ statements = Table(
     Column("name", String(120), nullable=False),
     Column("age", Integer),
     Column("reader_name", String(120), nullable=False),
+    Column("interpreter_name", String(120), nullable=False, server_default=""),
+    Column("spoken", String(10), nullable=False, server_default=""),
+    Column("original", Text, nullable=False, server_default=""),
+    Column("original_version", Integer, nullable=False, server_default="0"),
     Column("exhibits", JSON, nullable=False),
     Column("language", String(2), nullable=False),
     Column("live", Boolean, nullable=False),
@@ -68,6 +83,9 @@ versions = Table(  # appended, never edited (CPIA Code 5.4)
     Column("name", String(120), nullable=False),
     Column("age", Integer),
     Column("reader_name", String(120), nullable=False),
+    Column("interpreter_name", String(120), nullable=False, server_default=""),
+    Column("spoken", String(10), nullable=False, server_default=""),
+    Column("original", Text, nullable=False, server_default=""),
     Column("exhibits", JSON, nullable=False),
     Column("saved_at", UtcDateTime, nullable=False),
     Column("saved_by", String(32), nullable=False),
@@ -91,6 +109,18 @@ readings = Table(  # appended: a certificate holds for one text only
     Column("typed", String(120), nullable=False),
     Column("declared_at", UtcDateTime, nullable=False),
     Column("declared_by", String(32), nullable=False),
+)
+
+interpretations = Table(  # appended: a declaration holds for one text in both languages only
+    "statement_interpretations",
+    METADATA,
+    Column("statement_id", String(32), ForeignKey("statements.id"), primary_key=True),
+    Column("shown_sha256", String(64), primary_key=True),
+    Column("typed", String(120), nullable=False),
+    Column("declared_at", UtcDateTime, nullable=False),
+    Column("signed_where", String(10), nullable=False),
+    Column("declared_by", String(32), nullable=False),
+    Column("device", String(80), nullable=False),
 )
 
 signatures = Table(  # the primary key makes it one
@@ -153,9 +183,12 @@ class Seal:
     claim_id: str
 
 
+_HEADING = ("name", "age", "reader_name", "interpreter_name", "spoken")
+
+
 def _statement(row: Row[Any]) -> Statement:
     values = dict(row._mapping)
-    heading = Heading(values.pop("name"), values.pop("age"), values.pop("reader_name"))
+    heading = Heading(**{name: values.pop(name) for name in _HEADING})
     exhibits = tuple(Exhibit(mark, description) for mark, description in values.pop("exhibits"))
     return Statement(**{**values, "state": State(row.state), "heading": heading, "exhibits": exhibits})
 
@@ -194,21 +227,28 @@ async def next_number(db: Connection, appointment_id: str) -> int:
 
 
 async def save_text(
-    db: Connection, statement_id: str, *, content: str, text_version: int, by: str, now: datetime
+    db: Connection, statement_id: str, *, content: str, text_version: int, by: str, now: datetime, which: str = "text"
 ) -> bool:
-    """Write the text over `text_version`; False when another stands there or nothing may be written any more."""
+    """Write a text over its version; False when another stands there or nothing may be written any more.
+
+    which   "text", or "original" in the witness's language
+    by      staff id; an interpreter's participant id
+    """
+    held = statements.c[f"{which}_version"]
     saved = await db.execute(
         update(statements)
         .where(
             statements.c.id == statement_id,
-            statements.c.text_version == text_version,
+            held == text_version,
             statements.c.state.in_(states_for(Deed.EDIT)),
         )
         .values(
-            text=content,
-            text_version=text_version + 1,
-            version=statements.c.version + 1,
-            saved_at=now,
+            {
+                which: content,
+                held.name: text_version + 1,
+                "version": statements.c.version + 1,
+                "saved_at": now,
+            }
         )
     )
     if saved.rowcount != 1:
@@ -249,7 +289,7 @@ async def change(
 
 
 async def _keep_version(db: Connection, statement_id: str, *, by: str, now: datetime) -> None:
-    kept = ("version", "text", "name", "age", "reader_name", "exhibits")
+    kept = ("version", "text", "original", *_HEADING, "exhibits")
     row = (
         await db.execute(select(*(statements.c[name] for name in kept)).where(statements.c.id == statement_id))
     ).one()
@@ -342,6 +382,31 @@ async def list_readings(db: Connection, statement_id: str) -> Mapping[str, Readi
     """Return the reader's certificates by the digest of the text they hold for."""
     found = await db.execute(select(readings).where(readings.c.statement_id == statement_id))
     return {row.shown_sha256: Reading(row.typed, row.declared_at, row.declared_by) for row in found}
+
+
+async def insert_interpretation(db: Connection, statement_id: str, given: Interpretation, *, shown_sha256: str) -> bool:
+    """Keep the interpreter's declaration; False when there is one for this text already."""
+    values = {"typed": given.typed, "declared_at": given.declared_at, "signed_where": given.where}
+    values |= {"declared_by": given.declared_by, "device": given.device}
+    try:
+        async with db.begin_nested():
+            await db.execute(
+                insert(interpretations).values(statement_id=statement_id, shown_sha256=shown_sha256, **values)
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+async def list_interpretations(db: Connection, statement_id: str) -> Mapping[str, Interpretation]:
+    """Return the interpreter's declarations by the digest of the text they hold for."""
+    found = await db.execute(select(interpretations).where(interpretations.c.statement_id == statement_id))
+    return {
+        row.shown_sha256: Interpretation(
+            row.typed, row.declared_at, SignedAt(row.signed_where), row.declared_by, row.device
+        )
+        for row in found
+    }
 
 
 async def insert_signature(db: Connection, values: Mapping[str, Any]) -> None:
