@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ class MissingGlyph(Exception):
         self.characters = characters
 
 
+@cache
+def _load(folders: tuple[Path, ...]) -> typst.Fonts:
+    """Return the fonts that come with typst and those of the folders; a folder that is not there has none."""
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in folders])
+
+
 def typeset(template: bytes, data: Mapping[str, Any], *, at: datetime, fonts: Sequence[Path] = ()) -> bytes:
     """Return a PDF of a template and its `data` (read there as `sys.inputs.data`, JSON).
 
@@ -38,8 +45,8 @@ def typeset(template: bytes, data: Mapping[str, Any], *, at: datetime, fonts: Se
             template,
             sys_inputs={"data": json.dumps(data, ensure_ascii=False)},
             pdf_standards=_STANDARDS,
+            font_paths=_load(tuple(fonts)),
             ignore_system_fonts=True,
-            font_paths=[str(folder) for folder in fonts],
             timestamp=int(at.timestamp()),
         )
     except typst.TypstError as problem:

@@ -118,12 +118,70 @@ async def test_a_guest_reads_what_they_join_as_and_nothing_of_the_case(enter):
     client = await enter()
     page = await (await client.get("/guest")).text()
     assert "Interpreter: Sam Jones" in page
-    assert "You do not see what is written down" in page
+    assert "If the officer takes a statement through you, you see it" in page
+    assert "You do not see what is written down" not in page
     call = await (await client.get("/guest/call")).text()
     for shown in (page, call):
         assert [word for word in ("bloggs", "burglary", "cedar") if word in shown.lower()] == []
     assert "data-statement" not in call
     assert "data-evidence" not in call
+
+
+async def test_a_supporter_sees_no_statement_whatever_it_is_taken_through(enter, invite):
+    _, made = await invite(role="supporter", signs=False, form_id="e" * 32)
+    client = await enter(made["link"])
+    assert "You do not see what is written down" in await (await client.get("/guest")).text()
+    assert "interpreting-data" not in await (await client.get("/guest/call")).text()
+    assert (await client.get("/guest/statement", headers=JSON)).status == 403
+
+
+async def test_an_interpreter_sees_writes_and_signs_the_statement_that_is_taken_through_them(
+    enter, officer, appointment, database
+):
+    client = await enter()
+    assert "interpreting-data" in await (await client.get("/guest/call")).text()
+    assert (await client.get("/guest/statement", headers=JSON)).status == 403, "not let in yet"
+    async with client.ws_connect("/guest/socket") as socket, officer.ws_connect(booth(appointment, "/socket")) as desk:
+        await hear(socket, lambda state: state["view"] == "checking")
+        await socket.send_json({"type": "waiting"})
+        seen = await hear(desk, lambda state: [one["state"] for one in state["guest_sessions"]] == ["waiting"])
+        await officer.post(booth(appointment, "/admit"), json={"participant": seen["guest_sessions"][0]["id"]})
+        await hear(socket, lambda state: state["view"] == "call")
+
+        made = await (await officer.post(booth(appointment, "/statements"), json={})).json()
+        one = booth(appointment, f"/statements/{made['id']}")
+        await officer.post(f"{one}/text", json={"text": "It was dark.", "version": 0})
+        assert await (await client.get("/guest/statement")).json() is None, "a statement that nobody interprets"
+        mine = f"/guest/statement/{made['id']}"
+        original = {"text": "Było ciemno.", "version": 0}
+        assert (await client.post(f"{mine}/original", json=original)).status == 404
+
+        said = {"name": "Jo Bloggs", "interpreter": "Sam Jones", "spoken": "pl"}
+        assert (await officer.post(f"{one}/heading", json=said)).status == 200
+        await hear(socket, lambda state: (state.get("statement") or {}).get("state") == "draft")
+        shown = await (await client.get("/guest/statement")).json()
+        assert [one["text"] for one in shown["paragraphs"]] == ["It was dark."]
+        assert not {"back_page", "all", "text"} & set(shown)
+        assert (await client.post(f"{mine}/original", json=original)).status == 200
+        again = await client.post(f"{mine}/original", json={"text": "Inaczej.", "version": 0})
+        assert (again.status, (await again.json())["note"]["text"]) == (409, "Było ciemno.")
+        signature = {"typed": "Sam Jones", "digest": shown["digest"]}
+        assert (await client.post(f"{mine}/interpretation", json=signature)).status == 409, "nobody reads it yet"
+        assert (await (await officer.post(f"{one}/offer", json={})).json())["state"] == "read"
+        await hear(socket, lambda state: (state.get("statement") or {}).get("state") == "read")
+        shown = await (await client.get("/guest/statement")).json()
+        signature = {"typed": "Sam Jones", "digest": shown["digest"]}
+        answer = await client.post(f"{mine}/interpretation", json=signature)
+        assert (answer.status, (await answer.json())["interpreting"]["waits"]) == (200, False)
+        there = await (await officer.get(booth(appointment, "/statements"))).json()
+        assert (there["interpreting"]["waits"], there["original"]) == (False, "Było ciemno.")
+        async with database.read() as db:
+            entries = await audit.list_for(db, f"appointment:{appointment.id}")
+        mine_of = [one for one in entries if one.actor.startswith("guest-session:")]
+        assert [one.action for one in mine_of][-2:] == ["statements.drafted", "statements.interpreted"]
+        removed = booth(appointment, f"/guests/{seen['guests'][0]['id']}/remove")
+        assert (await officer.post(removed, json={})).status == 200
+        assert (await client.post(f"{mine}/interpretation", json=signature, headers=JSON)).status == 403
 
 
 @pytest.mark.parametrize("path", ["/phone", "/phone/call", "/phone/socket", "/phone/statement"])

@@ -28,6 +28,7 @@ from tests.test_journeys import (  # noqa: F401 (fixtures)
     sees,
     sign_in,
 )
+from tests.test_statements_journey import faults_of
 
 pytestmark = pytest.mark.parametrize("product", ["postgresql"], indirect=True)
 
@@ -130,11 +131,59 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
     expect(tile.locator("video")).to_be_visible()
     expect(booth.locator("#people-panel")).not_to_contain_text("connection lost")
 
+    take_a_statement_through(booth, phone, interpreter)
+
     booth.get_by_role("button", name="Remove: Sam Jones, Interpreter").click()
     booth.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(interpreter.get_by_role("heading", name="You are not in the call any more")).to_be_visible()
     expect(phone.locator("[data-others-people]")).to_have_text(everybody.format("you"))
     decodes(phone, going_on=True)
+
+
+def take_a_statement_through(booth: Page, phone: Page, interpreter: Page) -> None:
+    """Both languages are written, read and signed for, each on its own page; Urdu runs from the right."""
+    booth.get_by_role("button", name="Begin a statement").click()
+    booth.get_by_label("What they say").fill("I live here.\n\nIt was dark.")
+    expect(booth.get_by_label("Interpreter’s full name", exact=True)).to_be_hidden()
+    booth.get_by_text("Taken through an interpreter").click()
+    booth.get_by_label("Interpreter’s full name", exact=True).fill("Sam Jones")
+    booth.get_by_label("Language of the witness").select_option("ur")
+    own = interpreter.locator("#interpreting")
+    expect(own).to_contain_text("It was dark.")
+    expect(own).to_contain_text("Urdu")
+    interpreter.get_by_label("What the witness says").fill("میں یہاں رہتا ہوں۔\n\nاندھیرا تھا۔")
+    expect(interpreter.locator("#original-save")).to_have_text("Saved.")
+    expect(booth.get_by_label("The same in the witness’s own language")).to_have_value(re.compile("اندھیرا"))
+    booth.get_by_role("button", name="Ask them to read and sign").click()
+
+    panel = phone.locator("[data-statement]")
+    words = panel.locator(".app-statement__paragraph > .app-statement__words")
+    expect(words).to_have_text(["میں یہاں رہتا ہوں۔", "اندھیرا تھا۔"])
+    expect(words.first).to_have_attribute("lang", "ur")
+    expect(words.first).to_have_attribute("dir", "rtl")
+    panel.get_by_text("In English").first.click()
+    expect(panel.get_by_text("I live here.")).to_be_visible()
+    for number in (0, 1):
+        right = panel.get_by_role("button", name="Yes, this is right").nth(number)
+        right.click()
+        expect(right).to_have_attribute("aria-pressed", "true")
+    expect(panel).to_contain_text("Sam Jones now signs that both languages say the same")
+    expect(panel.locator("[data-statement-form]")).to_be_hidden()
+    expect(booth.locator("#statement-state")).to_contain_text("They can sign when the interpreter has signed")
+    photograph(phone, "interpreted-phone")
+    photograph(booth, "interpreted-booth")
+    interpreter.get_by_label("Type your full name").fill("Sam Jones")
+    photograph(interpreter, "interpreted-own-page")
+    for page in (booth, phone, interpreter):
+        assert faults_of(page) == []
+    interpreter.get_by_role("button", name="Sign as the interpreter").click()
+    expect(own).to_contain_text("You have signed.")
+    panel.get_by_label("I declare this").check()
+    panel.get_by_text("I cannot sign with a finger").click()
+    panel.get_by_label("Type your full name").fill("Jo Bloggs")
+    panel.get_by_role("button", name="Sign the statement").click()
+    expect(booth.locator("#statement-state")).to_contain_text("and sealed")
+    expect(own).to_be_hidden()
 
 
 def test_a_supervisor_hears_a_call_and_everybody_is_told(product, handler, booth, phone, browsers):

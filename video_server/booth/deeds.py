@@ -64,7 +64,7 @@ WORDS: Mapping[str, str] = {
     "statements.offered": N_("asked the person to read and sign the statement"),
     "statements.read_aloud": N_("certified that the statement was read aloud to the person"),
     "statements.interpreted:booth": N_("took the interpreter’s signature for the statement in both languages"),
-    "statements.interpreted:call": N_("signed as the interpreter for the statement in both languages"),
+    "statements.interpreted": N_("signed as the interpreter for the statement in both languages"),
     "statements.taken_back": N_("took the statement back to go on writing"),
     "statements.paragraph_confirmed": N_("confirmed a paragraph of the statement"),
     "statements.paragraph_questioned": N_("said something is wrong in a paragraph of the statement"),
