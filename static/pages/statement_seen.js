@@ -12,7 +12,7 @@ export function drawSeen(statement, say) {
     say("seenName", { name: statement.name }),
     statement.age ? say("seenAge", { age: statement.age }) : "",
     statement.reader ? say("seenReader", { reader: statement.reader }) : "",
-    statement.interpreting ? say("seenInterpreter", statement.interpreting) : "",
+    statement.interpreting?.name && statement.interpreting.language ? say("seenInterpreter", statement.interpreting) : "",
     statement.interpreting && !statement.interpreting.waits ? say("seenInterpreted") : "",
   ];
   write(get("statement-seen-about", HTMLElement), about.filter(Boolean).join(" "));
