@@ -198,7 +198,7 @@ async def _answer_refusals(request: web.Request, handler: Handler) -> web.Stream
         heads.check_head(request.headers)
         response = await handler(request)
     except Refusal as refusal:
-        await _note(request, refusal)
+        await refusals.note(request, refusal)
         response = _tell(request, refusal.status, refusal.code, refusal.title, refusal.detail)
         response.headers.update(refusal.headers)
         if refusal.status == 401:
@@ -220,13 +220,6 @@ async def _answer_refusals(request: web.Request, handler: Handler) -> web.Stream
     views_service.REQUESTS.labels(route, request.method, response.status).inc()
     views_service.SECONDS.labels(route).observe(clock.monotonic() - started)
     return response
-
-
-async def _note(request: web.Request, refusal: Refusal) -> None:
-    try:
-        await refusals.note(request, refusal)
-    except Exception:  # a ledger that cannot be written makes no refusal into anything else
-        log.exception("refusal_not_noted")
 
 
 def _tell(request: web.Request, status: int, code: str, title: str, detail: str) -> web.Response:

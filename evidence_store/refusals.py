@@ -36,8 +36,10 @@ from evidence_store.errors import (
     Unauthorized,
     WrongKind,
 )
+from evidence_store.log import get_logger
 from evidence_store.model import parse_id
 
+log = get_logger(__name__)
 _NOTED = (
     Arrived, BearerExpired, Conflict, Disposed, Forbidden, GrantRefused, Held, LabelSigned, MarkTaken, NotQuarantined,
     NotScreened, OtherIncident, QuarantineChanged, Quarantined, ReleaseClosed, ReleaseOpen, RetentionRuns, ReviewClosed,
@@ -50,10 +52,21 @@ _UNKNOWN = "unknown"
 _PER_MINUTE, _PER_MINUTE_UNKNOWN = 60, 6
 
 
-async def note(request: web.Request, refusal: Refusal) -> None:
-    """Write a refusal into the ledger where it is to be; durable when this returns."""
+async def note(request: web.Request, refusal: Refusal, *, about: str = "") -> None:
+    """Write a refusal into the ledger where it is to be; durable when this returns.
+
+    about   the object, where neither the refusal nor the address names it
+    A ledger that cannot be written makes no refusal into anything else.
+    """
+    try:
+        await _note(request, refusal, about)
+    except Exception:
+        log.exception("refusal_not_noted")
+
+
+async def _note(request: web.Request, refusal: Refusal, about: str) -> None:
     seals = request.match_info.route.name in _SEALS
-    object_id = _about(request, refusal)
+    object_id = _about(request, refusal.about or about)
     if object_id is None or not isinstance(refusal, NOTED_OF_SEALING if seals else _NOTED):
         return
     token = request.get(app_keys.TOKEN)
@@ -71,12 +84,14 @@ async def note(request: web.Request, refusal: Refusal) -> None:
     )
 
 
-def _about(request: web.Request, refusal: Refusal) -> str | None:
+def _about(request: web.Request, named: str) -> str | None:
     try:
-        return parse_id(refusal.about or request.match_info.get("id", ""))
+        return parse_id(named or request.match_info.get("id", ""))
     except BadRequest:
         return None
 
 
 def _asked(request: web.Request) -> str:
-    return request.match_info.route.name or request.method
+    route = request.match_info.route
+    place = f" {route.resource.canonical}" if route.resource is not None else ""
+    return route.name or f"{request.method}{place}"

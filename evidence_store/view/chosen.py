@@ -44,7 +44,7 @@ async def choose(request: web.Request) -> web.Response:
             if stored is None or not request[app_keys.TOKEN].sees(stored.incident):
                 raise NotFound
             if stored.state not in {ObjectState.RECEIVED, ObjectState.QUARANTINED}:
-                raise Disposed
+                raise Disposed(about=one)
             await storage.choose(db, session_id, one, now=store.clock())
     return pages.see(request, "view.chosen", done="chosen" if sent.keys() & {"object", "every"} else "none")
 

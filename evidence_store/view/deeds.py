@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 from pydantic import Field, field_validator
 
-from evidence_store import access, app_keys
+from evidence_store import access, app_keys, refusals
 from evidence_store.custody import service, storage
 from evidence_store.custody.model import MARK, Label
 from evidence_store.custody.schemas import Relation
@@ -83,9 +83,11 @@ async def set_label(request: web.Request) -> web.Response:
         return pages.ask(request, "label.html", filled, stored=stored)
     try:
         await service.set_label(store, stored, label)
-    except MarkTaken:
+    except MarkTaken as refusal:
+        await refusals.note(request, refusal)
         filled.problems["mark"] = gettext("Another exhibit of this incident has this mark. Enter the next number")
-    except LabelSigned:
+    except LabelSigned as refusal:
+        await refusals.note(request, refusal)
         filled.problems["form"] = gettext("The label was signed and never changes. Add a note instead.")
     return (
         pages.ask(request, "label.html", filled, stored=stored)
@@ -191,6 +193,7 @@ async def set_link(request: web.Request) -> web.Response:
                 "No exhibit of this incident has this digest. Copy it from the original"
             )
         except Conflict as refusal:
+            await refusals.note(request, refusal)
             filled.problems["sha256"] = refusal.detail or refusal.title
         else:
             return pages.see(request, "view.object", id=stored.id, done="link")

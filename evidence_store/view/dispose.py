@@ -4,7 +4,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from evidence_store import access, app_keys
+from evidence_store import access, app_keys, refusals
 from evidence_store.errors import (
     Conflict,
     Disposed,
@@ -83,6 +83,7 @@ async def review(request: web.Request) -> web.Response:
             reason=filled.values.reason,
         )  # fmt: skip
     except (Held, RetentionRuns, ReviewOpen, Disposed) as refusal:
+        await refusals.note(request, refusal)
         filled.problems["outcome"] = refused(refusal)
         return pages.ask(request, "review.html", filled, stored=stored)
     return pages.see(request, "view.object", id=stored.id, done=filled.values.outcome)
@@ -113,6 +114,7 @@ async def decide(request: web.Request) -> web.Response:
             reason=filled.values.reason,
         )  # fmt: skip
     except (Held, RetentionRuns, SamePerson, ReviewClosed, Disposed, Conflict) as refusal:
+        await refusals.note(request, refusal, about=found.object)
         filled.problems["decision"] = refused(refusal)
         return await _decision_page(request, found, filled)
     done = "rejected" if not approve else "approved" if decided.state is ReviewState.DONE else "approving"

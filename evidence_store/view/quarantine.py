@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from evidence_store import access, app_keys
+from evidence_store import access, app_keys, refusals
 from evidence_store.errors import (
     Disposed,
     NotFound,
@@ -64,6 +64,7 @@ async def release(request: web.Request) -> web.Response:
             knowing=typed.get("knowing", ""), reason=filled.values.reason,
         )  # fmt: skip
     except (QuarantineChanged, ReleaseOpen) as refusal:
+        await refusals.note(request, refusal)
         filled.problems["form"] = refused(refusal)
         return await _page(request, stored, filled)
     return pages.see(request, "view.object", id=stored.id, done=made.state.value)
@@ -100,6 +101,7 @@ async def decide(request: web.Request) -> web.Response:
             request.app[app_keys.STORE], found.id, request[app_keys.TOKEN], approve=approve, reason=filled.values.reason
         )
     except (NotQuarantined, QuarantineChanged, ReleaseClosed, SamePerson, Disposed) as refusal:
+        await refusals.note(request, refusal, about=found.object)
         filled.problems["form"] = refused(refusal)
         return await _decision_page(request, found, filled)
     return pages.see(request, "view.object", id=found.object, done="released" if approve else "refused")

@@ -355,6 +355,10 @@ async def test_two_of_the_staff_release_malware_on_the_pages(wire: Wire):
         assert "You proposed this release" in words_of(await ann.get(place))
         decision = {"decision": "approve", "reason": "A known false alarm", "confirm": "yes"}
         assert "You proposed this release" in await ann.post(place, status=422, **decision)
+        [line] = [line for line in await wire.lines(object_id) if line["action"] == "refused"]
+        assert (line["actor"].split(":")[1], line["details"]) == (
+            "ann", {"why": "same_person", "asked": "POST /evidence/view/releases/{id}"},
+        )  # fmt: skip
         assert place in await bob.get("/evidence/view/work")
         assert "Choose whether" in await bob.post(place, status=422, reason="None")
         asked = {name: value for name, value in decision.items() if name != "confirm"}

@@ -155,6 +155,13 @@ async def test_label_note_hold_and_release_stand_in_the_timeline_under_the_perso
     assert mine == ["annotated", "annotated", "viewed", "held", "released"]
 
 
+async def refused(wire: Wire, object_id: str) -> list[tuple[str, str]]:
+    """Who was refused what about an object, as the ledger has it."""
+    lines = [line for line in await wire.lines(object_id) if line["action"] == "refused"]
+    assert all(line["details"]["asked"] for line in lines)
+    return [(line["actor"].split(":")[1], line["details"]["why"]) for line in lines]
+
+
 async def test_two_people_dispose_by_the_pages_and_a_certificate_remains(wire: Wire):
     object_id, other = await sealed(wire), await sealed(wire, 2)
     here = f"/evidence/view/objects/{object_id}"
@@ -198,6 +205,10 @@ async def test_two_people_dispose_by_the_pages_and_a_certificate_remains(wire: W
         )
     assert not wire.store.backend.object_folder(object_id).exists()
     assert wire.store.backend.object_folder(other).exists()
+    assert await refused(wire, object_id) == [
+        ("ann", "retention_runs"), ("ann", "review_open"), ("ann", "same_person"), ("bob", "held"),
+        ("bob", "review_closed"), ("ann", "disposed"), ("ann", "disposed"),
+    ]  # fmt: skip
 
 
 async def test_the_original_is_given_out_for_a_purpose_that_stands_in_the_ledger(wire: Wire):
@@ -272,6 +283,8 @@ async def test_a_label_that_is_signed_needs_when_and_how_and_a_mark_stands_once(
         assert "signed and never changes" in await ann.post(here, status=422, **label | {"maker": "Mo"})
         other = f"/evidence/view/objects/{second}/label"
         assert "Another exhibit of this incident has this mark" in await ann.post(other, status=422, **label)
+    assert await refused(wire, first) == [("ann", "label_signed")]
+    assert await refused(wire, second) == [("ann", "mark_taken")]
 
 
 async def test_a_copy_is_linked_to_its_original_and_each_leads_to_the_other(wire: Wire):
