@@ -53,7 +53,7 @@ def init(
     given = load(settings, data=data, keys=keys)
     make_keys(given.keys, share=share, ledger_name=ledger_name, hsm=hsm_of(given))
     if share is not None:
-        _with_store(given, lambda store: share_web_token(store, share, anew=True))
+        _with_store(given, lambda store: share_web_token(store, share))
     typer.echo(
         f"Keys are in {given.keys}. Back up {given.keys}/opening apart: without it nothing sealed can be opened."
     )
@@ -80,10 +80,10 @@ def serve(
         import uvloop
 
         uvloop.install()
-    asyncio.run(_serve(given, parent_pipe=parent_pipe, share=first_share, is_first=is_first))
+    asyncio.run(_serve(given, parent_pipe=parent_pipe, share=first_share if is_first else None))
 
 
-async def _serve(settings: Settings, *, parent_pipe: bool, share: Path | None = None, is_first: bool = False) -> None:
+async def _serve(settings: Settings, *, parent_pipe: bool, share: Path | None = None) -> None:
     store = open_store(settings, load_keys(settings.keys, hsm_of(settings)))
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -93,7 +93,7 @@ async def _serve(settings: Settings, *, parent_pipe: bool, share: Path | None = 
         loop.add_reader(sys.stdin.fileno(), _watch_pipe, ended)
     async with running(make_app(store), settings) as address:
         if share is not None:
-            await share_web_token(store, share, anew=is_first)
+            await share_web_token(store, share)
         log.get_logger(__name__).info("listening", address=address)
         await ended.wait()
 

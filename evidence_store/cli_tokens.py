@@ -64,12 +64,16 @@ def issue(
 
 @cli.command(name="list")
 def list_command(settings: File = None, data: Data = None, keys: KeysFolder = None) -> None:
-    """Print every token that was issued, oldest first: id, state, end, name, incident, scopes."""
+    """Print every token that was issued, oldest first: id, state, end, name, incident, scopes.
+
+    Says which have no secret: an earlier version issued them, and whoever steals token.key can make them too.
+    """
     now = clock.utc_now()
     for issued in with_store(load(settings, data=data, keys=keys), _list):
         until = f"until {issued.expires_at:%Y-%m-%d}"
         where = issued.incident or "every incident"
-        tell(f"{issued.id}  {issued.state(now):<7}  {until}  {issued.name}  {where}  {issued.scopes}")
+        todo = "" if issued.secret_sha256 else "  (no secret: issue it anew, then revoke this one)"
+        tell(f"{issued.id}  {issued.state(now):<7}  {until}  {issued.name}  {where}  {issued.scopes}{todo}")
 
 
 async def _list(store: Store) -> list[Issued]:

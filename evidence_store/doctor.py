@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from evidence_store import ledger, migrations, storage
+from evidence_store.admission import storage as admission
 from evidence_store.errors import BackendFailed
 from evidence_store.ledger import HeadForged
 from evidence_store.media import process
@@ -33,6 +34,7 @@ _OLDEST = {
 }  # fmt: skip
 _OLDEST_SIGNATURES = timedelta(days=3)
 _FAST_CLOCK = timedelta(minutes=2)
+_NAMED = 5  # ids in one sentence
 
 
 class Grade(StrEnum):
@@ -100,6 +102,8 @@ async def examine(store: Store) -> AsyncIterator[Finding]:
             f"done about {pick(len(forged), 'it', 'them')}: run 'evidence-store verify', which names "
             f"{pick(len(forged), 'it', 'them')}, and keep everything."
         )
+    for finding in await _tokens(store):
+        yield finding
     yield await _news(store)
     async for finding in _webhooks(store):
         yield finding
@@ -242,6 +246,24 @@ async def _node(passing: Passing, store: Store, standing: At) -> Finding:
     if not await passing.is_reached(url):
         return bad(f"The node {node.id} runs and is not reached at {url} from here: see that, and EVIDENCE_NODE_CA.")
     return good(f"The node {node.id} runs and is reached at {url}; {held}.")
+
+
+async def _tokens(store: Store) -> list[Finding]:
+    now = store.clock()
+    async with store.database.read() as db:
+        bare = [
+            one.id for one in await admission.list_tokens(db) if not one.secret_sha256 and one.state(now) == "valid"
+        ]
+    if not bare:
+        return []
+    named = ", ".join(bare[:_NAMED]) + (" and more" if len(bare) > _NAMED else "")
+    has, it = counted(len(bare), "token has", "tokens have"), pick(len(bare), "it", "them")
+    return [
+        note(
+            f"{has} no secret ({named}), so whoever steals token.key can make {it}: issue {it} anew, then run "
+            "'evidence-store token revoke'."
+        )
+    ]
 
 
 async def _news(store: Store) -> Finding:

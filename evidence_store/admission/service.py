@@ -40,12 +40,12 @@ async def issue(
         store.keys.token, token_id=tokens.new_token_id(), scopes=scopes, name=name, incident=incident, lasts=lasts,
         now=store.clock(), per_minute=per_minute,
     )  # fmt: skip
-    await adopt(store, tokens.open_token(store.keys.token, made, now=store.clock()))
+    await _enter(store, tokens.open_token(store.keys.token, made, now=store.clock()))
     return made
 
 
-async def adopt(store: Store, token: Token) -> None:
-    """Note a genuine token as issued; one that is known changes nothing."""
+async def _enter(store: Store, token: Token) -> None:
+    """Note a token that was made just now as issued."""
     assert token.expires_at is not None, "a token that was opened has an end"
     scopes = " ".join(sorted(scope.value for scope in token.scopes))
     issued = Issued(
@@ -87,20 +87,16 @@ async def check_holds(store: Store, token: Token) -> None:
         raise TokenRevoked("The token was revoked.", actor=token.actor)
 
 
-async def share_web_token(store: Store, folder: Path, *, anew: bool) -> None:
-    """Lay a token into the web server's key folder: to seal, and to read what came through it.
+async def share_web_token(store: Store, folder: Path) -> None:
+    """Lay a token into the web server's key folder, unless a good one is there: to seal, and to read what came by it.
 
-    anew  also in the place of one that is not good; else only take one up that was made before tokens were listed
+    What lies there is never taken up: who writes there, and holds token.key, would have let in what they like.
     """
     held = read_shared_token(folder)
     try:
-        token = tokens.open_token(store.keys.token, held, now=store.clock())
-        if not anew:
-            await adopt(store, token)
-        await check_holds(store, token)
+        await check_holds(store, tokens.open_token(store.keys.token, held, now=store.clock()))
     except Unauthorized:
-        if anew:
-            made = await issue(
-                store, scopes=WEB_SCOPES, name=WEB, incident=None, lasts=_WEB_LASTS, per_minute=_WEB_PER_MINUTE
-            )
-            share_token(folder, made, in_place_of=held)
+        made = await issue(
+            store, scopes=WEB_SCOPES, name=WEB, incident=None, lasts=_WEB_LASTS, per_minute=_WEB_PER_MINUTE
+        )
+        share_token(folder, made, in_place_of=held)

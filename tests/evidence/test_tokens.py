@@ -1,5 +1,6 @@
 """Tokens: issued, listed, revoked at once in every process; the web server's own does what web does and no more."""
 
+import sqlite3
 import subprocess
 import sys
 from datetime import timedelta
@@ -11,6 +12,7 @@ import requests
 from evidence_store import access, tokens
 from evidence_store.admission import service
 from evidence_store.admission.storage import list_tokens
+from evidence_store.clock import utc_now
 from evidence_store.errors import NotFound
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
@@ -123,7 +125,7 @@ def test_the_command_issues_lists_and_revokes_while_the_store_runs(process: Proc
 
 @pytest.fixture
 async def web_token(wire: Wire, tmp_path: Path) -> str:
-    await service.share_web_token(wire.store, tmp_path / "web", anew=True)
+    await service.share_web_token(wire.store, tmp_path / "web")
     return (tmp_path / "web" / "evidence.token").read_text()
 
 
@@ -165,28 +167,46 @@ async def test_the_web_servers_token_does_what_web_does_and_nothing_else(wire: W
 
 async def test_the_web_servers_token_is_made_once_and_anew_only_where_it_is_no_good(wire: Wire, web_token, tmp_path):
     folder, file = tmp_path / "web", tmp_path / "web" / "evidence.token"
-    await service.share_web_token(wire.store, folder, anew=True)
+    await service.share_web_token(wire.store, folder)
     assert file.read_text() == web_token
     held = tokens.open_token(wire.store.keys.token, web_token, now=wire.clock())
     await service.revoke(wire.store, held.id, reason="The web server was broken into")
-    await service.share_web_token(wire.store, folder, anew=False)  # a start does not give back what was taken
-    assert file.read_text() == web_token
-    await service.share_web_token(wire.store, folder, anew=True)
+    await service.share_web_token(wire.store, folder)
     assert file.read_text() != web_token
 
 
-async def test_a_web_token_from_before_tokens_were_listed_is_taken_up_at_the_start(wire: Wire, tmp_path):
-    before = tokens.make_token(
+async def test_a_token_that_somebody_laid_for_the_web_server_is_not_taken_up_however_genuine(wire: Wire, tmp_path):
+    file = tmp_path / "web" / "evidence.token"
+    laid = tokens.make_token(
         wire.store.keys.token, token_id=tokens.new_token_id(), scopes=[Scope.READ], name="web", incident=None,
         lasts=timedelta(days=9), now=wire.clock(),
     )  # fmt: skip
-    (tmp_path / "web" / "evidence.token").write_text(before)
-    assert await refused(wire, before) == "unauthorized"
-    await service.share_web_token(wire.store, tmp_path / "web", anew=False)
-    await wire.ask("GET", "/objects", **headers(before))
-    (tmp_path / "web" / "evidence.token").write_text("nonsense")
-    await service.share_web_token(wire.store, tmp_path / "web", anew=False)
-    assert (tmp_path / "web" / "evidence.token").read_text() == "nonsense"
+    file.write_text(laid)
+    await service.share_web_token(wire.store, tmp_path / "web")
+    assert await refused(wire, laid) == "unauthorized"
+    assert file.read_text() != laid
+
+
+def test_tokens_without_a_secret_are_named_with_what_to_do(process: Process):
+    """An earlier version issued such: whoever steals token.key can make them anew."""
+    kept = run(process, "--scope", "read", "--name", "scanner").stdout.strip()
+    held = tokens.open_token(process.keys.token, kept, now=utc_now())
+    where = ["--data", process.settings["data"], "--keys", process.settings["keys"]]
+
+    def doctor() -> str:
+        command = [sys.executable, "-m", "tests.evidence.verifying", "doctor", *where]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    [line] = [line for line in run(process, "list").stdout.splitlines() if "scanner" in line]
+    assert "no secret" not in line
+    assert "no secret" not in doctor()
+    with sqlite3.connect(Path(process.settings["data"]) / "evidence.sqlite") as database:
+        database.execute("UPDATE tokens SET secret_sha256 = '' WHERE name = 'scanner'")
+    [line] = [line for line in run(process, "list").stdout.splitlines() if "scanner" in line]
+    assert line.endswith("(no secret: issue it anew, then revoke this one)")
+    assert f"1 token has no secret ({held.id})" in doctor()
+    run(process, "revoke", held.id, "--reason", "issued anew")
+    assert "no secret" not in doctor()
 
 
 async def test_a_token_made_with_another_key_is_refused_however_it_is_listed(wire: Wire):
