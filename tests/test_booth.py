@@ -951,6 +951,29 @@ async def test_mute_camera_and_keys_work_and_a_reload_goes_back_on_camera(booth,
     await expect(page.get_by_role("button", name="Go on camera")).to_be_focused()
 
 
+async def test_a_picture_taken_back_while_it_is_put_on_its_line_is_not_sent(booth, add_staff):
+    """A browser says only afterwards what a line carries: two wishes at once must not look at the line at once."""
+    await add_staff("smith", Role.OFFICER)
+    page = await booth("smith")
+    sent = await page.evaluate(
+        """async () => {
+            const { Call } = await import("/static/now/js/media.js");
+            const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+            const call = new Call({ socket: new EventTarget(), stream });
+            const line = new RTCPeerConnection();
+            const [audio, video, screen] = ["audio", "video", "video"].map((kind) => line.addTransceiver(kind).sender);
+            call.senders = { audio, video, screen };
+            await call.setWithoutPicture("wish", true);
+            const sent = [video.track?.kind];
+            await Promise.all([false, true].map((without) => call.setWithoutPicture("wish", without)));
+            sent.push(video.track?.kind);
+            await Promise.all([true, false].map((without) => call.setWithoutPicture("wish", without)));
+            return [...sent, video.track?.kind, audio.track?.kind];
+        }"""
+    )
+    assert sent == [None, None, "video", "audio"]
+
+
 async def test_the_picture_stays_in_sight_on_a_desktop_while_the_rest_scrolls(booth, add_staff, book):
     appointment = await book(await add_staff("smith", Role.OFFICER))
     page = await booth("smith", width=1280, height=800)

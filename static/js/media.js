@@ -41,6 +41,8 @@ export class Call extends EventTarget {
     this.isOver = false;
     this.breaks = new Breaks(socket);
     this.isMending = false;
+    /** @type {Promise<unknown>} tracks are put one wish after the other: a sender says only afterwards what it carries */
+    this.putting = Promise.resolve();
     /** @type {RTCPeerConnection | null} */
     this.connection = null;
     /** @type {{audio: RTCRtpSender, video: RTCRtpSender, screen: RTCRtpSender} | null} */
@@ -131,9 +133,17 @@ export class Call extends EventTarget {
   }
 
   /** Give each line what it is to carry now; nothing is negotiated. */
-  async putTracks() {
-    if (!this.senders) return;
-    const { audio, video, screen } = this.senders;
+  putTracks() {
+    const { senders } = this;
+    const put = this.putting.then(() => this.#put(senders));
+    this.putting = put.catch(() => {}); // told to who asked; the next is put all the same
+    return put;
+  }
+
+  /** @param {typeof this.senders} senders */
+  async #put(senders) {
+    if (!senders || senders !== this.senders) return; // fresh lines were given what they carry when they were made
+    const { audio, video, screen } = senders;
     const picture = this.withoutPicture.size ? null : (this.still ?? this.stream.getVideoTracks()[0] ?? null);
     const wanted = [[audio, this.stream.getAudioTracks()[0] ?? null], [video, picture], [screen, this.withoutPicture.size ? null : this.screen]];
     for (const [sender, track] of /** @type {[RTCRtpSender, MediaStreamTrack | null][]} */ (wanted)) {
@@ -197,6 +207,7 @@ export class Call extends EventTarget {
     });
     preferRedundancy(audio);
     this.senders = { audio: audio.sender, video: video.sender, screen: screen.sender };
+    this.putting = Promise.resolve(); // what was being put on lines that are closed now may never be answered
     await this.putTracks();
     if (this.connection !== connection) return;
     this.slots = [];
