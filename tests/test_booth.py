@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Page, Route, async_playwright, expect
 
 from tests.conftest import PASSWORD, HeldClock
+from tests.evidence_support import until
 from video_server.accounts.model import Role, Staff
 from video_server.app import make_app
 from video_server.appointments import service as appointments
@@ -860,9 +861,12 @@ async def test_a_statement_begun_amid_other_news_has_the_cursor_in_its_text(boot
     begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     asked: asyncio.Queue[Route] = asyncio.Queue()
     held: list[Route] = []
+    freed = asyncio.Event()
 
     async def hold(route: Route) -> None:
-        if route.request.method == "GET":
+        if freed.is_set():
+            await route.continue_()
+        elif route.request.method == "GET":
             asked.put_nowait(route)
         else:
             answer = await route.fetch()
@@ -880,6 +884,9 @@ async def test_a_statement_begun_amid_other_news_has_the_cursor_in_its_text(boot
     send = "([path, body]) => import('/static/now/js/post.js').then(({ post }) => post(path, body))"
     await page.evaluate(send, [path, {"name": "Sam", "age": None, "reader": "", "language": "en"}])
     held.append(await asked.get())  # asked for these news
+    freed.set()  # the page waits for what it asked last, and may have asked once more
+    while not asked.empty():
+        held.append(asked.get_nowait())
     for route in held:
         await route.continue_()
     await expect(page.get_by_label("What they say")).to_be_focused()
@@ -972,6 +979,60 @@ async def test_a_picture_taken_back_while_it_is_put_on_its_line_is_not_sent(boot
         }"""
     )
     assert sent == [None, None, "video", "audio"]
+
+
+async def test_a_call_that_was_left_tells_of_no_refusal_that_comes_later(booth, add_staff):
+    """Else it would end the next call, which was begun meanwhile."""
+    await add_staff("smith", Role.OFFICER)
+    page = await booth("smith")
+    told = await page.evaluate(
+        """async () => {
+            const { Call } = await import("/static/now/js/media.js");
+            let refuse = () => {};
+            const asked = new Promise((resolve) => {
+                const request = () => new Promise((_, reject) => { refuse = reject; resolve(); });
+                window.socket = Object.assign(new EventTarget(), { request });
+            });
+            const call = new Call({ socket: window.socket, stream: new MediaStream() });
+            const told = [];
+            call.addEventListener("failed", () => told.push("failed"));
+            const started = call.start().catch(() => told.push("rejected"));
+            await asked;
+            call.close();
+            refuse({ code: "cannot_join" });
+            await started;
+            return told;
+        }"""
+    )
+    assert told == []
+
+
+async def test_a_camera_that_opens_after_the_call_went_to_another_tab_is_closed_at_once(booth, add_staff, book):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page = await booth("smith")
+    await page.add_init_script(
+        """
+        const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
+        const released = new Promise((resolve) => (window.release = resolve));
+        window.opened = [];
+        media.getUserMedia = async (wish) => {
+            const stream = await open(wish);
+            window.opened.push(...stream.getTracks());
+            await released;
+            return stream;
+        };
+        """
+    )
+    await page.goto(path_of(appointment))
+    await page.get_by_role("button", name="Go on camera").click()
+    await until("the camera to be on its way", lambda: page.evaluate("opened.length >= 2"))
+    other = await page.context.new_page()
+    await other.goto(path_of(appointment))
+    await other.get_by_role("button", name="Go on here").click()
+    await expect(page.locator("#elsewhere")).to_be_visible()
+    await page.evaluate("release()")
+    ended = "opened.every((track) => track.readyState === 'ended')"
+    await until("the camera to be off again", lambda: page.evaluate(ended))
 
 
 async def test_the_picture_stays_in_sight_on_a_desktop_while_the_rest_scrolls(booth, add_staff, book):

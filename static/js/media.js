@@ -95,6 +95,7 @@ export class Call extends EventTarget {
     try {
       await this.connect();
     } catch (problem) {
+      if (this.isOver) return; // ended meanwhile: that this one was refused concerns nobody
       if (isLast(problem)) throw problem;
       this.mend(true);
     }
@@ -350,7 +351,7 @@ export class Call extends EventTarget {
         if (await this.flowsWithin(restart ? RESTART_WAIT_MS : FRESH_WAIT_MS)) break;
       } catch (problem) {
         if (isLast(problem)) {
-          this.tell("failed", problem);
+          if (!this.isOver) this.tell("failed", problem);
           break;
         }
       }

@@ -161,11 +161,11 @@ document.addEventListener("keydown", (event) => {
 
 /** Be seen and heard. */
 async function goOnCamera() {
-  if (call || isOver) return;
+  if (call || isOver || !isHere) return;
   button.go.disabled = true;
   const stream = config.listens ? new MediaStream() : (devices.stream ?? (await devices.open())); // who listens sends nothing
   button.go.disabled = false;
-  if (!stream || call || isOver) return;
+  if (!stream || call || isOver || !isHere) return;
   echo.stop();
   const started = new Call({ socket, stream, iceServers: config.iceServers, slots: config.slots });
   call = started;

@@ -18,6 +18,9 @@ export class Devices extends EventTarget {
     this.microphone = get("check-microphone", HTMLSelectElement);
     this.meter = get("check-level", HTMLMeterElement);
     this.stopListening = () => {};
+    this.turn = 0; // counts how often all was let go of
+    /** @type {Promise<MediaStream|null>} one opening after the other: what was chosen last is what stays */
+    this.opening = Promise.resolve(null);
     this.watch = new DeviceWatch();
     this.watch.addEventListener("interrupted", (event) => this.#tell("taken", { kind: detail(event).kind, taken: true }));
     this.watch.addEventListener("resumed", (event) => this.#tell("taken", { kind: detail(event).kind, taken: false }));
@@ -52,17 +55,31 @@ export class Devices extends EventTarget {
     }
   }
 
-  /** Open the chosen devices. @returns {Promise<MediaStream|null>} null after the problem was said */
-  async open() {
+  /** Open the chosen devices. @returns {Promise<MediaStream|null>} null after the problem was said, or when they are not wanted any more */
+  open() {
+    const { turn } = this;
+    this.opening = this.opening.then(() => this.#open(turn));
+    return this.opening;
+  }
+
+  /** @param {number} turn @returns {Promise<MediaStream|null>} */
+  async #open(turn) {
     const problem = get("check-problem", HTMLElement);
     try {
+      if (turn !== this.turn) return null;
       const stream = await this.#openChosen();
+      if (turn !== this.turn) {
+        for (const track of stream.getTracks()) track.stop(); // let go of meanwhile: another tab has the call, or it has ended
+        return null;
+      }
       show(problem, "");
       this.#use(stream);
       await this.#fillChoices(stream);
+      if (turn !== this.turn) return null;
       this.dispatchEvent(new CustomEvent("changed", { detail: { stream } }));
       return stream;
     } catch (failed) {
+      if (turn !== this.turn) return null;
       const reason = failed instanceof DeviceProblem ? failed.reason : "other";
       show(problem, this.words.say(`problem.${reason}`));
       get("check", HTMLDetailsElement).open = true;
@@ -82,6 +99,7 @@ export class Devices extends EventTarget {
 
   /** Let go of camera and microphone. */
   close() {
+    this.turn++;
     this.stopListening();
     this.watch.forget();
     get("own-box", HTMLElement).hidden = true;

@@ -222,8 +222,9 @@ function startCall() {
 
 /** Trying again cannot help; the room's next snapshot says why, unless it never comes. */
 function cannotGoOn() {
+  const { call } = live;
   setTimeout(() => {
-    if (isAway || !["waiting", "call"].includes(section)) return;
+    if (isAway || live.call !== call || !["waiting", "call"].includes(section)) return;
     show("closed");
     letGo();
     socket.close();
