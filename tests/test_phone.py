@@ -1,6 +1,7 @@
 """The person's phone: a neutral link, safety first, one appointment and no other, and a way out that always works."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
@@ -9,17 +10,19 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
+from PIL import Image
 from playwright.async_api import BrowserContext, Page, Route, async_playwright, expect
 from sqlalchemy import text
 
 from tests.conftest import AddStaff, Browser, HeldClock, MakeBrowser
+from tests.statements_support import TEXT, Desk
 from video_server.accounts.model import Role
 from video_server.app import make_app
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.calls import presence
 from video_server.calls import service as calls
-from video_server.calls.model import AlertKind, State, Word
+from video_server.calls.model import AlertKind, Participant, State, Word
 from video_server.config import Settings
 from video_server.core.database import Database
 from video_server.core.force import Force
@@ -29,6 +32,8 @@ from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.model import SafeContact, Wording
 from video_server.migrations import all_tables
 from video_server.phone.steps import Step, next_step, parse_token
+from video_server.statements import service as statements
+from video_server.statements.printing import PRINTER
 from video_server.tasks import service as tasks
 
 FORCE = Force()
@@ -37,7 +42,8 @@ BOT = {"User-Agent": "WhatsApp/2.23", "Sec-Fetch-Site": "none"}
 AXE = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
 REVEALING = ("police", "smith", "1234", "bloggs", "burglary", "appointment", "officer", "10am", "10:", "march")
 
-expect.set_options(timeout=30_000)  # machines differ
+PATIENCE_MS = 90_000  # machines differ
+expect.set_options(timeout=PATIENCE_MS)
 PATIENCE_SECONDS = 120.0
 
 Book = Callable[..., Awaitable[Appointment]]
@@ -605,6 +611,7 @@ async def phone(
                 bypass_csp=bypass_csp,
                 locale="en-GB",
             )
+            context.set_default_timeout(PATIENCE_MS)
             await context.route("https://www.bbc.co.uk/**", neutral)
             return Phone(server, context, await context.new_page())
 
@@ -893,6 +900,22 @@ async def test_who_is_ready_while_the_camera_is_changed_goes_on_with_the_new_one
     await expect(page.locator("[data-section=waiting]")).to_be_visible()
     lives = "document.querySelector('[data-preview]').srcObject.getTracks().map((track) => track.readyState)"
     assert await page.evaluate(lives) == ["live", "live"]
+
+
+async def wait_in_line(handset: Phone, path: str, database: Database, appointment: Appointment) -> None:
+    """Be ready, and known to be."""
+    await be_checked(handset, path)
+    await handset.page.get_by_role("button", name="I am ready").tap()
+    await expect(handset.page.locator("[data-section=waiting]")).to_be_visible()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await state_of(database, appointment) != [State.WAITING]:
+            await handset.page.wait_for_timeout(50)
+
+
+async def let_in(database: Database, appointment: Appointment, clock: HeldClock) -> Participant:
+    async with database.begin() as db:
+        [person] = (await calls.view(db, appointment.id)).participants
+        return await calls.admit(db, appointment, person.id, by=appointment.officer_id, now=clock())
 
 
 async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
