@@ -898,6 +898,27 @@ async def test_a_statement_begun_amid_other_news_has_the_cursor_in_its_text(boot
     await expect(page.get_by_label("What they say")).to_be_focused()
 
 
+async def test_notes_whose_answer_was_lost_are_not_taken_for_another_window_s(booth, add_staff, book):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page = await booth("smith")
+    await page.goto(path_of(appointment))
+    lost = asyncio.Event()
+
+    async def lose(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+        lost.set()
+
+    await page.route("**/note", lose, times=1)
+    await page.get_by_label("Notes", exact=True).fill("Blue van")
+    await lost.wait()
+    await page.get_by_label("Notes", exact=True).fill("Blue van, two men")
+    await expect(page.locator("#note-state")).to_have_text("Saved at 10am")
+    await expect(page.locator("#note-conflict")).to_be_hidden()
+    await page.reload()
+    await expect(page.get_by_label("Notes", exact=True)).to_have_value("Blue van, two men")
+
+
 async def test_the_call_does_not_end_over_words_that_are_not_saved(booth, add_staff, book):
     appointment = await book(await add_staff("smith", Role.OFFICER))
     page = await booth("smith")

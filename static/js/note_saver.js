@@ -19,6 +19,8 @@ export class NoteSaver extends EventTarget {
     this.saved = text;
     /** @type {string|null} the text on its way */
     this.sending = null;
+    /** @type {string|null} the text whose answer never came: it may stand on the server all the same */
+    this.unsure = null;
     this.conflict = false;
     this.failures = 0;
     /** @type {string|null} */
@@ -89,9 +91,11 @@ export class NoteSaver extends EventTarget {
     } else if (answer.status === 409 && answer.body.note) {
       const theirs = answer.body.note;
       this.#stands(theirs.text, theirs);
+      if (theirs.text === this.unsure) return this.#saveIn(0); // our own, and only its answer was lost
       this.conflict = true;
       this.#tell("conflict", { text: theirs.text, version: theirs.version, savedAt: theirs.saved_at });
     } else {
+      this.unsure = sent;
       this.#tell("failed", { said: answer.said });
       this.#saveIn(RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)] ?? 8000);
     }
