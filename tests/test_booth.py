@@ -898,6 +898,34 @@ async def test_a_statement_begun_amid_other_news_has_the_cursor_in_its_text(boot
     await expect(page.get_by_label("What they say")).to_be_focused()
 
 
+async def test_an_exhibit_on_a_slow_way_leaves_the_officer_where_they_write_on(booth, add_staff, book):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page = await booth("smith")
+    await page.goto(path_of(appointment))
+    await page.get_by_role("button", name="Begin a statement").click()
+    field, mark = page.get_by_label("What they say"), page.get_by_label("Mark, such as")
+    await expect(field).to_be_focused()
+    held: asyncio.Queue[Route] = asyncio.Queue()
+    await page.route("**/exhibits", held.put)
+    await mark.fill("JB/1")
+    await page.get_by_label("What it is").fill("Photo of the door")
+    await page.get_by_role("button", name="Add exhibit").click()
+    route = await held.get()
+    await mark.fill("JB/2")
+    await field.focus()
+    await route.continue_()
+    await expect(page.locator("#statement-exhibits")).to_contain_text("JB/1 Photo of the door")
+    await expect(mark).to_have_value("JB/2")
+    await expect(field).to_be_focused()
+
+    remove = page.get_by_role("button", name="Remove exhibit JB/1")
+    await remove.focus()
+    send = "([path, body]) => import('/static/now/js/post.js').then(({ post }) => post(path, body))"
+    await page.evaluate(send, [route.request.url.replace("exhibits", "text"), {"text": "I saw it.", "version": 0}])
+    await expect(field).to_have_value("I saw it.")  # the statement was drawn anew
+    await expect(remove).to_be_focused()
+
+
 async def test_notes_whose_answer_was_lost_are_not_taken_for_another_window_s(booth, add_staff, book):
     appointment = await book(await add_staff("smith", Role.OFFICER))
     page = await booth("smith")

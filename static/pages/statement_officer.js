@@ -149,9 +149,11 @@ class OfficerStatement {
   /** @returns {Promise<boolean>} */
   async #addExhibit() {
     const [mark, description] = [get("statement-mark", HTMLInputElement), get("statement-description", HTMLInputElement)];
-    if (!(await this.#do("exhibits", { mark: mark.value, description: description.value }))) return false;
-    mark.value = description.value = "";
-    mark.focus();
+    const sent = { mark: mark.value, description: description.value };
+    if (!(await this.#do("exhibits", sent))) return false;
+    if (mark.value === sent.mark && description.value === sent.description) mark.value = description.value = ""; // else the next one is being typed
+    const { activeElement } = document;
+    if (activeElement === document.body || get("statement-exhibit-form", HTMLFormElement).contains(activeElement)) mark.focus(); // who writes on elsewhere is left there
     return true;
   }
 
@@ -271,6 +273,12 @@ class OfficerStatement {
 
   /** @param {any} statement */
   #drawExhibits(statement) {
+    const marks = statement.unlisted.join(", ");
+    show(get("statement-unlisted", HTMLElement), marks ? this.#say("unlisted", { marks }) : "");
+    const list = get("statement-exhibits", HTMLElement);
+    const drawn = JSON.stringify(statement.exhibits);
+    if (list.dataset.drawn === drawn) return; // drawn anew, a button loses the focus, and the press that comes down on it
+    list.dataset.drawn = drawn;
     const items = statement.exhibits.map((/** @type {{mark: string, description: string}} */ { mark, description }) => {
       const item = document.createElement("li");
       const strong = document.createElement("strong");
@@ -284,9 +292,7 @@ class OfficerStatement {
       item.append(strong, ` ${description} `, button);
       return item;
     });
-    get("statement-exhibits", HTMLElement).replaceChildren(...items);
-    const marks = statement.unlisted.join(", ");
-    show(get("statement-unlisted", HTMLElement), marks ? this.#say("unlisted", { marks }) : "");
+    list.replaceChildren(...items);
   }
 
   /** Which paragraphs they say are wrong. @param {any} statement */
