@@ -926,6 +926,27 @@ async def test_an_exhibit_on_a_slow_way_leaves_the_officer_where_they_write_on(b
     await expect(remove).to_be_focused()
 
 
+async def test_a_guest_typed_while_another_is_being_invited_is_the_next_one(booth, add_staff, book):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page = await booth("smith")
+    await page.goto(path_of(appointment))
+    held: asyncio.Queue[Route] = asyncio.Queue()
+    await page.route("**/guests", held.put)
+    await page.get_by_text("Invite somebody").click()
+    name = page.get_by_label("Name, as all in the call are told")
+    await name.fill("Ann Other")
+    await name.press("Enter")
+    route = await held.get()
+    await name.fill("Ben Other")
+    await name.press("Enter")
+    await route.continue_()
+    await expect(page.locator("#people-said")).to_contain_text("Ann Other")
+    await expect(name).to_have_value("Ben Other")
+    await name.press("Enter")
+    await (await held.get()).continue_()
+    await expect(page.locator("#people-said")).to_contain_text("Ben Other")
+
+
 async def test_notes_whose_answer_was_lost_are_not_taken_for_another_window_s(booth, add_staff, book):
     appointment = await book(await add_staff("smith", Role.OFFICER))
     page = await booth("smith")

@@ -50,6 +50,7 @@ export class People {
     /** @type {Room|null} */
     this.room = null;
     this.formId = makeId();
+    this.isInviting = false;
     get("people-hold", HTMLButtonElement).addEventListener("click", () => void this.#hold(!this.room?.held));
     get("people-decline", HTMLButtonElement).addEventListener("click", () => void this.#hold(false));
     get("people-link-close", HTMLButtonElement).addEventListener("click", () => this.#showLink(null));
@@ -161,6 +162,7 @@ export class People {
   }
 
   async #invite() {
+    if (this.isInviting) return; // one form, one guest: what is typed meanwhile is the next one
     const name = get("people-name", HTMLInputElement);
     if (!name.value.trim()) {
       this.#fail(this.words.say("no_name"));
@@ -175,11 +177,14 @@ export class People {
       mobile: get("people-mobile", HTMLInputElement).value,
       form_id: this.formId,
     };
+    this.isInviting = true;
     const made = await this.#post("/guests", body);
+    this.isInviting = false;
     if (!made) return;
-    this.#say(this.words.say(made.texted ? "texted" : "not_texted", { name: name.value }));
+    this.#say(this.words.say(made.texted ? "texted" : "not_texted", { name: body.name }));
     this.#showLink(made);
     this.formId = makeId();
+    if (name.value !== body.name) return;
     get("people-form", HTMLFormElement).reset();
     get("people-invite", HTMLDetailsElement).open = false;
   }
