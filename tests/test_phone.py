@@ -918,6 +918,41 @@ async def let_in(database: Database, appointment: Appointment, clock: HeldClock)
         return await calls.admit(db, appointment, person.id, by=appointment.officer_id, now=clock())
 
 
+async def test_each_press_on_a_slow_line_counts_and_a_statement_taken_back_stays_away(
+    phone, book, link, database, clock
+):
+    appointment = await book()
+    handset = await phone()
+    page = handset.page
+    await wait_in_line(handset, link(appointment), database, appointment)
+    witness = await let_in(database, appointment, clock)
+    desk = Desk(database, appointment, witness, handset.server.app[PRINTER], clock)
+    statement = await desk.offer(await desk.write(await desk.begin(), TEXT))
+    right = page.get_by_role("button", name="Yes, this is right")
+    await expect(right).to_have_count(3)
+    held: asyncio.Queue[Route] = asyncio.Queue()
+    await page.route("**/phone/statement/answer", held.put)
+    for n in range(3):
+        await right.nth(n).tap()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        for _ in range(3):
+            await (await held.get()).continue_()
+    await expect(page.locator("[data-statement-declaration-title]")).to_be_focused()
+
+    asked: asyncio.Queue[Route] = asyncio.Queue()
+    await page.route("**/phone/statement", asked.put)
+    await desk.write(statement, f"{TEXT} It was red.")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        route = await asked.get()
+    answer = await route.fetch()
+    async with database.begin() as db:
+        await statements.take_back(db, appointment.id, statement.id, by=appointment.officer_id, now=clock())
+    await expect(page.locator("[data-statement]")).to_be_hidden()
+    await route.fulfill(response=answer)
+    await page.wait_for_timeout(200)  # for what must not happen
+    await expect(page.locator("[data-statement]")).to_be_hidden()
+
+
 async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
     appointment = await book()
     handset = await phone()

@@ -3,6 +3,7 @@
 
 import SignaturePad from "../lib/signature_pad.min.js";
 import { post } from "../js/post.js";
+import { onPress } from "./presses.js";
 
 /** @typedef {{number: number, text: string, original: string, key: string, answer: "right" | "wrong" | null}} Paragraph */
 /** @typedef {{name: string, spoken: string, direction: string, waits: boolean}} Interpreting */
@@ -25,13 +26,17 @@ export class PersonStatement {
     this.statement = null;
     this.mark = "null";
     this.asked = 0;
-    this.busy = false;
+    /** @type {Promise<void>} one deed after the other: a press while the one before is on a slow way is not lost */
+    this.line = Promise.resolve();
     this.list = this.#one("paragraphs");
     this.form = this.#one("form");
     this.declared = /** @type {HTMLInputElement} */ (this.#one("declared"));
     this.typed = /** @type {HTMLInputElement} */ (this.#one("typed"));
     this.canvas = /** @type {HTMLCanvasElement} */ (this.#one("pad"));
     this.pad = new SignaturePad(this.canvas, { minWidth: 1.2, maxWidth: 3.2, penColor: "#0b0c0c" });
+    onPress(this.list, "button[data-answer]", ({ dataset, parentElement }) => {
+      this.#answer(/** @type {HTMLElement | null} */ (parentElement?.closest("li"))?.dataset.key ?? "", dataset.answer ?? "");
+    });
     this.#one("clear").addEventListener("click", () => this.pad.clear());
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -46,13 +51,17 @@ export class PersonStatement {
     if (said === this.mark) return;
     this.mark = said;
     if (mark) void this.#ask();
-    else this.#draw(null);
+    else this.#hide();
   }
 
   /** Hide it and forget the text: the person leaves. */
   close() {
     this.mark = "null";
-    this.asked++;
+    this.#hide();
+  }
+
+  #hide() {
+    this.asked++; // what was asked before this is older
     this.#draw(null);
   }
 
@@ -175,9 +184,6 @@ export class PersonStatement {
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById("statement-paragraph"));
     const item = /** @type {HTMLElement} */ (document.importNode(template.content, true).querySelector("li"));
     item.dataset.key = paragraph.key;
-    for (const button of item.querySelectorAll("button")) {
-      button.addEventListener("click", () => void this.#answer(paragraph.key, button.dataset.answer ?? ""));
-    }
     return item;
   }
 
@@ -215,30 +221,30 @@ export class PersonStatement {
   }
 
   /** @param {string} key @param {string} answer */
-  async #answer(key, answer) {
-    if (this.busy || !this.statement) return;
-    this.busy = true;
-    const { mark } = this;
-    const said = await post(this.given.answer, { statement: this.statement.id, paragraph: key, answer });
-    this.busy = false;
-    this.#hear(said, mark);
+  #answer(key, answer) {
+    if (this.statement) void this.#do(this.given.answer, { statement: this.statement.id, paragraph: key, answer });
+  }
+
+  /** @param {string} address @param {object} body */
+  #do(address, body) {
+    this.line = this.line.then(async () => {
+      const { mark } = this;
+      this.#hear(await post(address, body), mark);
+    });
+    return this.line;
   }
 
   async #sign() {
-    if (this.busy || !this.statement) return;
+    const button = /** @type {HTMLButtonElement} */ (this.#one("sign"));
+    if (button.disabled || !this.statement) return;
     const signature = this.#signature();
     if (!this.declared.checked) return this.#tell(this.#say("declare"), this.declared);
     if (!signature) return this.#tell(this.#say("sign"), this.typed.value ? this.typed : null);
-    this.busy = true;
-    const button = /** @type {HTMLButtonElement} */ (this.#one("sign"));
     button.disabled = true;
     this.#write("said", this.#say("signing"));
     const { id, digest } = this.statement;
-    const { mark } = this;
-    const said = await post(this.given.sign, { statement: id, digest, declared: true, signature });
-    this.busy = false;
+    await this.#do(this.given.sign, { statement: id, digest, declared: true, signature });
     button.disabled = false;
-    this.#hear(said, mark);
   }
 
   /**
@@ -246,6 +252,7 @@ export class PersonStatement {
    * @param {import("../js/post.js").Answer} said @param {string} mark the room's word when it was asked
    */
   #hear(said, mark) {
+    if (this.mark === "null") return; // it was taken away meanwhile, or the person has left
     const statement = said.ok ? said.body : said.body.statement;
     if (said.ok) this.#tell("");
     if (this.mark !== mark) void this.#ask(); // the room has moved on meanwhile: the answer may be older than that
