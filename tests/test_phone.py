@@ -953,6 +953,34 @@ async def test_each_press_on_a_slow_line_counts_and_a_statement_taken_back_stays
     await expect(page.locator("[data-statement]")).to_be_hidden()
 
 
+async def test_camera_and_microphone_that_stop_together_are_opened_once_and_need_no_press(phone, book, link, database):
+    appointment = await book()
+    handset = await phone()
+    page = handset.page
+    await wait_in_line(handset, link(appointment), database, appointment)
+    await page.evaluate(
+        """() => {
+            const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
+            window.opens = [];
+            media.getUserMedia = (wish) => {
+                const opened = open(wish);
+                window.opens.push(opened);
+                return opened;
+            };
+            const tracks = document.querySelector("[data-preview]").srcObject.getTracks();
+            for (const track of tracks) track.stop();
+            for (const track of tracks) track.dispatchEvent(new Event("ended"));
+        }"""
+    )
+    lives = "document.querySelector('[data-preview]').srcObject.getTracks().every((one) => one.readyState === 'live')"
+    await until(page, lives)
+    await page.evaluate("Promise.all(opens).then(() => true)")
+    await page.wait_for_timeout(200)  # for what must not happen
+    restart = page.locator("[data-section=call] [data-do=restart]")
+    assert await restart.evaluate("(button) => button.hidden"), "nothing needs a press"
+    assert await page.evaluate("opens.length") == 1
+
+
 async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
     appointment = await book()
     handset = await phone()

@@ -30,6 +30,8 @@ export class OwnDevices {
     this.deeds = deeds;
     /** @type {import("./phone_check.js").Devices | null} */
     this.opened = null;
+    /** @type {Promise<boolean>} one change after the other: camera and microphone may stop at once, and one opening serves both */
+    this.line = Promise.resolve(true);
     this.players = ["[data-own]", "[data-preview]"].map((selector) => /** @type {HTMLVideoElement} */ (one(root, selector)));
     this.watch = new DeviceWatch();
     this.watch.addEventListener("interrupted", (event) => this.#hold(/** @type {CustomEvent} */ (event).detail.kind, true));
@@ -148,6 +150,7 @@ export class OwnDevices {
     this.trouble.deviceLost = kind === "audio";
     this.deeds.changed();
     if (await this.#change((before) => reopen(before.stream, before.facing))) return;
+    if (!this.opened) return; // left meanwhile
     this.trouble.deviceLost = true;
     control("restart").hidden = false;
     this.name();
@@ -158,7 +161,13 @@ export class OwnDevices {
    * @param {(before: import("./phone_check.js").Devices) => Promise<MediaStream>} open
    * @returns {Promise<boolean>} whether they are there
    */
-  async #change(open) {
+  #change(open) {
+    this.line = this.line.then(() => this.#changeNow(open));
+    return this.line;
+  }
+
+  /** @param {(before: import("./phone_check.js").Devices) => Promise<MediaStream>} open @returns {Promise<boolean>} */
+  async #changeNow(open) {
     const { opened: before, trouble } = this;
     if (!before) return false;
     try {
