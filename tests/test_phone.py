@@ -981,6 +981,37 @@ async def test_camera_and_microphone_that_stop_together_are_opened_once_and_need
     assert await page.evaluate("opens.length") == 1
 
 
+async def test_photos_chosen_after_the_call_was_left_are_not_kept_for_the_next(phone, book, link, database, clock):
+    appointment = await book()
+    handset = await phone()
+    page = handset.page
+    await wait_in_line(handset, link(appointment), database, appointment)
+    await let_in(database, appointment, clock)
+    await page.evaluate(
+        """() => {
+            const capture = HTMLCanvasElement.prototype.captureStream;
+            window.shown = [];
+            HTMLCanvasElement.prototype.captureStream = function (rate) {
+                const stream = capture.call(this, rate);
+                window.shown.push(...stream.getTracks());
+                return stream;
+            };
+        }"""
+    )
+    call = page.locator("[data-section=call]")
+    await call.locator('[data-do="more"]').tap()
+    async with page.expect_file_chooser() as choosing:
+        await call.locator('[data-do="share"]').tap()
+    chooser = await choosing.value
+    await call.locator('[data-do="ask_leave"]').tap()
+    await call.locator('[data-do="leave"]').tap()
+    await expect(page.locator("[data-section=left]")).to_be_visible()
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(buffer, "PNG")
+    await chooser.set_files({"name": "a.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    await until(page, "shown.length === 1 && shown[0].readyState === 'ended'")
+
+
 async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(phone, book, link, database):
     appointment = await book()
     handset = await phone()

@@ -166,7 +166,9 @@ export class Own {
       return;
     }
     try {
-      this.screen = await openScreen();
+      const screen = await openScreen();
+      if (!this.call()) return screen.stop(); // left while it was being chosen
+      this.screen = screen;
       this.screen.onended = () => void this.stopSharing(); // by the browser's own bar
       await this.call()?.shareScreen(this.screen);
     } catch (problem) {

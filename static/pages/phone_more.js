@@ -115,6 +115,11 @@ export class More {
 
   /** @param {MediaStreamTrack} track */
   async #share(track) {
+    if (!this.deeds.call()) {
+      track.stop(); // the call was left while it was being chosen: nothing of it may wait for the next one
+      this.photos.end();
+      return;
+    }
     this.screen = track;
     await this.deeds.call()?.shareScreen(track);
     this.name();
