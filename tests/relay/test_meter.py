@@ -66,6 +66,47 @@ def test_loss_on_the_way_down_is_what_reports_say_less_what_never_came_here():
     assert look(meter, outputs=[output], now=30.0).down_loss is None, "an old report tells nothing"
 
 
+def second_of_numbers(log, first, *, at):
+    for n in range(50):
+        log.note((first + n) & 0xFFFF, at + n / 50)
+    log.build()
+
+
+@pytest.mark.parametrize("away", [0.6, 2.5, 9.0])
+def test_what_a_path_lost_while_it_was_away_says_nothing_about_what_it_carries(away):
+    meter, log, ladder, first = Meter(now=0.0), ArrivalLog(), Ladder(), 65_500
+    for second in range(5):
+        second_of_numbers(log, first + 50 * second, at=float(second))
+    assert look(meter, arrivals=log, now=5.0).up_loss == 0.0
+    first += 50 * 5 + int(50 * away)  # what was sent into nothing has numbers too
+    for second in range(1, 8):
+        second_of_numbers(log, first + 50 * second - 50, at=4.0 + away + second)
+        ladder = ladder.step(sight := look(meter, arrivals=log, now=5.0 + away + second), now=5.0 + away + second)
+        assert (sight.up_loss, ladder.rung) == (0.0, Rung.FULL)
+
+
+def test_losses_that_leave_no_silence_are_counted():
+    meter, log = Meter(now=0.0), ArrivalLog()
+    for n in range(0, 250, 20):  # nineteen of twenty are lost: one arrives every 0.4 s
+        log.note(n, n / 50)
+    log.build()
+    assert look(meter, arrivals=log, now=5.0).up_loss == pytest.approx(0.95, abs=0.01)
+
+
+def test_what_reports_call_lost_while_the_path_was_away_does_not_count():
+    meter, source = Meter(now=0.0), make_source()
+    output = make_output(source)
+    for sequence in range(1000):
+        source.take(sequence, 0, now=1.0)
+    meter.note_block(output, block(output, 99, 0), now=1.0)
+    look(meter, outputs=[output], now=2.0)
+    look(meter, outputs=[output], now=4.0, heard_at=2.1)
+    meter.note_block(output, block(output, 299, 150), now=4.5)
+    assert look(meter, outputs=[output], now=5.0).down_loss is None
+    meter.note_block(output, block(output, 399, 160), now=5.5)
+    assert look(meter, outputs=[output], now=6.0).down_loss == pytest.approx(0.1), "it is heard again, and loses"
+
+
 def test_a_change_of_source_or_a_new_beginning_is_no_loss():
     meter = Meter(now=0.0)
     first, second = make_source(1), make_source(2)

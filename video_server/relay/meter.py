@@ -3,6 +3,9 @@
 Up is what it sends: counted here. Down is what it is sent: counted here too, but what arrived only its receiver reports
 tell. They count a packet as lost also when we never had it, because numbers pass through with their gaps; so what
 the publisher's own link lost is taken off.
+
+A path that is away for a moment (a tunnel, another network) loses everything, and may carry as much as ever when it is
+back. So what it lost then counts on neither way: how long somebody was not heard is told apart from this.
 """
 
 from collections import deque
@@ -22,6 +25,9 @@ _OLD_SECONDS = 10.0
 _ENOUGH_PACKETS = 20
 """In a quiet room (DTX) two or three packets a second come, and one lost says nothing."""
 
+_AWAY_SECONDS = 1.0
+"""Nothing was heard for this long at a look: what reports call lost meanwhile was lost by a path that was away."""
+
 _ESTIMATE_SECONDS = 5.0
 _FALLEN, _RISEN = 0.97, 1.05
 
@@ -34,7 +40,8 @@ class Meter:
         self._estimate: int | None = None
         self._estimate_at = 0.0
         self._lowest: int | None = None  # what the estimate fell to; None: it rose since, or never fell
-        self._reported: dict[int, tuple[tuple[Source, int], int, int, int]] = {}  # by SSRC, see note_block
+        self._reported: dict[int, tuple[tuple[Source, int], int, int, int, float]] = {}  # by SSRC, see note_block
+        self._away_at = -1.0  # when the path was last seen to be away
         self._down_losses = _Losses()
         self._up_losses = _Losses()
         self._octets: dict[Any, int] = {}
@@ -69,8 +76,8 @@ class Meter:
             return
         life = (source, source.base)  # another one after a change of source, or when it begins anew
         former = self._reported.get(output.ssrc)
-        self._reported[output.ssrc] = (life, block.highest_sequence, block.packets_lost, source.lost)
-        if former is None or former[0] != life:
+        self._reported[output.ssrc] = (life, block.highest_sequence, block.packets_lost, source.lost, now)
+        if former is None or former[0] != life or former[4] <= self._away_at:
             return
         expected = block.highest_sequence - former[1]
         lost = block.packets_lost - former[2] - (source.lost - former[3])
@@ -95,6 +102,9 @@ class Meter:
         """
         seconds = max(0.001, now - self._looked_at)
         self._looked_at = now
+        quiet_seconds = now - heard_at
+        if quiet_seconds >= _AWAY_SECONDS:
+            self._away_at = now
         counts: dict[Any, int] = {}
         up = sum(self._advance(counts, source) for source in sources)
         down = {"audio": 0, "video": 0}
@@ -118,7 +128,7 @@ class Meter:
             pictures=pictures,
             down_loss=self._down_losses.find(now=now),
             up_loss=self._up_losses.find(now=now),
-            quiet_seconds=now - heard_at,
+            quiet_seconds=quiet_seconds,
         )
 
     def _advance(self, counts: dict[Any, int], stream: Source | Output) -> int:

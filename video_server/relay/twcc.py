@@ -22,11 +22,25 @@ _NEVER, _NONE = -(1 << 40), 1 << 40  # below and above any unwrapped number
 
 _MAX_PENDING = 4096
 
+_SILENCE_SECONDS = 0.5
+"""Nothing at all for this long: the path was away, which says nothing about what it carries when it is there."""
+
 
 class ArrivalLog:
     """Arrivals of one publisher's packets, and the feedback about them. Times are monotonic seconds."""
 
-    __slots__ = ("_feedback_count", "_highest", "_next", "_numbers", "_summed", "_ticks", "arrived", "pending")
+    __slots__ = (
+        "_feedback_count",
+        "_highest",
+        "_last_at",
+        "_next",
+        "_numbers",
+        "_summed",
+        "_ticks",
+        "_unheard",
+        "arrived",
+        "pending",
+    )
 
     def __init__(self) -> None:
         """Start with nothing seen; the hot path appends each (number, time of arrival) to `pending`."""
@@ -39,7 +53,9 @@ class ArrivalLog:
         self._next: int | None = None  # first number not yet reported
         self._feedback_count = 0
         self.arrived = 0
-        self._summed = (0, 0)  # highest and arrived at the last sum
+        self._last_at = 0.0
+        self._unheard = 0  # numbers that went by in silences
+        self._summed = (0, 0)  # expected and arrived, all in all, at the last sum
 
     def note(self, number: int, at: float) -> None:
         """Note an arrival, as the hot path does inline."""
@@ -56,6 +72,7 @@ class ArrivalLog:
             self._summed = (highest - 1, 0)
         first_new = _NONE
         arrived = 0
+        last_at = self._last_at
         for number, at in pending:
             full = highest + ((number - highest + 0x8000) & 0xFFFF) - 0x8000
             place = full & _MASK
@@ -65,8 +82,11 @@ class ArrivalLog:
                 if full < first_new:
                     first_new = full
                 if full > highest:
+                    if at - last_at >= _SILENCE_SECONDS:
+                        self._unheard += full - highest - 1
                     highest = full
-        self._highest = highest
+            last_at = at
+        self._highest, self._last_at = highest, last_at
         self.arrived += arrived
         if first_new == _NONE:
             return []
@@ -80,13 +100,15 @@ class ArrivalLog:
         return bodies
 
     def sum_up(self) -> tuple[int, int]:
-        """Return packets expected and lost since the last call, of all kinds, probes and retransmissions too."""
-        highest, arrived = self._summed
+        """Return packets expected and lost since the last call, of all kinds, probes and retransmissions too.
+
+        What was sent while nothing arrived at all is neither: the path was away.
+        """
         if self._highest is None:
             return 0, 0
-        self._summed = (self._highest, self.arrived)
-        expected = self._highest - highest
-        return expected, max(0, expected - (self.arrived - arrived))
+        former, self._summed = self._summed, (self._highest - self._unheard, self.arrived)
+        expected = self._summed[0] - former[0]
+        return expected, max(0, expected - (self.arrived - former[1]))
 
     def _build_one(self, start: int, last: int) -> tuple[bytes, int]:
         """Return one message body from `start` on, and where the next begins."""
