@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.serving import COMMAND, Serving, environment, free_port, is_alive, run, wait_for
+from video_server import checks
 from video_server.checks import ROOT, is_loopback
 from video_server.core.clock import utc_now
+from video_server.core.errors import CannotStart
 from video_server.core.keys import load_keys, make_certificate
 
 PARTS = {"evidence", "web", "relay", "scheduler"}
@@ -416,3 +418,10 @@ def test_a_key_that_got_lost_stops_the_start_instead_of_being_made_anew(tmp_path
 )
 def test_only_loopback_counts_as_loopback(host, only_us):
     assert is_loopback(host) is only_us
+
+
+def test_nothing_starts_before_pages_and_fonts_are_built_and_what_is_missing_is_named(monkeypatch):
+    checks.check_built()
+    monkeypatch.setattr(checks, "_BUILT", (*checks._BUILT, ROOT / "static/dist/none.css"))
+    with pytest.raises(CannotStart, match=r"\(static/dist/none\.css\): run 'make setup'"):
+        checks.check_built()

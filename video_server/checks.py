@@ -10,12 +10,14 @@ from pathlib import Path
 from video_server.config import Settings
 from video_server.core.errors import CannotStart
 from video_server.relay.built import load_compiled
+from video_server.statements.languages import FONT_FOLDERS
 
 ROOT = Path(__file__).parent.parent
 _BUILT = (
-    "static/dist/styles.css",
-    "evidence_store/view/static/dist/view.css",
-    "node_modules/govuk-frontend/dist/govuk/govuk-frontend.min.js",
+    ROOT / "static/dist/styles.css",
+    ROOT / "evidence_store/view/static/dist/view.css",
+    ROOT / "node_modules/govuk-frontend/dist/govuk/govuk-frontend.min.js",
+    *FONT_FOLDERS,
 )
 _LONGEST_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its final zero
 
@@ -71,8 +73,8 @@ def check_relays(settings: Settings) -> None:
 
 
 def check_built() -> None:
-    """Raises CannotStart when the browser's files have not been installed and built."""
-    if missing := [path for path in _BUILT if not (ROOT / path).is_file()]:
+    """Raises CannotStart when the browser's files, or the fonts of statements, have not been installed and built."""
+    if missing := [str(path.relative_to(ROOT)) for path in _BUILT if not path.exists()]:
         raise CannotStart(f"The pages' files are not built ({', '.join(missing)}): run 'make setup'.")
 
 
