@@ -1,6 +1,6 @@
 # The commands a person types. Each sets up what it needs first; a second call finds that done.
 #   make run      start everything with demo data (PORT= HOST= TLS=self-signed DATA=)
-#   make test     the whole suite, browser journeys included (WORKERS= how many processes share it: many tests only wait)
+#   make test     the whole suite, browser journeys included (WORKERS= how many processes share it)
 #   make check    format, lint, types (Python and JavaScript)
 #   make bench    figures (tests/bench/RESULTS.md); make bench-NAME only one (relay, ledger, evidence), QUICK=1 for a short look
 #   make relay-fast   compile the relay's hot path (needs gcc); VIDEO_RELAY_FORWARDER=compiled then uses it
@@ -19,7 +19,7 @@ PORT ?= 8080
 HOST ?= 127.0.0.1
 TLS ?=
 DATA ?= data
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: relay-fast relay-checked screenshots migration evidence-migration run test check bench bench-relay bench-ledger bench-evidence drills soak lock format clean setup setup-dev words readme
 
