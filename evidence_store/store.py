@@ -42,8 +42,8 @@ class Store:
     is_fenced: bool = False
     """The same node was seen running elsewhere: then nothing here is ours to write."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    vouched: OrderedDict[StoredObject, str] = field(default_factory=OrderedDict)
-    """Objects that the ledger was seen to vouch for, with the digest of their header (see `vouching`)."""
+    vouched: OrderedDict[str, tuple[StoredObject, str]] = field(default_factory=OrderedDict)
+    """Rows that the ledger was seen to vouch for, by id, with the digest of their header (see `vouching`)."""
     refused: set[str] = field(default_factory=set)
     """Rows that this process refused to act on, and said so in the ledger (see `waiting`)."""
     _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))

@@ -38,13 +38,14 @@ async def find_header(store: Store, stored: StoredObject) -> str:
     It is the ledger's, whatever the row has; empty where an earlier version of this program sealed the object, and no
     scrub has read it since. Raises Damaged.
     """
-    if stored in store.vouched:
-        store.vouched.move_to_end(stored)
-        return store.vouched[stored]
+    row, header_sha256 = store.vouched.get(stored.id, (None, ""))
+    if row == stored:
+        store.vouched.move_to_end(stored.id)
+        return header_sha256
     async with store.database.read() as db:
         header_sha256 = await _find_header(db, store, stored)
     if header_sha256:  # else a scrub may note it at any time
-        store.vouched[stored] = header_sha256
+        store.vouched[stored.id] = (stored, header_sha256)
         while len(store.vouched) > _MAX_KEPT:
             store.vouched.popitem(last=False)
     return header_sha256

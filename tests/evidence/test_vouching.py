@@ -200,7 +200,7 @@ async def test_the_ledger_is_asked_once_for_each_object_and_process(wire: Wire, 
     new = await wire.upload(TRUE)
     for object_id in (old, new, old, new):
         assert await status_of(wire, object_id) == 200
-    assert [stored.id for stored in wire.store.vouched] == [new]
+    assert list(wire.store.vouched) == [new]
     async with wire.store.database.read() as db:
         stored = await find_object(db, new)
     assert stored is not None
