@@ -119,7 +119,7 @@ async def _note(
 
 async def _finish(store: Store, run: Run) -> Run:
     run = replace(run, finished_at=store.clock(), after="")
-    async with store.database.begin() as db:
+    async with acting(store) as db:  # the ledger first, as in _note: two scrubs may go on with one run
         await storage.update_run(db, run)
         await store.record(
             db, actor=_ACTOR, action=Action.VERIFIED, object_id="", objects=run.objects, bytes=run.bytes,
