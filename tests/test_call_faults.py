@@ -23,6 +23,7 @@ from tests.test_journeys import (
     headline,
     hears,
     launch,
+    leave,
     meet,
     nothing_arrives,
     open_page,
@@ -119,7 +120,7 @@ def call(product: Product, browsers: tuple[Browser, Browser]) -> Iterator[Call]:
     handler = open_page(browsers[0], **DESKTOP)
     sign_in(handler, product, "handler")
     booked = book_as_call_handler(handler, product, "Jo Bloggs")
-    handler.context.close()
+    leave(handler)
     booth, phone = open_page(browsers[0], **DESKTOP), open_page(browsers[1], **PHONE)
     for page in (booth, phone):
         page.context.add_init_script(FAULTS)

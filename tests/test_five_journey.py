@@ -19,6 +19,7 @@ from tests.test_journeys import (  # noqa: F401 (fixtures)
     booth,
     handler,
     launch,
+    leave,
     meet,
     open_page,
     phone,
@@ -133,4 +134,4 @@ def test_five_people_see_and_hear_each_other_a_late_one_and_a_screen_too(product
     expect(phone.locator(".app-tile--screen")).to_have_count(0)
     photograph(phone, "five-phone-without-screen")
     assert guardian.errors + interpreter.errors + boss.errors == []
-    boss.context.close()
+    leave(boss)

@@ -18,6 +18,7 @@ from tests.test_journeys import (  # noqa: F401 (fixtures)
     frozen,
     handler,
     launch,
+    leave,
     meet,
     open_page,
     phone,
@@ -230,6 +231,6 @@ def test_a_supervisor_hears_a_call_and_everybody_is_told(product, handler, booth
     expect(boss.get_by_role("button", name="Take part")).to_be_visible()
     expect(booth.locator("#remotes video")).to_have_count(1)
     assert boss.errors == []
-    boss.context.close()
+    leave(boss)
     expect(phone.locator("[data-others-listening]")).to_be_hidden()
     expect(booth.locator("#people-listening")).to_be_hidden()
