@@ -21,9 +21,10 @@ from video_server.core import keys
 from video_server.core.database import Database
 from video_server.core.errors import NotFound
 from video_server.core.keys import load_demo_signing_identity
-from video_server.statements import model, service, shown, signing, storage
+from video_server.statements import certificates, model, rules, service, shown, signing, storage
 from video_server.statements.back_page import BackPage
-from video_server.statements.model import Answer, Exhibit, Heading, State
+from video_server.statements.exhibits import Exhibit
+from video_server.statements.model import Answer, Heading, State
 from video_server.statements.printing import CannotPrint, Printer, SigningNotSetUp
 from video_server.statements.signature import Signature
 
@@ -126,7 +127,7 @@ async def test_text_changed_under_the_reader_is_refused_and_only_what_changed_is
         await desk.sign(seen)
     anew = await desk.view(seen.statement)
     assert (anew.statement.state, anew.confirmed) == (State.READ, 2)
-    with pytest.raises(model.NotConfirmed):
+    with pytest.raises(rules.NotConfirmed):
         await desk.sign(anew)
     assert (await desk.sign(await desk.confirm_all(anew.statement))).state is State.SEALING
 
@@ -167,7 +168,7 @@ async def test_a_paragraph_taken_back_while_the_pdf_is_being_made_is_refused(des
         return printed(self, *args)
 
     monkeypatch.setattr(Printer, "print", print_slowly)
-    with pytest.raises(model.NotConfirmed):
+    with pytest.raises(rules.NotConfirmed):
         await desk.sign(seen)
 
 
@@ -192,7 +193,7 @@ async def test_a_heading_or_an_exhibit_changed_under_the_reader_is_refused_as_we
 
 async def test_who_cannot_read_signs_only_after_the_reader_has_certified_this_very_text(desk):
     seen = await desk.ready()
-    with pytest.raises(model.ReaderNameDiffers):
+    with pytest.raises(certificates.ReaderNameDiffers):
         await desk.certify_reading(seen, "")
     async with desk.database.begin() as db:
         await service.set_heading(
@@ -201,9 +202,9 @@ async def test_who_cannot_read_signs_only_after_the_reader_has_certified_this_ve
         )  # fmt: skip
     seen = await desk.view(seen.statement)
     assert seen.waits_for_reader
-    with pytest.raises(model.NotReadAloud):
+    with pytest.raises(rules.NotReadAloud):
         await desk.sign(seen)
-    with pytest.raises(model.ReaderNameDiffers):
+    with pytest.raises(certificates.ReaderNameDiffers):
         await desk.certify_reading(seen, "Somebody Else")
     certified = await desk.certify_reading(seen, " ann  reader ")
     assert await desk.certify_reading(seen, "Ann Reader") == certified, "once more changes nothing"
@@ -212,7 +213,7 @@ async def test_who_cannot_read_signs_only_after_the_reader_has_certified_this_ve
     with pytest.raises(model.TextChanged):
         await desk.certify_reading(seen, "Ann Reader")
     changed = await desk.confirm_all(seen.statement)
-    with pytest.raises(model.NotReadAloud):
+    with pytest.raises(rules.NotReadAloud):
         await desk.sign(changed)
     signed = await desk.sign(await desk.certify_reading(changed, "Ann Reader"))
     with pytest.raises(model.NotNow):
@@ -228,14 +229,14 @@ async def test_who_cannot_read_signs_only_after_the_reader_has_certified_this_ve
 async def test_who_speaks_another_language_signs_only_after_the_interpreter_has_signed_for_both_texts(desk):
     original = "Mieszkam pod 1.\n\nW poniedziałek skradziono mi rower.\n\nZdjęcie JB/1."
     statement = await desk.write(await desk.begin(), TEXT)
-    with pytest.raises(model.TextsDiffer):
+    with pytest.raises(certificates.TextsDiffer):
         await desk.offer(await desk.interpret(statement, "Mieszkam pod 1."))
     statement = await desk.interpret((await desk.view(statement)).statement, original)
     seen = await desk.confirm_all(await desk.offer(statement))
     assert seen.waits_for_interpreter
-    with pytest.raises(model.NotInterpreted):
+    with pytest.raises(rules.NotInterpreted):
         await desk.sign(seen)
-    with pytest.raises(model.InterpreterNameDiffers):
+    with pytest.raises(certificates.InterpreterNameDiffers):
         await desk.declare_interpretation(seen, "Somebody Else")
     signed_for = await desk.declare_interpretation(seen, " ana  kowalska ")
     assert await desk.declare_interpretation(seen, "Ana Kowalska") == signed_for, "once more changes nothing"
@@ -250,7 +251,7 @@ async def test_who_speaks_another_language_signs_only_after_the_interpreter_has_
         seen = await desk.view(statement)
         statement = seen.statement
         assert (seen.confirmed, seen.waits_for_interpreter) == (2, True)
-        with pytest.raises(model.NotConfirmed):
+        with pytest.raises(rules.NotConfirmed):
             await desk.sign(seen)
         signed_for = await desk.declare_interpretation(await desk.confirm_all(statement), "Ana Kowalska")
     signed = await desk.sign(signed_for)
@@ -355,7 +356,7 @@ async def test_what_another_device_confirmed_does_not_count_for_the_one_that_sig
         await desk.sign(seen)
     moved = replace(desk, witness=second)
     assert (await moved.view(seen.statement)).confirmed == 0
-    with pytest.raises(model.NotConfirmed):
+    with pytest.raises(rules.NotConfirmed):
         await moved.sign(seen)
     assert (await moved.sign(await moved.confirm_all(seen.statement))).state is State.SEALING
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_server.statements import model
+from video_server.statements import certificates, exhibits, model, rules
 from video_server.statements.back_page import BackPage, Contact, PersonalStatement
 from video_server.statements.declaration import (
     DECLARATIONS,
@@ -18,8 +18,9 @@ from video_server.statements.declaration import (
     get_declaration,
     get_interpreters_declaration,
 )
+from video_server.statements.exhibits import Exhibit
 from video_server.statements.languages import FONT_FOLDERS, LANGUAGES, find_language, list_languages
-from video_server.statements.model import Answer, Deed, Exhibit, Heading, State, Statement
+from video_server.statements.model import Answer, Deed, Heading, State, Statement
 from video_server.statements.signature import (
     MOST_POINTS,
     BadSignature,
@@ -27,6 +28,7 @@ from video_server.statements.signature import (
     draw_svg,
     read_signature,
 )
+from video_server.statements.typed import clean, split_paragraphs
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 DRAFT = Statement(
@@ -82,13 +84,13 @@ def test_whatever_is_tried_a_signed_text_never_changes_and_signed_needs_the_seal
 
 @given(st.text())
 def test_cleaned_text_is_stable_and_splitting_loses_no_visible_character(text):
-    cleaned = model.clean(text)
-    assert model.clean(cleaned) == cleaned
-    assert "".join("".join(model.split_paragraphs(cleaned)).split()) == "".join(cleaned.split())
+    cleaned = clean(text)
+    assert clean(cleaned) == cleaned
+    assert "".join("".join(split_paragraphs(cleaned)).split()) == "".join(cleaned.split())
 
 
 def test_characters_that_would_turn_the_reading_direction_are_dropped():
-    assert model.clean("I saw \u202eeno on\u202c one\r\nthere\x00") == "I saw eno on one\nthere"
+    assert clean("I saw \u202eeno on\u202c one\r\nthere\x00") == "I saw eno on one\nthere"
 
 
 def test_a_confirmation_follows_the_text_and_not_its_number():
@@ -128,23 +130,23 @@ def test_the_digest_covers_the_declaration_and_what_is_shown_can_be_read_back():
 def test_a_statement_is_signed_only_as_shown_confirmed_and_declared():
     offered = replace(DRAFT, state=State.READ)
     fine = {"digest": "d", "shown_digest": "d", "answers": confirmed(offered), "reading": None, "declared": True}
-    model.check_sign(offered, **fine)
+    rules.check_sign(offered, **fine)
     with pytest.raises(model.TextChanged):
-        model.check_sign(offered, **{**fine, "shown_digest": "e"})
+        rules.check_sign(offered, **{**fine, "shown_digest": "e"})
     first, second = offered.paragraphs
     for answers in ({}, {first.key: Answer.RIGHT}, {first.key: Answer.RIGHT, second.key: Answer.WRONG}):
-        with pytest.raises(model.NotConfirmed):
-            model.check_sign(offered, **{**fine, "answers": answers})
-    with pytest.raises(model.NotDeclared):
-        model.check_sign(offered, **{**fine, "declared": False})
+        with pytest.raises(rules.NotConfirmed):
+            rules.check_sign(offered, **{**fine, "answers": answers})
+    with pytest.raises(rules.NotDeclared):
+        rules.check_sign(offered, **{**fine, "declared": False})
     read_aloud = replace(offered, heading=Heading("Jo Bloggs", None, "PC Smith"))
-    with pytest.raises(model.NotReadAloud):
-        model.check_sign(read_aloud, **fine)
-    certificate = model.Reading("PC Smith", NOW, "staff")
-    model.check_sign(read_aloud, **{**fine, "reading": certificate})
+    with pytest.raises(rules.NotReadAloud):
+        rules.check_sign(read_aloud, **fine)
+    certificate = certificates.Reading("PC Smith", NOW, "staff")
+    rules.check_sign(read_aloud, **{**fine, "reading": certificate})
     for state in (State.DRAFT, State.SEALING, State.SIGNED):
         with pytest.raises(model.NotNow):
-            model.check_sign(replace(offered, state=state), **fine)
+            rules.check_sign(replace(offered, state=state), **fine)
 
 
 def test_both_languages_stand_paragraph_by_paragraph_and_a_change_of_either_is_confirmed_anew():
@@ -160,41 +162,41 @@ def test_both_languages_stand_paragraph_by_paragraph_and_a_change_of_either_is_c
 @pytest.mark.parametrize(
     ("changed", "refused"),
     [
-        pytest.param({"heading": Heading("Jo", interpreter_name="Ana")}, model.NoInterpreter, id="no language"),
-        pytest.param({"heading": Heading("Jo", spoken="pl")}, model.NoInterpreter, id="no interpreter"),
-        pytest.param({"original": ""}, model.TextsDiffer, id="no original"),
-        pytest.param({"original": "Raz."}, model.TextsDiffer, id="a paragraph less"),
-        pytest.param({"original": "Raz.\n\nDwa.\n\nTrzy."}, model.TextsDiffer, id="a paragraph more"),
+        pytest.param({"heading": Heading("Jo", interpreter_name="Ana")}, certificates.NoInterpreter, id="no language"),
+        pytest.param({"heading": Heading("Jo", spoken="pl")}, certificates.NoInterpreter, id="no interpreter"),
+        pytest.param({"original": ""}, certificates.TextsDiffer, id="no original"),
+        pytest.param({"original": "Raz."}, certificates.TextsDiffer, id="a paragraph less"),
+        pytest.param({"original": "Raz.\n\nDwa.\n\nTrzy."}, certificates.TextsDiffer, id="a paragraph more"),
     ],
 )
 def test_an_interpreted_statement_lacks_nothing_before_anybody_reads_or_signs(changed, refused):
-    model.check_offer(INTERPRETED)
+    rules.check_offer(INTERPRETED)
     lacking = replace(INTERPRETED, **changed)
     with pytest.raises(refused):
-        model.check_offer(lacking)
+        rules.check_offer(lacking)
     offered = replace(lacking, state=State.READ)
     fine = {"digest": "d", "shown_digest": "d", "answers": confirmed(offered), "reading": None, "declared": True}
     with pytest.raises(refused):
-        model.check_sign(offered, **fine)
+        rules.check_sign(offered, **fine)
 
 
 def test_the_interpreter_signs_before_the_witness_for_the_text_as_it_stands():
     offered = replace(INTERPRETED, state=State.READ)
     fine = {"digest": "d", "shown_digest": "d", "answers": confirmed(offered), "reading": None, "declared": True}
-    with pytest.raises(model.NotInterpreted):
-        model.check_sign(offered, **fine)
-    signed = model.Interpretation("Ana Kowalska", NOW, model.SignedAt.CALL, "p")
-    model.check_sign(offered, **fine, interpretation=signed)
-    model.check_interpretation(offered, typed="ana kowalska", shown_digest="d", digest="d")
+    with pytest.raises(rules.NotInterpreted):
+        rules.check_sign(offered, **fine)
+    signed = certificates.Interpretation("Ana Kowalska", NOW, certificates.SignedAt.CALL, "p")
+    rules.check_sign(offered, **fine, interpretation=signed)
+    certificates.check_interpretation(offered, typed="ana kowalska", shown_digest="d", digest="d")
     for statement, typed, shown, refused in (
-        (offered, "Somebody", "d", model.InterpreterNameDiffers),
+        (offered, "Somebody", "d", certificates.InterpreterNameDiffers),
         (offered, "Ana Kowalska", "e", model.TextChanged),
         (INTERPRETED, "Ana Kowalska", "d", model.NotNow),
-        (replace(DRAFT, state=State.READ), "", "d", model.InterpreterNameDiffers),
-        (replace(offered, original="Raz."), "Ana Kowalska", "d", model.TextsDiffer),
+        (replace(DRAFT, state=State.READ), "", "d", certificates.InterpreterNameDiffers),
+        (replace(offered, original="Raz."), "Ana Kowalska", "d", certificates.TextsDiffer),
     ):
         with pytest.raises(refused):
-            model.check_interpretation(statement, typed=typed, shown_digest=shown, digest="d")
+            certificates.check_interpretation(statement, typed=typed, shown_digest=shown, digest="d")
 
 
 def test_the_digest_covers_both_languages_and_the_interpreters_declaration():
@@ -233,10 +235,10 @@ def test_languages_are_named_in_english_and_welsh_and_say_which_way_they_are_wri
 
 
 def test_an_empty_or_nameless_draft_is_not_offered():
-    with pytest.raises(model.NothingWritten):
-        model.check_offer(replace(DRAFT, text=" \n\n "))
-    with pytest.raises(model.NoName):
-        model.check_offer(replace(DRAFT, heading=Heading("")))
+    with pytest.raises(rules.NothingWritten):
+        rules.check_offer(replace(DRAFT, text=" \n\n "))
+    with pytest.raises(rules.NoName):
+        rules.check_offer(replace(DRAFT, heading=Heading("")))
 
 
 @pytest.mark.parametrize("age", [0, 18, -1, 200])
@@ -247,19 +249,19 @@ def test_an_age_is_kept_only_under_18(age):
 
 def test_marks_in_the_text_that_no_exhibit_carries_are_named_once():
     statement = replace(DRAFT, text="I took JB/1, JB/2 and JB/2.", exhibits=(Exhibit("JB/1", "A photo"),))
-    assert model.unlisted_marks(statement) == ("JB/2",)
+    assert exhibits.unlisted_marks(statement.text, statement.exhibits) == ("JB/2",)
 
 
 @pytest.mark.parametrize("mark", ["", "1/JB", "JB-1", "JB/1; DROP", "ABCDE/1", "JB/1234"])
 def test_a_mark_is_initials_and_a_number(mark):
-    with pytest.raises(model.BadExhibit):
-        model.make_exhibit(mark, "A photo")
+    with pytest.raises(exhibits.BadExhibit):
+        exhibits.make_exhibit(mark, "A photo")
 
 
 def test_a_mark_is_written_in_capitals_and_described_anew_instead_of_twice():
-    first = model.make_exhibit(" jb/1 ", "A photo")
-    again = model.make_exhibit("JB/1", "A photo of the door")
-    assert model.add_exhibit([first], again) == (Exhibit("JB/1", "A photo of the door"),)
+    first = exhibits.make_exhibit(" jb/1 ", "A photo")
+    again = exhibits.make_exhibit("JB/1", "A photo of the door")
+    assert exhibits.add_exhibit([first], again) == (Exhibit("JB/1", "A photo of the door"),)
 
 
 def test_the_declaration_is_there_in_both_languages_and_a_force_may_replace_it():

@@ -21,9 +21,11 @@ from tests.statements_support import drawn
 from video_server.core import keys
 from video_server.core.errors import CannotStart
 from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
+from video_server.statements.certificates import Interpretation, Reading, SignedAt
 from video_server.statements.declaration import get_declaration, get_interpreters_declaration
+from video_server.statements.exhibits import Exhibit
 from video_server.statements.languages import LANGUAGES, find_language
-from video_server.statements.model import Exhibit, Heading, Interpretation, Reading, SignedAt, State, Statement
+from video_server.statements.model import Heading, State, Statement
 from video_server.statements.printing import CannotPrint, Printer, Signing, Taken
 from video_server.statements.signature import Signature
 

@@ -8,7 +8,7 @@ from video_server.accounts import access as staff_access
 from video_server.booth import access
 from video_server.booth.views import booth_staff
 from video_server.core.database import Connection
-from video_server.statements import bodies, drawing, model, service, shown, signing
+from video_server.statements import bodies, drawing, exhibits, model, service, shown, signing
 from video_server.statements.back_page import BackPage
 from video_server.statements.model import Statement
 from video_server.statements.printing import PRINTER, CannotPrint
@@ -86,7 +86,7 @@ async def set_heading(request: web.Request) -> web.Response:
 async def add_exhibit(request: web.Request) -> web.Response:
     """Add an exhibit by its mark, or describe it anew."""
     body = await bodies.read_body(request, bodies.ExhibitBody)
-    exhibit = model.make_exhibit(body.mark, body.description)
+    exhibit = exhibits.make_exhibit(body.mark, body.description)
     async with request.app[app_keys.DATABASE].begin() as db:
         statement = await service.add_exhibit(db, *await _ids(db, request), exhibit, **_by(request))
         return web.json_response(await _draw(db, request, statement))

@@ -8,16 +8,9 @@ from video_server.core.database import Connection
 from video_server.core.errors import NotFound, Refusal
 from video_server.phone import access
 from video_server.statements import bodies, drawing, shown, signing
-from video_server.statements.model import (
-    Answer,
-    NotConfirmed,
-    NotInterpreted,
-    NotReadAloud,
-    State,
-    Statement,
-    TextChanged,
-)
+from video_server.statements.model import Answer, State, Statement, TextChanged
 from video_server.statements.printing import PRINTER
+from video_server.statements.rules import NotConfirmed, NotInterpreted, NotReadAloud
 from video_server.statements.signature import read_signature
 from video_server.web import app_keys, pages
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import Field
 
-from video_server.statements.model import TEXT_CHARACTERS
+from video_server.statements.typed import TEXT_CHARACTERS
 from video_server.web.bodies import Body, Empty, NotUnderstood, read_body
 
 __all__ = [

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from video_server.core.database import Connection
-from video_server.statements import model, shown, storage
+from video_server.statements import exhibits, shown, storage
 from video_server.statements.back_page import BackPage
 from video_server.statements.declaration import get_words
 from video_server.statements.languages import find_language
@@ -62,7 +62,7 @@ def for_officer(view: View, statements: Sequence[Statement], back: BackPage | No
         "original_version": statement.original_version,
         "live": statement.live,
         "certificate": get_words(statement.language)["reader"],
-        "unlisted": list(model.unlisted_marks(statement)),
+        "unlisted": list(exhibits.unlisted_marks(statement.text, statement.exhibits)),
         "back_page": back and {**back.model_dump(mode="json"), "unanswered": list(back.unanswered)},
         "all": [{"id": one.id, "number": one.number, "state": one.state.value} for one in statements],
     }

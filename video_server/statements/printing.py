@@ -21,9 +21,10 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from evidence_store.typesetting import MissingGlyph, typeset
 from video_server.core.errors import N_, Refusal, Unavailable
 from video_server.core.keys import SigningIdentity
+from video_server.statements.certificates import Interpretation, Reading, SignedAt
 from video_server.statements.declaration import Declaration, get_words
 from video_server.statements.languages import FONT_FOLDERS, find_language
-from video_server.statements.model import Interpretation, Reading, SignedAt, Statement
+from video_server.statements.model import Statement
 from video_server.statements.signature import Signature, draw_svg
 
 SIGNATURE_FIELD = "Statement"

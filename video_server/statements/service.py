@@ -15,17 +15,12 @@ from video_server.core import keys
 from video_server.core.database import Connection, Database
 from video_server.core.errors import N_, Conflict
 from video_server.incidents import service as incidents
-from video_server.statements import model, shown, storage
+from video_server.statements import exhibits, model, rules, shown, storage
 from video_server.statements.back_page import BackPage
-from video_server.statements.model import (
-    Deed,
-    Exhibit,
-    Heading,
-    NotNow,
-    State,
-    Statement,
-)
+from video_server.statements.exhibits import Exhibit
+from video_server.statements.model import Deed, Heading, NotNow, State, Statement
 from video_server.statements.printing import Printer, Taken
+from video_server.statements.typed import NAME_CHARACTERS, check_text, clean
 from video_server.web import i18n
 
 
@@ -61,7 +56,7 @@ async def begin(db: Connection, appointment: Appointment, *, by: str, now: datet
         version=0,
         text_version=0,
         text="",
-        heading=Heading(person.name[: model.NAME_CHARACTERS]),
+        heading=Heading(person.name[:NAME_CHARACTERS]),
         exhibits=(),
         language=person.language,
         live=False,
@@ -99,8 +94,8 @@ async def save_text(
     """
     statement = await shown.lock(db, appointment_id, statement_id)
     model.move(statement.state, Deed.EDIT)
-    text = model.clean(text)
-    model.check_text(text)
+    text = clean(text)
+    check_text(text)
     if getattr(statement, which) == text:
         return statement  # a retry after a lost answer
     saved = await storage.save_text(
@@ -136,7 +131,7 @@ async def add_exhibit(
 ) -> Statement:
     """Add an exhibit, or describe the one with this mark anew. Raises NotNow, BadExhibit."""
     statement = await shown.lock(db, appointment_id, statement_id)
-    await _change(db, statement, by=by, now=now, exhibits=model.add_exhibit(statement.exhibits, exhibit))
+    await _change(db, statement, by=by, now=now, exhibits=exhibits.add_exhibit(statement.exhibits, exhibit))
     return await shown.get(db, appointment_id, statement_id)
 
 
@@ -179,7 +174,7 @@ async def offer(
     async with database.read() as db:
         seen = await shown.view(db, await shown.get(db, appointment_id, statement_id), printer=printer)
     statement = seen.statement
-    model.check_offer(statement)
+    rules.check_offer(statement)
     async with database.read() as db:
         await shown.check_needed(db, appointment_id, now=now)
     taken = Taken(seen.officer, seen.reference)

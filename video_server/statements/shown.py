@@ -14,16 +14,9 @@ from video_server.core.database import Connection
 from video_server.core.errors import N_, Conflict, NotFound
 from video_server.incidents import service as incidents
 from video_server.statements import model, storage
+from video_server.statements.certificates import Interpretation, Reading, SignedAt
 from video_server.statements.declaration import Declaration, get_declaration, get_interpreters_declaration
-from video_server.statements.model import (
-    OPEN,
-    Answer,
-    Interpretation,
-    Reading,
-    SignedAt,
-    State,
-    Statement,
-)
+from video_server.statements.model import OPEN, Answer, State, Statement
 from video_server.statements.printing import Printer
 
 

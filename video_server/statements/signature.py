@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from video_server.core.errors import N_, Refusal
-from video_server.statements.model import NAME_CHARACTERS, clean
+from video_server.statements.typed import NAME_CHARACTERS, clean
 
 MOST_STROKES = 200
 MOST_POINTS = 5_000

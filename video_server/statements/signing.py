@@ -16,19 +16,12 @@ from video_server.core import events, keys
 from video_server.core.database import Connection, Database, IntegrityError
 from video_server.core.errors import N_, Conflict, Forbidden
 from video_server.core.force import Force
-from video_server.statements import model, shown, storage
-from video_server.statements.model import (
-    OPEN,
-    Answer,
-    Deed,
-    Interpretation,
-    SignedAt,
-    State,
-    Statement,
-    TextChanged,
-)
+from video_server.statements import certificates, model, rules, shown, storage
+from video_server.statements.certificates import Interpretation, SignedAt
+from video_server.statements.model import OPEN, Answer, Deed, State, Statement, TextChanged
 from video_server.statements.printing import Printer, Signing, Taken
 from video_server.statements.signature import Signature
+from video_server.statements.typed import clean_name
 from video_server.web import i18n, pages
 
 SEALS = "seals"
@@ -111,8 +104,8 @@ async def certify_reading(
     """
     statement = await shown.lock(db, appointment_id, statement_id)
     seen = await shown.view(db, statement, printer=printer)
-    typed = model.clean_name(typed)
-    model.check_reading(statement, typed=typed, shown_digest=shown_digest, digest=seen.digest)
+    typed = clean_name(typed)
+    certificates.check_reading(statement, typed=typed, shown_digest=shown_digest, digest=seen.digest)
     if await storage.insert_reading(db, statement.id, shown_sha256=seen.digest, typed=typed, by=by, now=now):
         await shown.tell(db, statement, "read_aloud", actor=f"staff:{by}", now=now, shown_sha256=seen.digest)
     return await shown.view(db, statement, printer=printer)
@@ -136,8 +129,8 @@ async def declare_interpretation(
     """
     statement = await shown.lock(db, appointment_id, statement_id)
     seen = await shown.view(db, statement, printer=printer)
-    typed = model.clean_name(typed)
-    model.check_interpretation(statement, typed=typed, shown_digest=shown_digest, digest=seen.digest)
+    typed = clean_name(typed)
+    certificates.check_interpretation(statement, typed=typed, shown_digest=shown_digest, digest=seen.digest)
     if isinstance(by, Participant):
         given = Interpretation(typed, now, SignedAt.CALL, by.id, by.device)
         actor = f"guest-session:{by.session_id}"
@@ -207,7 +200,7 @@ async def sign(
 
 
 def _check(seen: shown.View, *, shown_digest: str, declared: bool) -> None:
-    model.check_sign(
+    rules.check_sign(
         seen.statement,
         shown_digest=shown_digest,
         digest=seen.digest,

@@ -27,18 +27,9 @@ from sqlalchemy import (
 )
 
 from video_server.core.database import METADATA, Connection, IntegrityError, UtcDateTime
-from video_server.statements.model import (
-    Answer,
-    Deed,
-    Exhibit,
-    Heading,
-    Interpretation,
-    Reading,
-    SignedAt,
-    State,
-    Statement,
-    states_for,
-)
+from video_server.statements.certificates import Interpretation, Reading, SignedAt
+from video_server.statements.exhibits import Exhibit
+from video_server.statements.model import Answer, Deed, Heading, State, Statement, states_for
 
 _OPEN = text("state IN ('draft', 'read')")
 
