@@ -145,8 +145,8 @@ async def test_text_changed_while_the_pdf_is_being_made_is_refused_and_nothing_i
     with pytest.raises(model.TextChanged):
         await desk.sign(seen)
     async with desk.database.read() as db:
-        assert await storage.find_signed_digest(db, seen.statement.id) is None
-        assert await storage.find_pdf(db, seen.statement.id) is None
+        assert await storage.signatures.find_signed_digest(db, seen.statement.id) is None
+        assert await storage.seals.find_pdf(db, seen.statement.id) is None
     assert (await desk.view(seen.statement)).statement.state is State.READ
 
 
@@ -219,7 +219,7 @@ async def test_who_cannot_read_signs_only_after_the_reader_has_certified_this_ve
     with pytest.raises(model.NotNow):
         await desk.certify_reading(changed, "Ann Reader")
     async with desk.database.read() as db:
-        pdf = await storage.find_pdf(db, signed.id)
+        pdf = await storage.seals.find_pdf(db, signed.id)
     text = " ".join("".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf)).pages).split())
     assert "I read this statement aloud to the witness, who cannot read it, before the witness signed it." in text
     assert "Ann Reader Signed by typing the name, on the screen of PC Smith 1234" in text
@@ -258,7 +258,7 @@ async def test_who_speaks_another_language_signs_only_after_the_interpreter_has_
     with pytest.raises(model.NotNow):
         await desk.declare_interpretation(signed_for, "Ana Kowalska")
     async with desk.database.read() as db:
-        pdf = await storage.find_pdf(db, signed.id)
+        pdf = await storage.seals.find_pdf(db, signed.id)
         entries = await audit.list_for(db, f"appointment:{desk.appointment.id}")
     reader = pypdf.PdfReader(io.BytesIO(pdf))
     [shown_bytes] = reader.attachments["shown.json"]
@@ -283,7 +283,9 @@ async def test_the_original_is_kept_with_every_draft_and_no_save_overwrites_anot
     assert await desk.interpret(statement, "Raz.") == statement, "the same once more changes nothing"
     await desk.interpret(statement, "Raz, dwa.")
     async with desk.database.read() as db:
-        kept = await db.execute(select(storage.versions.c.original).order_by(storage.versions.c.version))
+        kept = await db.execute(
+            select(storage.statements.versions.c.original).order_by(storage.statements.versions.c.version)
+        )
     assert [row.original for row in kept][-2:] == ["Raz.", "Raz, dwa."]
 
 
@@ -405,7 +407,7 @@ async def test_the_back_page_is_kept_apart_and_may_be_completed_after_the_signat
         )  # fmt: skip
     async with desk.database.read() as db:
         assert (await service.get_back_page(db, seen.statement.id)).needs == "A screen in court"
-        pdf = await storage.find_pdf(db, seen.statement.id)
+        pdf = await storage.seals.find_pdf(db, seen.statement.id)
     assert b"screen in court" not in pdf
     assert (await desk.view(seen.statement)).digest == seen.digest
 

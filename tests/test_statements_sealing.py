@@ -140,7 +140,7 @@ async def test_two_workers_on_two_engines_seal_each_statement_once(desk, store, 
 async def test_what_a_dead_worker_had_claimed_is_taken_up_when_its_claim_runs_out(desk, store):
     statement = await desk.sign(await desk.ready())
     async with desk.database.begin() as db:
-        claim = await storage.claim_next(db, claim_id="dead", now=desk.clock(), until=desk.clock() + LEASE)
+        claim = await storage.seals.claim_next(db, claim_id="dead", now=desk.clock(), until=desk.clock() + LEASE)
     await store.put_object(claim.object_id, claim.pdf, incident="", kind="", media_type="")  # and then it died
     assert await seal_due(desk.database, store, clock=desk.clock) == 0
     desk.clock.move(seconds=LEASE.total_seconds() + 1)
@@ -152,7 +152,7 @@ async def test_what_a_dead_worker_had_claimed_is_taken_up_when_its_claim_runs_ou
 async def test_a_slow_worker_whose_claim_was_taken_over_changes_nothing_twice(desk, store):
     statement = await desk.sign(await desk.ready())
     async with desk.database.begin() as db:
-        slow = await storage.claim_next(db, claim_id="slow", now=desk.clock(), until=desk.clock() + LEASE)
+        slow = await storage.seals.claim_next(db, claim_id="slow", now=desk.clock(), until=desk.clock() + LEASE)
     desk.clock.move(minutes=1)
     assert await seal_due(desk.database, store, clock=desk.clock) == 1
     assert await sealing._seal(desk.database, store, slow, clock=desk.clock) is False
@@ -306,5 +306,5 @@ async def test_a_worker_killed_at_random_points_leaves_one_object_each_and_none_
     assert len(stored) == KILLS
     for statement in signed:
         async with desk.database.read() as db:
-            pdf = await storage.find_pdf(db, statement.id)
+            pdf = await storage.seals.find_pdf(db, statement.id)
         assert stored[keys.derive_id("statement", statement.id, statement.version)] == keys.digest_bytes(pdf)

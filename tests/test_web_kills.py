@@ -190,7 +190,7 @@ async def test_kills_around_the_signature_leave_one_statement_each_and_none_sign
     async with desk.database.read() as db:
         entries = await audit.list_for(db, f"appointment:{desk.appointment.id}", limit=5_000)
         listed = await shown.list_for(db, desk.appointment.id)
-        digests = {one.id: keys.digest_bytes(await storage.find_pdf(db, one.id)) for one in listed}
+        digests = {one.id: keys.digest_bytes(await storage.seals.find_pdf(db, one.id)) for one in listed}
     deeds = [entry.action for entry in entries]
     assert deeds.count("statements.signed") == deeds.count("statements.sealed") == len(listed) == SIGNINGS
     async with StoreClient(scene.store.settings.evidence_where, read_token(web.settings.keys_folder)) as store:

@@ -32,8 +32,8 @@ async def mark_for_interpreter(db: Connection, appointment_id: str) -> dict[str,
 
 async def _mark(db: Connection, statement: Statement) -> dict[str, Any]:
     session_id = await shown.find_session_in_call(db, statement.appointment_id)
-    answers = await storage.list_answers(db, statement.id, session_id=session_id)
-    readings = await storage.list_readings(db, statement.id)
+    answers = await storage.answers.list_answers(db, statement.id, session_id=session_id)
+    readings = await storage.certificates.list_readings(db, statement.id)
     return {
         "id": statement.id,
         "state": statement.state.value,
@@ -41,7 +41,7 @@ async def _mark(db: Connection, statement: Statement) -> dict[str, Any]:
         "live": statement.live,
         "session": session_id[:8] if session_id else None,
         "read_aloud": len(readings),
-        "interpreted": len(await storage.list_interpretations(db, statement.id)),
+        "interpreted": len(await storage.certificates.list_interpretations(db, statement.id)),
         "answers": sorted(f"{key[:8]}:{said}" for key, said in answers.items()),
     }
 

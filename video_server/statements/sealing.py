@@ -19,7 +19,7 @@ from video_server.core.errors import N_
 from video_server.core.log import get_logger
 from video_server.evidence.link import StoreDown, StoreLink
 from video_server.statements import signing, storage
-from video_server.statements.storage import Seal
+from video_server.statements.storage.seals import Seal
 from video_server.tasks import service as tasks
 
 log = get_logger(__name__)
@@ -78,7 +78,7 @@ class LinkedStore:
 async def seal_due(database: Database, store: Store, *, clock: Clock, lease: timedelta = LEASE) -> int:
     """Seal every statement that waits; return how many were. Run it anywhere, as often as you like."""
     async with database.read() as db:
-        if not await storage.has_due(db, now=clock()):
+        if not await storage.seals.has_due(db, now=clock()):
             return 0
     count = 0
     while (seal := await _claim(database, clock, lease)) is not None:
@@ -89,7 +89,7 @@ async def seal_due(database: Database, store: Store, *, clock: Clock, lease: tim
 async def _claim(database: Database, clock: Clock, lease: timedelta) -> Seal | None:
     now = clock()
     async with database.begin() as db:
-        return await storage.claim_next(db, claim_id=keys.new_id(), now=now, until=now + lease)
+        return await storage.seals.claim_next(db, claim_id=keys.new_id(), now=now, until=now + lease)
 
 
 async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -> bool:
@@ -128,7 +128,7 @@ async def _seal(database: Database, store: Store, seal: Seal, *, clock: Clock) -
 
 async def _find_officer(db: Connection, seal: Seal) -> str:
     """Return the collar number of who took the statement, by which evidence staff find it; may be empty."""
-    statement = await storage.find_statement(db, seal.statement_id)
+    statement = await storage.statements.find_statement(db, seal.statement_id)
     officer = await accounts.find_staff(db, statement.taken_by) if statement else None
     return officer.collar_number if officer else ""
 
@@ -136,9 +136,9 @@ async def _find_officer(db: Connection, seal: Seal) -> str:
 async def _put_back(database: Database, seal: Seal, fault: str, *, now: datetime) -> None:
     """Try again later, and tell a person when it takes long or will not mend by itself."""
     async with database.begin() as db:
-        await storage.put_back(db, seal, next_try_at=now + wait_before_try(seal.attempts), fault=fault[:40])
+        await storage.seals.put_back(db, seal, next_try_at=now + wait_before_try(seal.attempts), fault=fault[:40])
         if fault == "object_differs" or now - seal.made_at >= TOLD_AFTER:
-            statement = await storage.find_statement(db, seal.statement_id)
+            statement = await storage.statements.find_statement(db, seal.statement_id)
             subject = f"appointment:{statement.appointment_id}" if statement else f"statement:{seal.statement_id}"
             await tasks.open_task(
                 db, kind="statement_not_sealed", subject=subject, note=NOT_SEALED, due_at=now, now=now

@@ -51,7 +51,7 @@ async def begin(db: Connection, appointment: Appointment, *, by: str, now: datet
     statement = Statement(
         id=keys.new_id(),
         appointment_id=appointment.id,
-        number=await storage.next_number(db, appointment.id),
+        number=await storage.statements.next_number(db, appointment.id),
         state=State.DRAFT,
         version=0,
         text_version=0,
@@ -67,7 +67,7 @@ async def begin(db: Connection, appointment: Appointment, *, by: str, now: datet
         signed_at=None,
         sealed_at=None,
     )
-    if not await storage.insert_statement(db, statement):
+    if not await storage.statements.insert_statement(db, statement):
         raise OneIsOpen
     await shown.tell(db, statement, "begun", actor=f"staff:{by}", now=now)
     return statement
@@ -98,7 +98,7 @@ async def save_text(
     check_text(text)
     if getattr(statement, which) == text:
         return statement  # a retry after a lost answer
-    saved = await storage.save_text(
+    saved = await storage.statements.save_text(
         db, statement.id, content=text, text_version=text_version, by=by, now=now, which=which
     )
     if not saved:
@@ -120,7 +120,7 @@ async def set_heading(
     if (statement.heading, statement.language) == (heading, language):
         return statement
     if statement.language != language:
-        await storage.set_language(db, statement.id, language=language, version=statement.version)
+        await storage.statements.set_language(db, statement.id, language=language, version=statement.version)
         statement = await shown.get(db, appointment_id, statement_id)
     await _change(db, statement, by=by, now=now, heading=heading)
     return await shown.get(db, appointment_id, statement_id)
@@ -148,7 +148,7 @@ async def remove_exhibit(
 
 async def _change(db: Connection, statement: Statement, *, by: str, now: datetime, **what: Any) -> None:
     model.move(statement.state, Deed.EDIT)
-    if not await storage.change(db, statement.id, version=statement.version, by=by, now=now, **what):
+    if not await storage.statements.change(db, statement.id, version=statement.version, by=by, now=now, **what):
         raise NotNow("version")
     await shown.tell(db, statement, "drafted", actor=f"staff:{by}", now=now, changed=sorted(what))
 
@@ -159,7 +159,7 @@ async def show_live(
     """Let the witness see the draft as it is written, or not. Raises NotNow."""
     statement = await shown.lock(db, appointment_id, statement_id)
     model.move(statement.state, Deed.EDIT)
-    if await storage.set_live(db, statement.id, live=live):
+    if await storage.statements.set_live(db, statement.id, live=live):
         await shown.tell(db, statement, "shown_live" if live else "hidden", actor=f"staff:{by}", now=now)
     return await shown.get(db, appointment_id, statement_id)
 
@@ -180,7 +180,7 @@ async def offer(
     taken = Taken(seen.officer, seen.reference)
     await asyncio.to_thread(printer.try_out, statement, seen.declaration, taken, seen.interpreters, now=now)
     async with database.begin() as db:
-        offered = await storage.change_state(
+        offered = await storage.statements.change_state(
             db, statement.id, Deed.OFFER, to=State.READ, version=statement.version, offered_at=now
         )
         if not offered:
@@ -193,7 +193,7 @@ async def take_back(db: Connection, appointment_id: str, statement_id: str, *, b
     """Take the statement back to go on writing. Raises NotNow once it is signed."""
     statement = await shown.lock(db, appointment_id, statement_id)
     to = model.move(statement.state, Deed.TAKE_BACK)
-    await storage.change_state(db, statement.id, Deed.TAKE_BACK, to=to)
+    await storage.statements.change_state(db, statement.id, Deed.TAKE_BACK, to=to)
     await shown.tell(db, statement, "taken_back", actor=f"staff:{by}", now=now)
     return await shown.get(db, appointment_id, statement_id)
 
@@ -203,7 +203,7 @@ async def save_back_page(
 ) -> None:
     """Keep the answers of the back page, apart from the statement; they may be completed after it is signed."""
     statement = await shown.lock(db, appointment_id, statement_id)
-    await storage.save_back_page(db, statement.id, answers=page.model_dump(mode="json"), by=by, now=now)
+    await storage.back_pages.save_back_page(db, statement.id, answers=page.model_dump(mode="json"), by=by, now=now)
     await shown.tell(
         db,
         statement,
@@ -217,5 +217,5 @@ async def save_back_page(
 
 async def get_back_page(db: Connection, statement_id: str) -> BackPage:
     """Return the back page; an empty one when nothing was asked yet."""
-    found = await storage.find_back_page(db, statement_id)
+    found = await storage.back_pages.find_back_page(db, statement_id)
     return BackPage() if found is None else BackPage.model_validate(found)

@@ -67,7 +67,7 @@ class View:
 
 async def get(db: Connection, appointment_id: str, statement_id: str) -> Statement:
     """Return a statement of this appointment. Raises NotFound."""
-    found = await storage.find_statement(db, statement_id)
+    found = await storage.statements.find_statement(db, statement_id)
     if found is None or found.appointment_id != appointment_id:
         raise NotFound
     return found
@@ -75,25 +75,27 @@ async def get(db: Connection, appointment_id: str, statement_id: str) -> Stateme
 
 async def list_for(db: Connection, appointment_id: str) -> Sequence[Statement]:
     """Return the statements of an appointment by number."""
-    return await storage.list_statements(db, appointment_id)
+    return await storage.statements.list_statements(db, appointment_id)
 
 
 async def list_drafts(db: Connection, statement: Statement) -> Sequence[tuple[int, str, datetime, str]]:
     """Return each kept version: number, text, when, by whom (CPIA Code 5.4)."""
-    return await storage.list_versions(db, statement.id)
+    return await storage.statements.list_versions(db, statement.id)
 
 
 async def find_shown(db: Connection, appointment_id: str) -> Statement | None:
     """Return the statement that the witness's page shows now, the newest; None while there is nothing to show."""
     visible = [
-        one for one in await storage.list_statements(db, appointment_id) if one.state is not State.DRAFT or one.live
+        one
+        for one in await storage.statements.list_statements(db, appointment_id)
+        if one.state is not State.DRAFT or one.live
     ]
     return visible[-1] if visible else None
 
 
 async def find_interpreted(db: Connection, appointment_id: str) -> Statement | None:
     """Return the statement that is being taken through an interpreter; None when there is none, or it is signed."""
-    listed = await storage.list_statements(db, appointment_id)
+    listed = await storage.statements.list_statements(db, appointment_id)
     if not listed or listed[-1].state not in OPEN or not listed[-1].heading.is_interpreted:
         return None
     return listed[-1]
@@ -122,8 +124,8 @@ async def view(db: Connection, statement: Statement, *, printer: Printer, sessio
         interpreters = get_interpreters_declaration(statement.language, printer.declarations)
     shown = model.write_shown(statement, declaration, reference=incident.reference, interpreters=interpreters)
     digest = keys.digest_text(shown)
-    reading = (await storage.list_readings(db, statement.id)).get(digest)
-    interpretation = (await storage.list_interpretations(db, statement.id)).get(digest)
+    reading = (await storage.certificates.list_readings(db, statement.id)).get(digest)
+    interpretation = (await storage.certificates.list_interpretations(db, statement.id)).get(digest)
     if interpretation is not None and interpretation.where is SignedAt.BOOTH:
         interpretation = replace(interpretation, officer=await _say_officer(db, interpretation.declared_by))
     return View(
@@ -131,7 +133,7 @@ async def view(db: Connection, statement: Statement, *, printer: Printer, sessio
         declaration=declaration,
         reference=incident.reference,
         officer=await _say_officer(db, statement.taken_by),
-        answers=await storage.list_answers(db, statement.id, session_id=session_id),
+        answers=await storage.answers.list_answers(db, statement.id, session_id=session_id),
         reading=reading and replace(reading, officer=await _say_officer(db, reading.declared_by)),
         shown=shown,
         digest=digest,
@@ -160,7 +162,7 @@ async def check_needed(db: Connection, appointment_id: str, *, now: datetime) ->
 
 async def lock(db: Connection, appointment_id: str, statement_id: str) -> Statement:
     """Return a statement that nobody else changes until this transaction ends. Raises NotFound."""
-    await storage.lock(db, statement_id)
+    await storage.statements.lock(db, statement_id)
     return await get(db, appointment_id, statement_id)
 
 

@@ -81,7 +81,7 @@ async def answer(
     number = next((one.number for one in statement.paragraphs if one.key == paragraph), None)
     if number is None:
         raise TextChanged
-    if await storage.save_answer(db, statement.id, paragraph, said, session_id=witness.session_id, now=now):
+    if await storage.answers.save_answer(db, statement.id, paragraph, said, session_id=witness.session_id, now=now):
         action = "paragraph_confirmed" if said is Answer.RIGHT else "paragraph_questioned"
         await shown.tell(db, statement, action, actor=f"phone-session:{witness.session_id}", now=now, paragraph=number)
     return await shown.view(db, statement, printer=printer, session_id=witness.session_id)
@@ -106,7 +106,9 @@ async def certify_reading(
     seen = await shown.view(db, statement, printer=printer)
     typed = clean_name(typed)
     certificates.check_reading(statement, typed=typed, shown_digest=shown_digest, digest=seen.digest)
-    if await storage.insert_reading(db, statement.id, shown_sha256=seen.digest, typed=typed, by=by, now=now):
+    if await storage.certificates.insert_reading(
+        db, statement.id, shown_sha256=seen.digest, typed=typed, by=by, now=now
+    ):
         await shown.tell(db, statement, "read_aloud", actor=f"staff:{by}", now=now, shown_sha256=seen.digest)
     return await shown.view(db, statement, printer=printer)
 
@@ -136,7 +138,7 @@ async def declare_interpretation(
         actor = f"guest-session:{by.session_id}"
     else:
         given, actor = Interpretation(typed, now, SignedAt.BOOTH, by), f"staff:{by}"
-    if await storage.insert_interpretation(db, statement.id, given, shown_sha256=seen.digest):
+    if await storage.certificates.insert_interpretation(db, statement.id, given, shown_sha256=seen.digest):
         await shown.tell(
             db, statement, "interpreted", actor=actor, now=now, shown_sha256=seen.digest, kind=given.where.value
         )
@@ -213,7 +215,7 @@ def _check(seen: shown.View, *, shown_digest: str, declared: bool) -> None:
 
 async def _signed_before(db: Connection, statement: Statement, shown_digest: str) -> Statement:
     """Return a statement that is signed already, when it was over the same text (a second press, a lost answer)."""
-    if await storage.find_signed_digest(db, statement.id) != shown_digest:
+    if await storage.signatures.find_signed_digest(db, statement.id) != shown_digest:
         raise TextChanged
     return statement
 
@@ -238,7 +240,7 @@ async def _write_signed(
         now_seen = await shown.view(db, current, printer=printer, session_id=witness.session_id)
         _check(now_seen, shown_digest=seen.digest, declared=True)
     statement = seen.statement
-    await storage.insert_signature(
+    await storage.signatures.insert_signature(
         db,
         {
             "statement_id": statement.id,
@@ -256,7 +258,7 @@ async def _write_signed(
             "word": witness.word.value,
         },
     )
-    await storage.insert_seal(
+    await storage.seals.insert_seal(
         db,
         {
             "statement_id": statement.id,
@@ -268,7 +270,7 @@ async def _write_signed(
             "next_try_at": now,
         },
     )
-    moved = await storage.change_state(
+    moved = await storage.statements.change_state(
         db, statement.id, Deed.SIGN, to=State.SEALING, version=statement.version, signed_at=now
     )
     if not moved:
@@ -288,7 +290,7 @@ async def _write_signed(
 
 async def get_copy(db: Connection, statement: Statement) -> tuple[str, bytes]:
     """Return file name and bytes of the sealed PDF. Raises NotSealedYet."""
-    pdf = await storage.find_pdf(db, statement.id) if statement.state is State.SIGNED else None
+    pdf = await storage.seals.find_pdf(db, statement.id) if statement.state is State.SIGNED else None
     if pdf is None:
         raise NotSealedYet
     return f"statement-{statement.number}.pdf", pdf
@@ -300,7 +302,7 @@ async def list_copies(db: Connection, appointment_id: str, session_id: str) -> S
         await access_witness(db, appointment_id, session_id, for_copy=True)
     except NotInCall:
         return []
-    return [one for one in await storage.list_statements(db, appointment_id) if one.state not in OPEN]
+    return [one for one in await storage.statements.list_statements(db, appointment_id) if one.state not in OPEN]
 
 
 async def record_copy(db: Connection, statement: Statement, *, actor: str, now: datetime) -> None:
@@ -310,9 +312,9 @@ async def record_copy(db: Connection, statement: Statement, *, actor: str, now: 
 
 async def record_sealed(db: Connection, statement_id: str, *, object_id: str, now: datetime) -> bool:
     """Note the store's acknowledgement: only now is the statement `signed`. False when that was noted before."""
-    statement = await storage.find_statement(db, statement_id)
-    if statement is None or not await storage.mark_sealed(db, statement_id, now=now):
+    statement = await storage.statements.find_statement(db, statement_id)
+    if statement is None or not await storage.seals.mark_sealed(db, statement_id, now=now):
         return False
-    await storage.change_state(db, statement_id, Deed.SEAL, to=State.SIGNED, sealed_at=now)
+    await storage.statements.change_state(db, statement_id, Deed.SEAL, to=State.SIGNED, sealed_at=now)
     await shown.tell(db, statement, "sealed", actor="system:sealing", now=now, object=object_id)
     return True
