@@ -1,11 +1,10 @@
 // @ts-check
 // The statement on the interpreter's own page: the officer's text to read, the witness's language to write, both to sign for.
 
+import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
 import { get, read, show, write } from "./booth-page.js";
 import { DraftField } from "./statement_field.js";
-
-const RETRY_MS = 1500;
 
 export class InterpreterStatement {
   /** @param {HTMLElement} stage is told `data-reading="open"` */
@@ -16,8 +15,7 @@ export class InterpreterStatement {
     this.given = read("interpreting-data");
     /** @type {any} */
     this.statement = null;
-    this.mark = "null";
-    this.asked = 0;
+    this.newest = new Newest(this.given.show, (statement) => this.#draw(statement));
     this.busy = false;
     this.original = new DraftField("original", { say: (key, values) => this.#say(key, values), clock: () => "" });
     get("interpreting-form", HTMLFormElement).addEventListener("submit", (event) => {
@@ -28,31 +26,12 @@ export class InterpreterStatement {
 
   /** What the room's snapshot says of the statement; asks for the texts when that has changed. @param {any} mark */
   follow(mark) {
-    const said = JSON.stringify(mark ?? null);
-    if (said === this.mark) return;
-    this.mark = said;
-    if (mark) void this.#ask();
-    else this.close();
+    this.newest.follow(mark);
   }
 
   /** Hide it and forget the texts. */
   close() {
-    this.mark = "null";
-    this.asked++;
-    this.#draw(null);
-  }
-
-  async #ask() {
-    const turn = ++this.asked;
-    try {
-      const answer = await fetch(this.given.show, { headers: { Accept: "application/json" }, cache: "no-store" });
-      if (turn !== this.asked) return;
-      if (answer.ok) this.#draw(await answer.json());
-      else if (answer.status < 500) this.#draw(null);
-      else throw new Error(String(answer.status));
-    } catch {
-      setTimeout(() => turn === this.asked && void this.#ask(), RETRY_MS);
-    }
+    this.newest.close();
   }
 
   async #sign() {
@@ -66,7 +45,7 @@ export class InterpreterStatement {
       show(get("interpreting-problem", HTMLElement), answer.ok ? "" : answer.said || this.#say("offline"));
       if (answer.ok) field.value = "";
       else get("interpreting-problem", HTMLElement).scrollIntoView({ block: "nearest" });
-      void this.#ask();
+      void this.newest.ask();
     }
     this.busy = false;
   }

@@ -1,12 +1,11 @@
 // @ts-check
 // The statement in the booth: written and saved as typed, shown to the witness, signed by them, sealed.
 
+import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
 import { find, get, read, show, write } from "./booth-page.js";
 import { DraftField } from "./statement_field.js";
 import { drawSeen } from "./statement_seen.js";
-
-const RETRY_MS = 1500;
 
 /** @param {{here: string, words: import("./booth-page.js").Words, listens: boolean}} given listens: shown, never written */
 export function startStatement({ here, words, listens }) {
@@ -23,9 +22,13 @@ class OfficerStatement {
     this.own = read("statement-words");
     /** @type {any} */
     this.statement = null;
-    this.mark = "";
+    this.newest = new Newest(
+      this.all,
+      (statement) => this.#draw(statement),
+      () => {}, // what is being written stays on the page
+    );
+    this.newest.mark = ""; // whatever the room says first is news
     this.begun = ""; // the statement begun on this page whose field waits to be shown and written in
-    this.asked = 0;
     this.doing = 0; // deeds on their way: what is read meanwhile may be older than what was just pressed
     /** @type {Promise<unknown>} one deed after the other: leaving a field and pressing a button are two at once */
     this.line = Promise.resolve();
@@ -55,7 +58,7 @@ class OfficerStatement {
     for (const id of ["statement-name", "statement-age", "statement-language", "statement-reader", "interpreting-name", "interpreting-spoken"]) {
       get(id, HTMLElement).addEventListener("change", () => void this.#saveHeading());
     }
-    void this.#ask();
+    void this.newest.ask();
   }
 
   /** Whether a statement waits for its signature. */
@@ -65,27 +68,12 @@ class OfficerStatement {
 
   /** What the room's snapshot says of the statement. @param {any} mark */
   follow(mark) {
-    const said = JSON.stringify(mark ?? null);
-    if (said === this.mark) return;
-    this.mark = said;
-    void this.#ask();
+    if (this.newest.hears(mark)) void this.newest.ask();
   }
 
   /** Wait until both texts are saved; false when that did not happen in time. @param {number} withinMs */
   async saved(withinMs) {
     return (await Promise.all([this.text.saved(withinMs), this.original.saved(withinMs)])).every(Boolean);
-  }
-
-  async #ask() {
-    const turn = ++this.asked;
-    try {
-      const answer = await fetch(this.all, { headers: { Accept: "application/json" }, cache: "no-store" });
-      if (turn !== this.asked) return;
-      if (answer.ok) this.#draw(await answer.json());
-      else if (answer.status >= 500) throw new Error(String(answer.status));
-    } catch {
-      setTimeout(() => turn === this.asked && void this.#ask(), RETRY_MS);
-    }
   }
 
   /** @param {string} deed @param {object} body @returns {Promise<boolean>} */
@@ -94,7 +82,7 @@ class OfficerStatement {
     if (!id) return false;
     this.doing++;
     const done = this.line.then(async () => {
-      const { mark } = this;
+      const { mark } = this.newest;
       const answer = await post(`${this.all}/${id}/${deed}`, body);
       this.doing--;
       return this.#hear(answer, mark);
@@ -106,15 +94,13 @@ class OfficerStatement {
   /** @param {import("../js/post.js").Answer} answer @param {string} mark the room's word when it was asked */
   #hear(answer, mark) {
     this.#tell(answer.ok ? "" : answer.said || this.words.say("offline"));
-    if (answer.ok && this.mark === mark) {
-      this.asked++; // what was asked before this is older
-      this.#draw(answer.body);
-    } else void this.#ask();
+    if (answer.ok && this.newest.mark === mark) this.newest.take(answer.body);
+    else void this.newest.ask();
     return answer.ok;
   }
 
   async #begin() {
-    const { mark } = this;
+    const { mark } = this.newest;
     const answer = await post(this.all, {});
     if (answer.ok) this.begun = answer.body.id;
     this.#hear(answer, mark);

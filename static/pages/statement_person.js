@@ -2,6 +2,7 @@
 // The statement on the person's phone: shown live and large, confirmed paragraph by paragraph, declared, signed.
 
 import SignaturePad from "../lib/signature_pad.min.js";
+import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
 import { onPress } from "./presses.js";
 
@@ -13,8 +14,6 @@ import { onPress } from "./presses.js";
  *   exhibits: {mark: string, description: string}[], declaration: {text: string, provision: string}, copies: number[]}} Statement
  */
 
-const RETRY_MS = 1500;
-
 export class PersonStatement {
   /** @param {HTMLElement} root the element [data-statement] @param {HTMLElement} stage is told `data-reading="open"` */
   constructor(root, stage) {
@@ -24,8 +23,7 @@ export class PersonStatement {
     this.given = JSON.parse(document.getElementById("statement-data")?.textContent ?? "{}");
     /** @type {Statement | null} */
     this.statement = null;
-    this.mark = "null";
-    this.asked = 0;
+    this.newest = new Newest(this.given.show, (statement) => this.#draw(statement));
     /** @type {Promise<void>} one deed after the other: a press while the one before is on a slow way is not lost */
     this.line = Promise.resolve();
     this.list = this.#one("paragraphs");
@@ -47,35 +45,12 @@ export class PersonStatement {
 
   /** What the room's snapshot says of the statement; asks for the text when that has changed. @param {any} mark */
   follow(mark) {
-    const said = JSON.stringify(mark ?? null);
-    if (said === this.mark) return;
-    this.mark = said;
-    if (mark) void this.#ask();
-    else this.#hide();
+    this.newest.follow(mark);
   }
 
   /** Hide it and forget the text: the person leaves. */
   close() {
-    this.mark = "null";
-    this.#hide();
-  }
-
-  #hide() {
-    this.asked++; // what was asked before this is older
-    this.#draw(null);
-  }
-
-  async #ask() {
-    const turn = ++this.asked;
-    try {
-      const answer = await fetch(this.given.show, { headers: { Accept: "application/json" }, cache: "no-store" });
-      if (turn !== this.asked) return;
-      if (answer.ok) this.#draw(await answer.json());
-      else if (answer.status < 500) this.#draw(null);
-      else throw new Error(String(answer.status));
-    } catch {
-      setTimeout(() => turn === this.asked && void this.#ask(), RETRY_MS);
-    }
+    this.newest.close();
   }
 
   /** @param {Statement | null} statement */
@@ -228,7 +203,7 @@ export class PersonStatement {
   /** @param {string} address @param {object} body */
   #do(address, body) {
     this.line = this.line.then(async () => {
-      const { mark } = this;
+      const { mark } = this.newest;
       this.#hear(await post(address, body), mark);
     });
     return this.line;
@@ -252,14 +227,11 @@ export class PersonStatement {
    * @param {import("../js/post.js").Answer} said @param {string} mark the room's word when it was asked
    */
   #hear(said, mark) {
-    if (this.mark === "null") return; // it was taken away meanwhile, or the person has left
+    if (this.newest.mark === "null") return; // it was taken away meanwhile, or the person has left
     const statement = said.ok ? said.body : said.body.statement;
     if (said.ok) this.#tell("");
-    if (this.mark !== mark) void this.#ask(); // the room has moved on meanwhile: the answer may be older than that
-    else if (statement) {
-      this.asked++; // what was asked before this is older
-      this.#draw(statement);
-    }
+    if (this.newest.mark !== mark) void this.newest.ask(); // the room has moved on meanwhile: the answer may be older than that
+    else if (statement) this.newest.take(statement);
     if (this.statement) this.#write("said", this.#saidOf(this.statement));
     if (said.ok) return;
     this.#forgetTick();
