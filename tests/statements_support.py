@@ -3,31 +3,55 @@
 import math
 import os
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from evidence_store.errors import Conflict, Unreachable
+from video_server.accounts.model import Staff
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.calls import arriving, presence, safety
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, Role, Watched
+from video_server.config import Settings
 from video_server.core import keys
 from video_server.core.database import Database
 from video_server.core.force import Force
-from video_server.core.keys import KeyRing
+from video_server.core.keys import KeyRing, load_demo_signing_identity
 from video_server.incidents import service as incidents
 from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.model import SafeContact, Wording
 from video_server.statements import service, shown, signing
-from video_server.statements.model import Answer, Statement
+from video_server.statements.model import Answer, Heading, State, Statement
 from video_server.statements.printing import Printer
 from video_server.statements.signature import Signature
 from video_server.web import sessions
 
 FORCE = Force()
 TEXT = "I live at 1 The Street.\n\nOn Monday my bicycle was taken.\n\nI took the photo JB/1."
+
+NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
+DRAFT = Statement(
+    id="a" * 32,
+    appointment_id="b" * 32,
+    number=1,
+    state=State.DRAFT,
+    version=1,
+    text_version=1,
+    text="One.\n\nTwo.",
+    heading=Heading("Jo Bloggs"),
+    exhibits=(),
+    language="en",
+    live=False,
+    taken_by="c" * 32,
+    begun_at=NOW,
+    saved_at=NOW,
+    offered_at=None,
+    signed_at=None,
+    sealed_at=None,
+)
 
 
 def drawn(points: int = 60) -> Signature:
@@ -84,6 +108,14 @@ async def let_in(database: Database, appointment: Appointment, *, now: Any) -> t
         await calls.start_waiting(db, person.id, now=now)
         await presence.take_socket(db, person, socket=session.id, now=now)
         return await calls.admit(db, appointment, person.id, by=appointment.officer_id, now=now), secret
+
+
+async def open_desk(database: Database, settings: Settings, key_ring: KeyRing, clock: Any, officer: Staff) -> "Desk":
+    """Return this officer in a call with Jo Bloggs."""
+    appointment = await book(database, key_ring, officer_id=officer.id, now=clock())
+    witness, _ = await let_in(database, appointment, now=clock())
+    printer = Printer(FORCE.name, load_demo_signing_identity(settings.keys_folder, now=clock()))
+    return Desk(database, appointment, witness, printer, clock)
 
 
 @dataclass

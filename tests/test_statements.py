@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import AddStaff, HeldClock
-from tests.statements_support import FORCE, TEXT, Desk, book, drawn, let_in
+from tests.statements_support import FORCE, TEXT, Desk, drawn, let_in, open_desk
 from video_server.accounts.model import Role
 from video_server.appointments import guests as invitations
 from video_server.appointments import service as appointments
@@ -20,7 +20,6 @@ from video_server.calls import service as calls
 from video_server.core import keys
 from video_server.core.database import Database
 from video_server.core.errors import NotFound
-from video_server.core.keys import load_demo_signing_identity
 from video_server.statements import certificates, model, rules, service, shown, signing, storage
 from video_server.statements.back_page import BackPage
 from video_server.statements.exhibits import Exhibit
@@ -32,11 +31,7 @@ from video_server.statements.signature import Signature
 @pytest.fixture
 async def desk(database, settings, key_ring, clock: HeldClock, add_staff: AddStaff) -> Desk:
     """PC Smith in a call with Jo Bloggs."""
-    officer = await add_staff("smith", Role.OFFICER)
-    appointment = await book(database, key_ring, officer_id=officer.id, now=clock())
-    witness, _ = await let_in(database, appointment, now=clock())
-    printer = Printer(FORCE.name, load_demo_signing_identity(settings.keys_folder, now=clock()))
-    return Desk(database, appointment, witness, printer, clock)
+    return await open_desk(database, settings, key_ring, clock, await add_staff("smith", Role.OFFICER))
 
 
 async def test_a_statement_goes_from_draft_to_sealing(desk):

@@ -3,12 +3,12 @@
 import json
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.statements_support import DRAFT, NOW
 from video_server.statements import certificates, exhibits, model, rules
 from video_server.statements.back_page import BackPage, Contact, PersonalStatement
 from video_server.statements.declaration import (
@@ -30,26 +30,6 @@ from video_server.statements.signature import (
 )
 from video_server.statements.typed import clean, split_paragraphs
 
-NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
-DRAFT = Statement(
-    id="a" * 32,
-    appointment_id="b" * 32,
-    number=1,
-    state=State.DRAFT,
-    version=1,
-    text_version=1,
-    text="One.\n\nTwo.",
-    heading=Heading("Jo Bloggs"),
-    exhibits=(),
-    language="en",
-    live=False,
-    taken_by="c" * 32,
-    begun_at=NOW,
-    saved_at=NOW,
-    offered_at=None,
-    signed_at=None,
-    sealed_at=None,
-)
 ENGLISH = get_declaration("en", {})
 INTERPRETED = replace(
     DRAFT, heading=Heading("Jo Bloggs", interpreter_name="Ana Kowalska", spoken="pl"), original="Raz.\n\nDwa."

@@ -4,7 +4,6 @@ import io
 import re
 import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pypdf
@@ -17,7 +16,7 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import SignatureCoverageLevel, validate_pdf_signature
 from pyhanko_certvalidator import ValidationContext
 
-from tests.statements_support import drawn
+from tests.statements_support import DRAFT, NOW, drawn
 from video_server.core import keys
 from video_server.core.errors import CannotStart
 from video_server.core.keys import SigningIdentity, load_demo_signing_identity, load_signing_identity
@@ -29,25 +28,16 @@ from video_server.statements.model import Heading, State, Statement
 from video_server.statements.printing import CannotPrint, Printer, Signing, Taken
 from video_server.statements.signature import Signature
 
-NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
-STATEMENT = Statement(
-    id="a" * 32,
-    appointment_id="b" * 32,
+STATEMENT = replace(
+    DRAFT,
     number=2,
     state=State.READ,
     version=3,
     text_version=3,
     text="I live at 1 The Street.\n\nIt was dark.\nVery dark.",
-    heading=Heading("Jo Bloggs"),
     exhibits=(Exhibit("JB/1", "Photo of the door"),),
-    language="en",
-    live=False,
-    taken_by="c" * 32,
-    begun_at=NOW,
-    saved_at=NOW,
     offered_at=NOW,
     signed_at=NOW,
-    sealed_at=None,
 )
 SIGNING = Signing(drawn(), NOW, "Monday 2 March 2026 at 10am", "iPhone, Safari", "right", "5e" * 32)
 

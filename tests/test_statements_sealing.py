@@ -16,15 +16,13 @@ import pytest
 from evidence_store.client import StoreClient
 from evidence_store.errors import StoreError
 from tests.conftest import AddStaff, HeldClock
-from tests.statements_support import FORCE, Desk, FolderStore, book, let_in
+from tests.statements_support import Desk, FolderStore, open_desk
 from video_server.accounts.model import Role
 from video_server.audit import service as audit
 from video_server.core import keys
 from video_server.core.database import Database
-from video_server.core.keys import load_demo_signing_identity
 from video_server.statements import sealing, shown, signing, storage
 from video_server.statements.model import State, Statement
-from video_server.statements.printing import Printer
 from video_server.statements.sealing import LEASE, seal_due, wait_before_try
 from video_server.statements.signature import Signature
 from video_server.tasks import service as tasks
@@ -35,11 +33,7 @@ SEED = 20260302
 
 @pytest.fixture
 async def desk(database, settings, key_ring, clock: HeldClock, add_staff: AddStaff) -> Desk:
-    officer = await add_staff("smith", Role.OFFICER)
-    appointment = await book(database, key_ring, officer_id=officer.id, now=clock())
-    witness, _ = await let_in(database, appointment, now=clock())
-    printer = Printer(FORCE.name, load_demo_signing_identity(settings.keys_folder, now=clock()))
-    return Desk(database, appointment, witness, printer, clock)
+    return await open_desk(database, settings, key_ring, clock, await add_staff("smith", Role.OFFICER))
 
 
 @pytest.fixture
