@@ -1,5 +1,6 @@
 """What an officer does with statements on the call's page: JSON in and out; a copy as an attachment."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -133,33 +134,21 @@ async def offer(request: web.Request) -> web.Response:
 @booth_staff
 async def certify_reading(request: web.Request) -> web.Response:
     """Sign, as the reader, that the text was read aloud to a witness who cannot read."""
-    body = await bodies.read_body(request, bodies.TypedBody)
-    async with request.app[app_keys.DATABASE].begin() as db:
-        seen = await signing.certify_reading(
-            db,
-            *await _ids(db, request),
-            typed=body.typed,
-            shown_digest=body.digest,
-            printer=request.app[PRINTER],
-            **_by(request),
-        )
-        return web.json_response(await _draw(db, request, seen.statement))
+    return await _sign(request, signing.certify_reading)
 
 
 @routes.post(ONE + "/interpretation", name="booth.statement_interpretation")
 @booth_staff
 async def declare_interpretation(request: web.Request) -> web.Response:
     """Sign, as the interpreter who is with the officer, for the text in both languages."""
+    return await _sign(request, signing.declare_interpretation)
+
+
+async def _sign(request: web.Request, sign: Callable[..., Awaitable[shown.View]]) -> web.Response:
     body = await bodies.read_body(request, bodies.TypedBody)
     async with request.app[app_keys.DATABASE].begin() as db:
-        seen = await signing.declare_interpretation(
-            db,
-            *await _ids(db, request),
-            typed=body.typed,
-            shown_digest=body.digest,
-            printer=request.app[PRINTER],
-            **_by(request),
-        )
+        ids, printer = await _ids(db, request), request.app[PRINTER]
+        seen = await sign(db, *ids, typed=body.typed, shown_digest=body.digest, printer=printer, **_by(request))
         return web.json_response(await _draw(db, request, seen.statement))
 
 
