@@ -1,5 +1,6 @@
 """The way in and the way out: the link, and "Exit this page". GET never changes anything: bots fetch links."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from aiohttp import web
@@ -96,22 +97,8 @@ async def no_link(request: web.Request, state: str) -> web.Response:
 @routes.post("/phone/exit", name="phone.exit")
 @guards.public
 async def exit_page(request: web.Request) -> web.Response:
-    """Leave at once: end the session, note that it was on purpose, and go to the neutral site whatever happens.
-
-    A redirect would be blocked by `form-action 'self'` in Chromium, so the answer is a page that refreshes away.
-    """
-    try:
-        session = await sessions.find_session(request, "phone")
-        if session is not None:
-            async with request.app[app_keys.DATABASE].begin() as db:
-                await calls.exit_on_purpose(
-                    db, session.subject, session_id=session.id, now=request.app[app_keys.CLOCK]()
-                )
-    except Exception:  # whoever must leave leaves, even when the database is down
-        log.exception("exit_not_recorded")
-    response = lead_away(request)
-    sessions.clear_cookie(response, "phone")
-    return response
+    """Leave at once: end the session, note that it was on purpose, and go to the neutral site whatever happens."""
+    return await leave(request, "phone", calls.exit_on_purpose)
 
 
 @routes.get("/phone/exit")
@@ -121,7 +108,22 @@ async def show_exit(request: web.Request) -> web.Response:
     return lead_away(request)
 
 
+async def leave(request: web.Request, kind: str, note: Callable[..., Awaitable[None]]) -> web.Response:
+    """End a session of this kind by `note`, and lead away whatever happens."""
+    try:
+        session = await sessions.find_session(request, kind)
+        if session is not None:
+            async with request.app[app_keys.DATABASE].begin() as db:
+                await note(db, session.subject, session_id=session.id, now=request.app[app_keys.CLOCK]())
+    except Exception:  # whoever must leave leaves, even when the database is down
+        log.exception("exit_not_recorded")
+    response = lead_away(request)
+    sessions.clear_cookie(response, kind)
+    return response
+
+
 def lead_away(request: web.Request) -> web.Response:
+    """Go to the neutral site by a page that refreshes: `form-action 'self'` blocks a redirect in Chromium."""
     response = pages.render(request, "phone/away.html")
     response.headers["Refresh"] = f"0; url={request.app[app_keys.FORCE].neutral_site}"
     return response

@@ -19,14 +19,11 @@ from video_server.calls.model import State as RoomState
 from video_server.calls.seats import Seat
 from video_server.core.database import Connection
 from video_server.core.errors import Refusal
-from video_server.core.log import get_logger
 from video_server.incidents import service as incidents
 from video_server.phone import doors, guest_access, state, views, words
 from video_server.phone.steps import parse_token
 from video_server.statements import drawing as statements
 from video_server.web import app_keys, guards, i18n, limits, pages, sessions, sockets
-
-log = get_logger(__name__)
 
 routes = web.RouteTableDef()
 
@@ -173,18 +170,7 @@ async def room_socket(request: web.Request) -> web.StreamResponse:
 @guards.public
 async def exit_page(request: web.Request) -> web.Response:
     """Leave at once: end the session, and go to the neutral site whatever happens."""
-    try:
-        session = await sessions.find_session(request, "guest")
-        if session is not None:
-            async with request.app[app_keys.DATABASE].begin() as db:
-                await calls_guests.exit_on_purpose(
-                    db, session.subject, session_id=session.id, now=request.app[app_keys.CLOCK]()
-                )
-    except Exception:  # whoever must leave leaves, even when the database is down
-        log.exception("exit_not_recorded")
-    response = doors.lead_away(request)
-    sessions.clear_cookie(response, "guest")
-    return response
+    return await doors.leave(request, "guest", calls_guests.exit_on_purpose)
 
 
 @routes.get("/guest/exit")
