@@ -1,5 +1,7 @@
 // What the booth's scripts share: elements, words, times, the question box.
 
+import { fill } from "../js/words.js";
+
 /**
  * @template {Element} T
  * @param {string} id
@@ -55,7 +57,7 @@ export class Words {
   say(key, values = {}) {
     const words = this.words[key];
     if (words === undefined) throw new Error(`no words for ${key}`);
-    return words.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+    return fill(words, values);
   }
 
   /** Write a time of day as the server's pages do: 10:45am, 2pm.

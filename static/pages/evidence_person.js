@@ -2,6 +2,7 @@
 // What the officer asks for, on the person's phone: choose or take it, see it go in words and figures, know it arrived.
 
 import { Upload } from "../js/upload.js";
+import { fill } from "../js/words.js";
 
 /** @typedef {"photo" | "video" | "document" | "audio"} Kind */
 /** @typedef {{id: string, kind: Kind, note: string, state: string, max_bytes: number, received: number}} Asked */
@@ -241,7 +242,7 @@ export class PersonEvidence {
 
   /** @param {string} key @param {Record<string, string | number>} [values] */
   say(key, values = {}) {
-    return (this.given.words[key] ?? "").replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+    return fill(this.given.words[key], values);
   }
 
   /** @param {number} sent @param {number} total both in bytes; the unit is the total's */

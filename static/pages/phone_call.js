@@ -5,6 +5,7 @@
 import { Call } from "../js/media.js";
 import { OneTab } from "../js/one_tab.js";
 import { RoomSocket } from "../js/signalling.js";
+import { fill } from "../js/words.js";
 import { drawSignal } from "./call-tools.js";
 import { Tiles, othersIn } from "./call-tiles.js";
 import { LEAVING } from "./exit.js";
@@ -36,7 +37,7 @@ let isHere = false; // this tab speaks for the person, and no other one does
 const trouble = calm();
 
 const tiles = new Tiles(one(root, "[data-tiles]"), {
-  say: (key, values) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? ""),
+  say: (key, values) => fill(words[key], values),
   stranger: given.officer,
   onBlocked: (blocked) => (control("hear").hidden = !blocked),
 });

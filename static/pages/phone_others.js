@@ -2,6 +2,7 @@
 // Over the picture of a call: who else is in it, who listens, a pause, and what the officer asks of the microphone.
 // A microphone is only ever turned on by a press on this page.
 
+import { fill } from "../js/words.js";
 import { one } from "./phone_page.js";
 
 /** @typedef {{id: string, role: string, role_words: string, name_to_show: string, is_self: boolean}} Person */
@@ -31,7 +32,7 @@ export class Others {
     this.#say("listening", room.listeners.join(" "));
     const people = room.people.filter((person) => person.role !== "supervisor"); // who listens is named above
     const names = people.map((person) => (person.is_self ? this.words.self : `${person.name_to_show} (${person.role_words})`));
-    this.#say("people", people.length > 1 ? this.words.people.replace("{names}", names.join(", ")) : "");
+    this.#say("people", people.length > 1 ? fill(this.words.people, { names: names.join(", ") }) : "");
     one(this.root, "[data-others-asked]").hidden = room.asked === null;
     this.#say("asked-words", room.asked?.said ?? "");
     one(this.root, '[data-others-do="heed"]').textContent = room.asked ? this.words[room.asked.what] : "";
@@ -42,7 +43,7 @@ export class Others {
   /** @param {Told} room */
   #sayPause({ pause_asked, pause_asked_by }) {
     if (!pause_asked) return "";
-    return pause_asked_by ? this.words.pause_asked_by.replace("{name}", pause_asked_by) : this.words.pause_asked;
+    return pause_asked_by ? fill(this.words.pause_asked_by, { name: pause_asked_by }) : this.words.pause_asked;
   }
 
   /** @param {Element} target */

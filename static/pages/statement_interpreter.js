@@ -3,6 +3,7 @@
 
 import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
+import { fill } from "../js/words.js";
 import { get, read, show, write } from "./booth-page.js";
 import { DraftField } from "./statement_field.js";
 
@@ -97,6 +98,6 @@ export class InterpreterStatement {
 
   /** @param {string} key @param {Record<string, string | number>} [values] */
   #say(key, values = {}) {
-    return (this.given.words[key] ?? "").replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+    return fill(this.given.words[key], values);
   }
 }

@@ -3,6 +3,7 @@
 
 import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
+import { fill } from "../js/words.js";
 import { find, get, read, show, write } from "./booth-page.js";
 import { DraftField } from "./statement_field.js";
 import { drawSeen } from "./statement_seen.js";
@@ -339,6 +340,6 @@ class OfficerStatement {
 
   /** @param {string} key @param {Record<string, string | number>} [values] */
   #say(key, values = {}) {
-    return (this.own[key] ?? "").replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+    return fill(this.own[key], values);
   }
 }

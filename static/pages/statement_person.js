@@ -4,6 +4,7 @@
 import SignaturePad from "../lib/signature_pad.min.js";
 import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
+import { fill } from "../js/words.js";
 import { onPress } from "./presses.js";
 
 /** @typedef {{number: number, text: string, original: string, key: string, answer: "right" | "wrong" | null}} Paragraph */
@@ -285,7 +286,7 @@ export class PersonStatement {
 
   /** @param {string} key @param {Record<string, string | number>} [values] */
   #say(key, values = {}) {
-    return (this.given.words[key] ?? "").replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+    return fill(this.given.words[key], values);
   }
 
   /** @param {string} name @param {string} text */
