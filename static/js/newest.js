@@ -50,8 +50,9 @@ export class Newest {
     const turn = ++this.turn;
     try {
       const answer = await fetch(this.url, { headers: { Accept: "application/json" }, cache: "no-store" });
-      if (turn !== this.turn) return;
-      if (answer.ok) this.draw(await answer.json());
+      const value = answer.ok ? await answer.json() : null;
+      if (turn !== this.turn) return; // also when its body took its time
+      if (answer.ok) this.draw(value);
       else if (answer.status < 500) this.refused();
       else throw new Error(String(answer.status));
     } catch {

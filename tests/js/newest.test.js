@@ -51,6 +51,27 @@ test("of two answers under way only the newest is drawn, in whichever order they
   assert.deepEqual(drawn, ["new"]);
 });
 
+test("an answer that has begun and whose end is late is not drawn when a newer one came between", async () => {
+  const { fetch } = globalThis;
+  const hasBegun = new Promise((resolve) => {
+    globalThis.fetch = (...asked) => {
+      const said = fetch(...asked);
+      said.then(resolve);
+      return said;
+    };
+  });
+  const first = await ask();
+  held[0].writeHead(200, { "Content-Type": "application/json" }).write('"ol');
+  await hasBegun;
+  globalThis.fetch = fetch;
+  const second = await ask();
+  answer(1, "new");
+  await second.said;
+  held[0].end('d"');
+  await first.said;
+  assert.deepEqual(drawn, ["new"]);
+});
+
 test("what a deed brought back is newer than what was asked before it", async () => {
   const { said } = await ask();
   newest.take("signed");
