@@ -5,6 +5,7 @@ import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
 import { fill } from "../js/words.js";
 import { find, get, read, show, write } from "./booth-page.js";
+import { BackPage } from "./statement_back.js";
 import { DraftField } from "./statement_field.js";
 import { drawSeen } from "./statement_seen.js";
 
@@ -36,6 +37,7 @@ class OfficerStatement {
     const said = { say: (/** @type {string} */ key, /** @type {any} */ values) => this.#sayOf(key, values), clock: (/** @type {string} */ iso) => words.clock(iso) };
     this.text = new DraftField("statement", said);
     this.original = new DraftField("original", said);
+    this.back = new BackPage(said.say);
     get("statement-begin", HTMLButtonElement).addEventListener("click", () => void this.#begin());
     get("statement-offer", HTMLButtonElement).addEventListener("click", () => void this.#offer());
     get("statement-take-back", HTMLButtonElement).addEventListener("click", () => void this.#do("take-back", {}));
@@ -47,10 +49,6 @@ class OfficerStatement {
     get("statement-reading-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#certify();
-    });
-    get("statement-back-form", HTMLFormElement).addEventListener("submit", (event) => {
-      event.preventDefault();
-      void this.#saveBack();
     });
     get("interpretation-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
@@ -156,35 +154,6 @@ class OfficerStatement {
     if (await this.#do("interpretation", { digest: this.statement.digest, typed: field.value })) field.value = "";
   }
 
-  async #saveBack() {
-    if (!this.statement) return;
-    const form = get("statement-back-form", HTMLFormElement);
-    const value = (/** @type {string} */ name) => find(form, `[name="${name}"]`, HTMLElement);
-    const text = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (value(name)).value.trim();
-    const ticked = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (value(name)).checked;
-    const dates = text("dates").split(/\s+/).filter(Boolean);
-    const said = get("statement-back-said", HTMLElement);
-    if (dates.some((date) => !/^\d{4}-\d\d-\d\d$/.test(date) || Number.isNaN(Date.parse(date)))) return write(said, this.#say("badDates"));
-    /** @type {Record<string, boolean>} */
-    const consents = {};
-    for (const choice of form.querySelectorAll("select")) {
-      if (choice.dataset.consent && choice.value) consents[choice.dataset.consent] = choice.value === "yes";
-    }
-    const answer = await post(`${this.all}/${this.statement.id}/back-page`, {
-      contact: text("contact") || null,
-      contact_words: text("contact_words"),
-      dates_to_avoid: dates,
-      no_dates: ticked("no_dates") && dates.length === 0,
-      consents,
-      needs: text("needs"),
-      no_needs: ticked("no_needs") && text("needs") === "",
-      personal_statement: text("personal_statement"),
-    });
-    if (!answer.ok) return write(said, answer.said || this.words.say("offline"));
-    const missing = answer.body.unanswered.map((/** @type {string} */ name) => this.#say(`missing.${name}`)).join(", ");
-    write(said, missing ? this.#say("backMissing", { what: missing }) : this.#say("backSaved"));
-  }
-
   /** @param {any} statement */
   #draw(statement) {
     const before = this.statement;
@@ -201,7 +170,7 @@ class OfficerStatement {
     if (!statement) return;
     find(copy, "a", HTMLAnchorElement).href = `${this.all}/${statement.id}/copy`;
     if (this.listens) return drawSeen(statement, (key, values) => this.#say(key, values));
-    if (before?.id !== statement.id) this.#drawBack(statement.back_page);
+    if (before?.id !== statement.id) this.back.draw(statement.back_page, `${this.all}/${statement.id}/back-page`);
     if (!isOpen) {
       this.text.close();
       this.original.close();
@@ -295,24 +264,6 @@ class OfficerStatement {
         return item;
       }),
     );
-  }
-
-  /** @param {any} page */
-  #drawBack(page) {
-    const form = get("statement-back-form", HTMLFormElement);
-    const field = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (find(form, `[name="${name}"]`, HTMLElement));
-    field("contact").value = page.contact ?? "";
-    field("contact_words").value = page.contact_words;
-    field("dates").value = page.dates_to_avoid.join("\n");
-    field("no_dates").checked = page.no_dates;
-    field("needs").value = page.needs;
-    field("no_needs").checked = page.no_needs;
-    field("personal_statement").value = page.personal_statement;
-    for (const choice of form.querySelectorAll("select")) {
-      const code = choice.dataset.consent;
-      if (code) choice.value = code in page.consents ? (page.consents[code] ? "yes" : "no") : "";
-    }
-    write(get("statement-back-said", HTMLElement), "");
   }
 
   /** @param {any} statement */

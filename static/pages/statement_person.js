@@ -1,11 +1,11 @@
 // @ts-check
 // The statement on the person's phone: shown live and large, confirmed paragraph by paragraph, declared, signed.
 
-import SignaturePad from "../lib/signature_pad.min.js";
 import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
 import { fill } from "../js/words.js";
 import { onPress } from "./presses.js";
+import { SignatureField } from "./signature_field.js";
 
 /** @typedef {{number: number, text: string, original: string, key: string, answer: "right" | "wrong" | null}} Paragraph */
 /** @typedef {{name: string, spoken: string, direction: string, waits: boolean}} Interpreting */
@@ -31,8 +31,7 @@ export class PersonStatement {
     this.form = this.#one("form");
     this.declared = /** @type {HTMLInputElement} */ (this.#one("declared"));
     this.typed = /** @type {HTMLInputElement} */ (this.#one("typed"));
-    this.canvas = /** @type {HTMLCanvasElement} */ (this.#one("pad"));
-    this.pad = new SignaturePad(this.canvas, { minWidth: 1.2, maxWidth: 3.2, penColor: "#0b0c0c" });
+    this.pad = new SignatureField(/** @type {HTMLCanvasElement} */ (this.#one("pad")));
     onPress(this.list, "button[data-answer]", ({ dataset, parentElement }) => {
       this.#answer(/** @type {HTMLElement | null} */ (parentElement?.closest("li"))?.dataset.key ?? "", dataset.answer ?? "");
     });
@@ -41,7 +40,6 @@ export class PersonStatement {
       event.preventDefault();
       void this.#sign();
     });
-    new ResizeObserver(() => this.#fitPad()).observe(this.canvas);
   }
 
   /** What the room's snapshot says of the statement; asks for the text when that has changed. @param {any} mark */
@@ -92,7 +90,7 @@ export class PersonStatement {
     this.form.hidden = mayNotSign;
     this.#one("text").hidden = statement.state === "signed";
     this.#drawCopies(statement);
-    this.#fitPad();
+    this.pad.fit();
     if (before?.id !== statement.id || before.state !== statement.state) {
       this.root.scrollTop = 0;
       this.#one("title").focus({ preventScroll: true });
@@ -213,7 +211,8 @@ export class PersonStatement {
   async #sign() {
     const button = /** @type {HTMLButtonElement} */ (this.#one("sign"));
     if (button.disabled || !this.statement) return;
-    const signature = this.#signature();
+    const typed = this.typed.value.trim();
+    const signature = this.pad.read() ?? (typed ? { typed } : null);
     if (!this.declared.checked) return this.#tell(this.#say("declare"), this.declared);
     if (!signature) return this.#tell(this.#say("sign"), this.typed.value ? this.typed : null);
     button.disabled = true;
@@ -237,32 +236,6 @@ export class PersonStatement {
     if (said.ok) return;
     this.#forgetTick();
     this.#tell(said.said || this.#say("offline"));
-  }
-
-  #signature() {
-    const typed = this.typed.value.trim();
-    const strokes = this.pad.toData().map((group) => group.points);
-    const start = strokes[0]?.[0]?.time;
-    if (start === undefined) return typed ? { typed } : null;
-    const round = (/** @type {number} */ value) => Math.round(value * 100) / 100;
-    return {
-      width: round(this.canvas.clientWidth),
-      height: round(this.canvas.clientHeight),
-      strokes: strokes.map((points) => points.map((at) => [round(at.x), round(at.y), Math.max(0, Math.round(at.time - start)), Math.min(1, Math.max(0, at.pressure || 0))])),
-    };
-  }
-
-  /** A canvas forgets when its size changes (the phone was turned): draw the strokes again. */
-  #fitPad() {
-    const ratio = Math.max(1, devicePixelRatio || 1);
-    const [width, height] = [Math.round(this.canvas.clientWidth * ratio), Math.round(this.canvas.clientHeight * ratio)];
-    if (!width || (this.canvas.width === width && this.canvas.height === height)) return;
-    const strokes = this.pad.toData();
-    this.canvas.width = width;
-    this.canvas.height = height;
-    this.canvas.getContext("2d")?.scale(ratio, ratio);
-    this.pad.clear();
-    if (strokes.length) this.pad.fromData(strokes);
   }
 
   #forgetTick() {
