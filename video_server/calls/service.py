@@ -188,6 +188,20 @@ async def find_by_session(db: Connection, appointment_id: str, session_id: str) 
     return await storage.participants.find_by_session(db, appointment_id, session_id)
 
 
+async def find_let_in(
+    db: Connection, appointment_id: str, session_id: str, *, after_call: bool = False
+) -> Participant | None:
+    """Return the victim whom the officer let in, when this is their session and they are in the call.
+
+    after_call   also behind it, for the session that was in it
+    """
+    person = await storage.participants.find_by_session(db, appointment_id, session_id)
+    if person is None or person.role is not Role.VICTIM or person.admitted_at is None:
+        return None
+    may = {State.ADMITTED, State.LEFT, State.ENDED} if after_call else {State.ADMITTED}
+    return person if person.state in may else None
+
+
 async def get_standing(db: Connection, appointment_id: str) -> Appointment:
     """Return the appointment unless it is over or cancelled. Raises CannotJoin."""
     appointment = await appointments.get(db, appointment_id)

@@ -15,8 +15,6 @@ from video_server.appointments.model import State as AppointmentState
 from video_server.audit import service as audit
 from video_server.calls import service as calls
 from video_server.calls.model import Participant
-from video_server.calls.model import Role as RoomRole
-from video_server.calls.model import State as RoomState
 from video_server.core import events, keys
 from video_server.core.database import Connection
 from video_server.core.errors import N_, Conflict, Forbidden, NotFound, Refusal, TooMany
@@ -113,11 +111,8 @@ async def access_sender(
 
     after_call   also after the call, to finish what was begun in it
     """
-    person = await calls.find_by_session(db, appointment_id, session_id)
-    if person is None or person.role is not RoomRole.VICTIM or person.admitted_at is None:
-        raise NotInCall
-    may = {RoomState.ADMITTED, RoomState.LEFT, RoomState.ENDED} if after_call else {RoomState.ADMITTED}
-    if person.state not in may:
+    person = await calls.find_let_in(db, appointment_id, session_id, after_call=after_call)
+    if person is None:
         raise NotInCall
     return person
 

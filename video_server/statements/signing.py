@@ -47,11 +47,8 @@ async def access_witness(
 
     for_copy   also after the call, for the session that was in it
     """
-    person = await calls.find_by_session(db, appointment_id, session_id)
-    if person is None or person.role is not RoomRole.VICTIM or person.admitted_at is None:
-        raise NotInCall
-    may = {RoomState.ADMITTED, RoomState.LEFT, RoomState.ENDED} if for_copy else {RoomState.ADMITTED}
-    if person.state not in may:
+    person = await calls.find_let_in(db, appointment_id, session_id, after_call=for_copy)
+    if person is None:
         raise NotInCall
     return person
 
