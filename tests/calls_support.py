@@ -4,51 +4,22 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.cases import book_now
 from tests.conftest import AddStaff, HeldClock
 from video_server.accounts.model import Role as StaffRole
-from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.calls import arriving, listening, presence, safety, service
 from video_server.calls.model import Role, RoomView, Watched
 from video_server.core.database import Database
-from video_server.core.force import Force
 from video_server.core.keys import KeyRing
-from video_server.incidents import service as incidents
-from video_server.incidents.eligibility import Eligibility
-from video_server.incidents.model import SafeContact, Wording
 from video_server.web import sessions
-
-FORCE = Force()
 
 
 @pytest.fixture
 async def appointment(database: Database, key_ring: KeyRing, clock: HeldClock, add_staff: AddStaff) -> Appointment:
     """An appointment of PC Smith that starts now."""
     officer = await add_staff("smith", StaffRole.OFFICER)
-    async with database.begin() as db:
-        incident = await incidents.record_incident(
-            db,
-            offence_type="burglary",
-            victim_name="Jo Bloggs",
-            victim_mobile="+447700900123",
-            language="en",
-            safe_contact=SafeContact(True, Wording.PLAIN, None, None),
-            eligibility=Eligibility(True, True, True, True),
-            by=officer.id,
-            now=clock(),
-        )
-        return await appointments.book(
-            db,
-            incident=incident,
-            person_id=incident.victim_id,
-            starts_at=clock(),
-            officer_id=officer.id,
-            by=officer.id,
-            now=clock(),
-            force=FORCE,
-            key_ring=key_ring,
-            allow_any_time=True,
-        )
+    return await book_now(database, key_ring, officer_id=officer.id, now=clock())
 
 
 Arrive = Callable[[], Awaitable[str]]

@@ -4,7 +4,9 @@ from datetime import datetime
 
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
+from video_server.core.database import Database
 from video_server.core.force import Force
+from video_server.core.keys import KeyRing
 from video_server.incidents import service as incidents
 from video_server.incidents.eligibility import Eligibility
 from video_server.incidents.model import Incident, SafeContact, Wording
@@ -33,7 +35,9 @@ async def record(database, clock, **changed) -> Incident:
         return await incidents.record_incident(db, **values | changed, now=clock())
 
 
-async def book(database, clock, key_ring, incident, starts_at, *, officer_id=None, **named) -> Appointment:
+async def book(
+    database, clock, key_ring, incident, starts_at, *, officer_id=None, by="system:test", **named
+) -> Appointment:
     """Book in a transaction of its own."""
     async with database.begin() as db:
         return await appointments.book(
@@ -42,9 +46,32 @@ async def book(database, clock, key_ring, incident, starts_at, *, officer_id=Non
             person_id=incident.victim_id,
             starts_at=starts_at,
             officer_id=officer_id,
-            by="system:test",
+            by=by,
             now=clock(),
             force=FORCE,
             key_ring=key_ring,
             **named,
         )
+
+
+async def book_now(
+    database: Database,
+    key_ring: KeyRing,
+    *,
+    officer_id: str,
+    now: datetime,
+    name: str = "Jo Bloggs",
+    language: str = "en",
+) -> Appointment:
+    """Book somebody with an officer, for now."""
+    incident = await record(
+        database,
+        lambda: now,
+        offence_type="burglary",
+        victim_name=name,
+        language=language,
+        safe_contact=SafeContact(True, Wording.PLAIN),
+        by=officer_id,
+    )
+    named = {"officer_id": officer_id, "by": officer_id, "allow_any_time": True}
+    return await book(database, lambda: now, key_ring, incident, now, **named)

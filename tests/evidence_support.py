@@ -19,9 +19,10 @@ from aiohttp import ClientSession, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
+from tests.cases import book_now
 from tests.conftest import HeldClock
 from tests.serving import free_port
-from tests.statements_support import book, let_in
+from tests.statements_support import let_in
 from video_server.accounts.model import Staff
 from video_server.app import make_app
 from video_server.appointments.model import Appointment
@@ -204,7 +205,7 @@ async def calling(
         opened.append(client)
         return client
 
-    appointment = await book(database, key_ring, officer_id=officer.id, now=clock())
+    appointment = await book_now(database, key_ring, officer_id=officer.id, now=clock())
     person, phone_secret = await let_in(database, appointment, now=clock())
     async with database.begin() as db:
         _, staff_secret = await sessions.open_session(db, "staff", officer.id, now=clock())

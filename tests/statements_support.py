@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from evidence_store.errors import Conflict, Unreachable
+from tests.cases import FORCE, book_now
 from video_server.accounts.model import Staff
-from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.calls import arriving, presence, safety
 from video_server.calls import service as calls
@@ -18,18 +18,13 @@ from video_server.calls.model import Participant, Role, Watched
 from video_server.config import Settings
 from video_server.core import keys
 from video_server.core.database import Database
-from video_server.core.force import Force
 from video_server.core.keys import KeyRing, load_demo_signing_identity
-from video_server.incidents import service as incidents
-from video_server.incidents.eligibility import Eligibility
-from video_server.incidents.model import SafeContact, Wording
 from video_server.statements import service, shown, signing
 from video_server.statements.model import Answer, Heading, State, Statement
 from video_server.statements.printing import Printer
 from video_server.statements.signature import Signature
 from video_server.web import sessions
 
-FORCE = Force()
 TEXT = "I live at 1 The Street.\n\nOn Monday my bicycle was taken.\n\nI took the photo JB/1."
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
@@ -66,36 +61,6 @@ def drawn_json() -> dict[str, Any]:
     return {"width": signature.width, "height": signature.height, "strokes": strokes}
 
 
-async def book(
-    database: Database, key_ring: KeyRing, *, officer_id: str, now: Any, name: str = "Jo Bloggs", language: str = "en"
-) -> Appointment:
-    """Book an appointment that starts now."""
-    async with database.begin() as db:
-        incident = await incidents.record_incident(
-            db,
-            offence_type="burglary",
-            victim_name=name,
-            victim_mobile="+447700900123",
-            language=language,
-            safe_contact=SafeContact(True, Wording.PLAIN, None, None),
-            eligibility=Eligibility(True, True, True, True),
-            by=officer_id,
-            now=now,
-        )
-        return await appointments.book(
-            db,
-            incident=incident,
-            person_id=incident.victim_id,
-            starts_at=now,
-            officer_id=officer_id,
-            by=officer_id,
-            now=now,
-            force=FORCE,
-            key_ring=key_ring,
-            allow_any_time=True,
-        )
-
-
 async def let_in(database: Database, appointment: Appointment, *, now: Any) -> tuple[Participant, str]:
     """Let one session of the link arrive, wait and be admitted; return its participant and its cookie's secret."""
     async with database.begin() as db:
@@ -112,7 +77,7 @@ async def let_in(database: Database, appointment: Appointment, *, now: Any) -> t
 
 async def open_desk(database: Database, settings: Settings, key_ring: KeyRing, clock: Any, officer: Staff) -> "Desk":
     """Return this officer in a call with Jo Bloggs."""
-    appointment = await book(database, key_ring, officer_id=officer.id, now=clock())
+    appointment = await book_now(database, key_ring, officer_id=officer.id, now=clock())
     witness, _ = await let_in(database, appointment, now=clock())
     printer = Printer(FORCE.name, load_demo_signing_identity(settings.keys_folder, now=clock()))
     return Desk(database, appointment, witness, printer, clock)

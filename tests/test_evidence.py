@@ -16,10 +16,11 @@ from PIL import Image
 
 from evidence_store.client import SIGNATURE_HEADER, StoredObject, make_grant
 from evidence_store.sealing import signing
+from tests.cases import book_now
 from tests.conftest import AddStaff, HeldClock
 from tests.evidence import samples
 from tests.evidence_support import PIECES, Call, calling, fetch, jpeg, read_token, sha256, until
-from tests.statements_support import book, let_in
+from tests.statements_support import let_in
 from video_server.accounts.model import Role
 from video_server.audit import service as audit
 from video_server.evidence import service
@@ -202,7 +203,7 @@ async def test_a_session_that_was_not_let_in_may_not_send_and_another_appointmen
     await call.grant(request_id, phone=same_link, status=403)
     assert (await same_link.post(f"/phone/evidence/items/{item_id}/cancel", json={})).status == 403
     call.clock.move(hours=1)
-    other = await book(call.database, key_ring, officer_id=call.appointment.officer_id, now=call.clock())
+    other = await book_now(call.database, key_ring, officer_id=call.appointment.officer_id, now=call.clock())
     _, secret = await let_in(call.database, other, now=call.clock())
     stranger = call.open_browser("phone", secret)
     await call.grant(request_id, phone=stranger, status=404)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.calls_support import FORCE
+from tests.cases import FORCE
 from video_server.appointments import guests as invitations
 from video_server.appointments import links
 from video_server.appointments import service as appointments

@@ -8,8 +8,9 @@ import pypdf
 import pytest
 from sqlalchemy import select
 
+from tests.cases import FORCE
 from tests.conftest import AddStaff, HeldClock
-from tests.statements_support import FORCE, TEXT, Desk, drawn, let_in, open_desk
+from tests.statements_support import TEXT, Desk, drawn, let_in, open_desk
 from video_server.accounts.model import Role
 from video_server.appointments import guests as invitations
 from video_server.appointments import service as appointments

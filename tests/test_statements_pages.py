@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.cases import book_now
 from tests.conftest import Browser
-from tests.statements_support import TEXT, FolderStore, book, drawn_json, let_in
+from tests.statements_support import TEXT, FolderStore, drawn_json, let_in
 from video_server.accounts.model import Role
 from video_server.appointments.model import Appointment
 from video_server.calls import service as calls
@@ -73,7 +74,7 @@ class Room:
 @pytest.fixture
 async def room(database, key_ring, clock, add_staff, sign_in, browser) -> Room:
     smith = await add_staff("smith", Role.OFFICER)
-    appointment = await book(database, key_ring, officer_id=smith.id, now=clock())
+    appointment = await book_now(database, key_ring, officer_id=smith.id, now=clock())
     _, secret = await let_in(database, appointment, now=clock())
     phone = await browser()
     phone.session.cookie_jar.update_cookies({COOKIES["phone"]: secret}, phone.make_url("/"))
@@ -360,7 +361,7 @@ async def test_nobody_else_sees_or_does_anything(room, add_staff, sign_in, brows
 async def test_a_statement_of_another_appointment_is_not_reached_through_ones_own(room, database, key_ring, clock):
     await room.offered()
     clock.move(hours=1)
-    other = await book(database, key_ring, officer_id=room.appointment.officer_id, now=clock(), name="Sam Other")
+    other = await book_now(database, key_ring, officer_id=room.appointment.officer_id, now=clock(), name="Sam Other")
     answer = await room.officer.post(
         f"/booth/appointments/{other.id}/statements/{room.statement}/text", json={"text": "x", "version": 1}
     )

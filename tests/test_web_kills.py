@@ -19,10 +19,11 @@ import pytest
 
 from evidence_store.client import StoreClient
 from evidence_store.errors import NotFound
+from tests.cases import FORCE, book_now
 from tests.conftest import AddStaff, HeldClock
 from tests.evidence_support import PIECES, TUS, StoreProcess, jpeg, read_token, sha256, until
 from tests.serving import free_port
-from tests.statements_support import FORCE, Desk, book, drawn_json, let_in
+from tests.statements_support import Desk, drawn_json, let_in
 from video_server import web_process
 from video_server.accounts.model import Role
 from video_server.audit import service as audit
@@ -117,7 +118,7 @@ class Scene:
 @pytest.fixture
 async def scene(database, settings, key_ring, clock, add_staff: AddStaff) -> AsyncIterator[Scene]:
     officer = await add_staff("smith", Role.OFFICER)
-    appointment = await book(database, key_ring, officer_id=officer.id, now=clock())
+    appointment = await book_now(database, key_ring, officer_id=officer.id, now=clock())
     witness, secret = await let_in(database, appointment, now=clock())
     printer = Printer(FORCE.name, load_demo_signing_identity(settings.keys_folder, now=clock()))
     desk = Desk(database, appointment, witness, printer, lambda: datetime.now(UTC))
