@@ -6,22 +6,17 @@ never fails half-way for having read too early.
 
 import asyncio
 import re
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
-import pysqlite3
+from sqlalchemy import DateTime, Dialect, Executable, MetaData, event, func, insert, select
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.types import TypeDecorator
 
-# The system's SQLite may hold the WAL-reset corruption bug (fixed in 3.51.3); aiosqlite imports the module by name.
-sys.modules["sqlite3"] = pysqlite3
-
-from sqlalchemy import DateTime, Dialect, Executable, MetaData, event, func, insert, select  # noqa: E402
-from sqlalchemy.engine import ExceptionContext, make_url  # noqa: E402
-from sqlalchemy.exc import IntegrityError  # noqa: E402
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine  # noqa: E402
-from sqlalchemy.types import TypeDecorator  # noqa: E402
+from evidence_store import sqlite
 
 __all__ = ["METADATA", "Connection", "Database", "IntegrityError", "UtcDateTime", "copy_rows", "is_empty"]
 
@@ -34,10 +29,6 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-_BUSY_SECONDS = 10
-_SQLITE_READERS = 4
-"""SQLite answers from this process: more at one time are no faster, and each has a thread, a cache and a stack."""
-
 _COPY_ROWS = 1000
 _VALUES = re.compile(r"\nDETAIL:|(?<=invalid input for query argument) \$\d+")
 
@@ -67,10 +58,10 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        self._write_turn, self._read_turns = asyncio.Lock(), asyncio.Semaphore(_SQLITE_READERS)
+        self._write_turn, self._read_turns = asyncio.Lock(), asyncio.Semaphore(sqlite.READERS)
         if self.is_sqlite:
-            self._writer = _sqlite_engine(url, writes=True)
-            self._reader = _sqlite_engine(url, writes=False)
+            self._writer = sqlite.make_engine(url, writes=True)
+            self._reader = sqlite.make_engine(url, writes=False)
         else:
             self._writer = self._reader = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
             event.listen(self._writer.sync_engine, "handle_error", _forget_values)
@@ -157,26 +148,3 @@ def _forget_values(context: ExceptionContext) -> None:
         if isinstance(getattr(problem, "detail", None), str):
             setattr(problem, "detail", None)  # noqa: B010 (only the driver's own kinds have it)
         problems.extend(inner for inner in (problem.__cause__, problem.__context__) if inner not in problems)
-
-
-def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
-    engine = create_async_engine(
-        url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=1 if writes else _SQLITE_READERS, hide_parameters=True
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _on_connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")  # NORMAL loses acknowledged commits at a power cut
-        cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
-        if not writes:
-            cursor.execute("PRAGMA query_only=ON")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _on_begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine

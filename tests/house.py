@@ -70,7 +70,7 @@ DOORS: Sequence[tuple[str, str, str]] = (
     (
         r"sqlalchemy|alembic|sqlite3|pysqlite3|aiosqlite",
         r".*/storage(\.py|/\w+\.py)|video_server/core/database\.py|video_server/migrations/.*"
-        r"|evidence_store/(ledger|database)\.py|evidence_store/migrations/.*",
+        r"|evidence_store/(ledger|database|sqlite)\.py|evidence_store/migrations/.*",
         "storage, core/database.py and migrations",
     ),
     (
