@@ -14,6 +14,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -63,7 +64,7 @@ class VerifierKey:
             raise ValueError("not a verifier key")
         return key
 
-    @property
+    @cached_property
     def id(self) -> bytes:
         """The four bytes that name the key in a signature line."""
         return bytes.fromhex(self.fingerprint)[:4]
@@ -133,10 +134,10 @@ class LedgerKey:
     name: str
     _opened: tuple[str, Checkpoint] | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def public(self) -> VerifierKey:
         """What others check with."""
-        return VerifierKey(self.name, self._private().public_key().public_bytes_raw())
+        return VerifierKey(self.name, self._private.public_key().public_bytes_raw())
 
     def sign(self, size: int, root: bytes) -> str:
         """Return the signed note of a checkpoint."""
@@ -147,7 +148,7 @@ class LedgerKey:
 
     def sign_note(self, text: str) -> str:
         """Return lines as a signed note; those of a checkpoint are three, so other notes have another number."""
-        signature = self._private().sign(text.encode())
+        signature = self._private.sign(text.encode())
         return f"{text}\n{_DASH} {self.name} {base64.b64encode(self.public.id + signature).decode()}\n"
 
     def open(self, note: str) -> Checkpoint:
@@ -156,6 +157,7 @@ class LedgerKey:
             self._opened = (note, self.public.open(note))
         return self._opened[1]
 
+    @cached_property
     def _private(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 

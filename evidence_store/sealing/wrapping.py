@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -40,17 +41,20 @@ class PublicKey:
 
     raw: bytes
 
-    @property
+    @cached_property
     def id(self) -> str:
         """First 64 bits of the SHA-256 of the key, as hex: names it in key files."""
         return sha256_hex(self.raw)[:16]
 
-    def wrap(self, object_id: str, purpose: str, key: bytes) -> bytes:
-        """Return the key file: JSON with the format, the object, the sealing key's id and the wrapped key."""
-        public = MLKEM768X25519PublicKey(
+    @cached_property
+    def _whole(self) -> MLKEM768X25519PublicKey:
+        return MLKEM768X25519PublicKey(
             MLKEM768PublicKey.from_public_bytes(self.raw[:1184]), X25519PublicKey.from_public_bytes(self.raw[1184:])
         )
-        return _render(object_id, purpose, self.id, _SUITE.encrypt(key, public, info=_info(object_id, purpose)))
+
+    def wrap(self, object_id: str, purpose: str, key: bytes) -> bytes:
+        """Return the key file: JSON with the format, the object, the sealing key's id and the wrapped key."""
+        return _render(object_id, purpose, self.id, _SUITE.encrypt(key, self._whole, info=_info(object_id, purpose)))
 
 
 class Opener(Protocol):
@@ -71,14 +75,15 @@ class PrivateKey:
         """Make a new pair."""
         return cls(MLKEM768PrivateKey.generate().private_bytes_raw() + X25519PrivateKey.generate().private_bytes_raw())
 
+    @cached_property
     def _halves(self) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
         lattice = MLKEM768PrivateKey.from_seed_bytes(self.raw[:64])
         return lattice, X25519PrivateKey.from_private_bytes(self.raw[64:])
 
-    @property
+    @cached_property
     def public(self) -> PublicKey:
         """The half that may lie anywhere."""
-        lattice, curve = self._halves()
+        lattice, curve = self._halves
         return PublicKey(lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw())
 
     def unwrap(self, object_id: str, purpose: str, key_file: bytes) -> bytes:
@@ -87,7 +92,7 @@ class PrivateKey:
             wrapped = base64.b64decode(json.loads(key_file)["wrapped_key"], validate=True)
             if key_file != _render(object_id, purpose, self.public.id, wrapped):
                 raise ValueError("written in another way, or about something else")
-            return _SUITE.decrypt(wrapped, MLKEM768X25519PrivateKey(*self._halves()), info=_info(object_id, purpose))
+            return _SUITE.decrypt(wrapped, MLKEM768X25519PrivateKey(*self._halves), info=_info(object_id, purpose))
         except (InvalidTag, KeyError, TypeError, ValueError, binascii.Error, RecursionError):
             raise Forged("the key file does not belong to this object and sealing key, or was changed") from None
 
