@@ -19,7 +19,7 @@ from video_server.config import Settings
 from video_server.core import keys
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_demo_signing_identity
-from video_server.statements import service, shown, signing
+from video_server.statements import certifying, service, shown, signing
 from video_server.statements.model import Answer, Heading, State, Statement
 from video_server.statements.printing import Printer
 from video_server.statements.signature import Signature
@@ -141,7 +141,7 @@ class Desk:
 
     async def certify_reading(self, seen: shown.View, typed: str) -> shown.View:
         async with self.database.begin() as db:
-            return await signing.certify_reading(
+            return await certifying.certify_reading(
                 db,
                 self.appointment.id,
                 seen.statement.id,
@@ -164,7 +164,7 @@ class Desk:
 
     async def declare_interpretation(self, seen: shown.View, typed: str, by: Any = None) -> shown.View:
         async with self.database.begin() as db:
-            return await signing.declare_interpretation(
+            return await certifying.declare_interpretation(
                 db,
                 self.appointment.id,
                 seen.statement.id,

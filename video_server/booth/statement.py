@@ -9,7 +9,7 @@ from video_server.accounts import access as staff_access
 from video_server.booth import access
 from video_server.booth.views import booth_staff
 from video_server.core.database import Connection
-from video_server.statements import bodies, drawing, exhibits, model, service, shown, signing
+from video_server.statements import bodies, certifying, drawing, exhibits, model, service, shown, signing
 from video_server.statements.back_page import BackPage
 from video_server.statements.model import Statement
 from video_server.statements.printing import PRINTER, CannotPrint
@@ -134,14 +134,14 @@ async def offer(request: web.Request) -> web.Response:
 @booth_staff
 async def certify_reading(request: web.Request) -> web.Response:
     """Sign, as the reader, that the text was read aloud to a witness who cannot read."""
-    return await _sign(request, signing.certify_reading)
+    return await _sign(request, certifying.certify_reading)
 
 
 @routes.post(ONE + "/interpretation", name="booth.statement_interpretation")
 @booth_staff
 async def declare_interpretation(request: web.Request) -> web.Response:
     """Sign, as the interpreter who is with the officer, for the text in both languages."""
-    return await _sign(request, signing.declare_interpretation)
+    return await _sign(request, certifying.declare_interpretation)
 
 
 async def _sign(request: web.Request, sign: Callable[..., Awaitable[shown.View]]) -> web.Response:

@@ -11,7 +11,7 @@ from aiohttp import web
 from video_server.calls.model import Participant
 from video_server.core.database import Connection
 from video_server.phone import guest_access
-from video_server.statements import bodies, drawing, service, shown, signing
+from video_server.statements import bodies, certifying, drawing, service, shown
 from video_server.statements.model import Statement
 from video_server.statements.printing import PRINTER
 from video_server.web import app_keys, pages
@@ -64,7 +64,7 @@ async def declare_interpretation(request: web.Request) -> web.Response:
     body = await bodies.read_body(request, bodies.TypedBody)
     async with request.app[app_keys.DATABASE].begin() as db:
         interpreter = await _interpreter(db, request)
-        seen = await signing.declare_interpretation(
+        seen = await certifying.declare_interpretation(
             db,
             interpreter.appointment_id,
             request.match_info["statement"],
@@ -79,7 +79,7 @@ async def declare_interpretation(request: web.Request) -> web.Response:
 
 async def _interpreter(db: Connection, request: web.Request) -> Participant:
     here = request[guest_access.GUEST]
-    return await signing.access_interpreter(db, here.appointment.id, here.session_id)
+    return await certifying.access_interpreter(db, here.appointment.id, here.session_id)
 
 
 async def _draw(db: Connection, request: web.Request, statement: Statement) -> dict[str, Any]:
