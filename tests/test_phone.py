@@ -812,6 +812,44 @@ async def test_each_fault_of_the_camera_is_told_in_words_with_a_way_on(phone, bo
     await expect(problem.get_by_role("button", name="Continue without camera")).to_be_visible()
 
 
+OVER_THE_WAY_OUT = """() => {
+  document.body.dataset.stage = "call";
+  for (const one of document.querySelectorAll("#call > section")) one.hidden = one.dataset.section !== "call";
+  const signal = document.querySelector("[data-signal]");
+  signal.hidden = false;
+  const { words } = JSON.parse(document.querySelector("#call-data").textContent);
+  const exit = document.querySelector(".app-exit__button").getBoundingClientRect();
+  return ["signal_good", "signal_poor"].filter((name) => {
+    signal.querySelector(".app-signal__words").textContent = words[name];
+    const box = signal.getBoundingClientRect();
+    const isBeside = box.right <= exit.left || box.left >= exit.right;
+    const isBelow = box.top >= exit.bottom || box.bottom <= exit.top;
+    return !box.width || !(isBeside || isBelow);
+  });
+}"""
+
+
+async def test_the_signal_never_lies_over_the_way_out_in_either_language(phone, book, link):
+    handset = await phone(width=320, height=568)
+    page = handset.page
+    await reach_call(handset, link(await book()))
+    for language, label in (("en", "Exit this page"), ("cy", "Gadael y dudalen hon")):
+        await page.goto(f"{page.url.partition('?')[0]}?lang={language}")
+        await expect(page.locator(".app-exit__button")).to_contain_text(label)
+        await expect(page.locator("[data-section=check]")).to_be_visible()
+        for width in (320, 375, 390):
+            await page.set_viewport_size({"width": width, "height": 568})
+            assert await page.evaluate(OVER_THE_WAY_OUT) == [], f"{language} at {width} pixels"
+
+
+async def test_at_twice_the_text_size_the_first_page_is_no_wider_than_the_phone(phone, book, link):
+    handset = await phone()
+    await enter_on(handset, link(await book()))
+    await handset.page.evaluate("document.documentElement.style.fontSize = '200%'")
+    width = await handset.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert width <= 0
+
+
 async def be_checked(handset: Phone, path: str) -> None:
     """Stand before the result of the check."""
     await reach_call(handset, path)
