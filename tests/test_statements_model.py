@@ -207,6 +207,7 @@ def test_languages_are_named_in_english_and_welsh_and_say_which_way_they_are_wri
     assert (polish.name, polish.own_name, polish.direction) == ("Pwyleg", "polski", "ltr")
     assert (urdu.name, urdu.direction) == ("Urdu", "rtl")
     assert find_language("fa-AF").name == "Dari"
+    assert find_language("ckb").name == "Kurdish (Sorani)", "as officers call it, not as CLDR does"
     assert find_language("xx") is None
     assert len(list_languages("cy")) == len(LANGUAGES)
     assert all(one.name != one.tag and one.own_name for one in list_languages("en"))

@@ -49,6 +49,15 @@ _SCRIPTS: Mapping[str, str] = {
 LANGUAGES: Mapping[str, str] = MappingProxyType({tag: font for font, tags in _SCRIPTS.items() for tag in tags.split()})
 """Tag to the font its script is printed in."""
 
+_KNOWN_AS: Mapping[str, str] = {
+    "bn": "Bengali",
+    "ckb": "Kurdish (Sorani)",
+    "fa": "Farsi (Persian)",
+    "ku": "Kurdish (Kurmanji)",
+    "rn": "Kirundi",
+}
+"""What English police officers and interpreters call a language that CLDR lists under another name."""
+
 
 @dataclass(frozen=True)
 class Language:
@@ -66,7 +75,8 @@ def find_language(tag: str, *, named_in: str = "en") -> Language | None:
     """Return a language that is offered, named in "en" or "cy"; None when it is not."""
     if tag not in LANGUAGES:
         return None
-    name = Locale(named_in).languages.get(tag.replace("-", "_"), tag)
+    known_as = _KNOWN_AS.get(tag) if named_in == "en" else None
+    name = known_as or Locale(named_in).languages.get(tag.replace("-", "_"), tag)
     try:
         own = Locale.parse(tag, sep="-")
     except UnknownLocaleError:
