@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.fake_media import GREEN
 from tests.product import until
@@ -141,23 +141,60 @@ def test_an_interpreter_joins_is_asked_to_mute_waits_out_a_pause_and_is_taken_ou
     decodes(phone, going_on=True)
 
 
+COVERED = """() => {
+  const box = (name) => document.querySelector(name).getBoundingClientRect();
+  const [notice, tiles, own, pause, controls] =
+    ["[data-call-notice]", "[data-tiles]", "[data-own-box]", "[data-others-do=pause]", "[data-controls]"].map(box);
+  const over = (one, other) =>
+    Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 1 &&
+    Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1;
+  return {
+    "notice and pause": over(notice, pause),
+    "notice and pictures": over(notice, tiles),
+    "own picture and pause": over(own, pause),
+    "pictures and pause": over(tiles, pause),
+    "controls below the screen": controls.bottom > innerHeight + 1,
+    "wider than the screen": document.documentElement.scrollWidth > innerWidth,
+  };
+}"""
+
+
+def lies_free(page: Page) -> None:
+    """Wait until nothing on a phone lies over another and all that is pressed can be reached."""
+    for width, height in ((375, 667), (320, 568)):
+        page.set_viewport_size({"width": width, "height": height})
+        until(lambda: not any(page.evaluate(COVERED).values()), f"nothing covered at {width} pixels")
+
+
 def take_a_statement_through(booth: Page, phone: Page, interpreter: Page) -> None:
     """Both languages are written, read and signed for, each on its own page; Urdu runs from the right."""
+    interpreter.set_viewport_size({"width": 375, "height": 667})
     booth.get_by_role("button", name="Begin a statement").click()
     booth.get_by_label("What they say").fill("I live here.\n\nIt was dark.")
     expect(booth.get_by_label("Interpreter’s full name", exact=True)).to_be_hidden()
     booth.get_by_text("Taken through an interpreter").click()
+    expect(booth.locator("#interpreters-here option")).to_have_attribute("value", "Sam Jones")
     booth.get_by_label("Interpreter’s full name", exact=True).fill("Sam Jones")
     booth.get_by_label("Language of the witness").select_option("ur")
     own = interpreter.locator("#interpreting")
     expect(own).to_contain_text("It was dark.")
     expect(own).to_contain_text("Urdu")
+    panel = phone.locator("[data-statement]")
+    interpreter.get_by_label("What the witness says").fill("میں یہاں رہتا ہوں۔")
+    expect(interpreter.locator("#original-count")).to_have_text("Paragraphs: 1 by you, 2 by the officer.")
+    expect(booth.locator("#original-count")).to_have_text("Paragraphs: 1 here, 2 in the translation below.")
+    booth.get_by_label("Show it on their phone while I write").check()
+    expect(panel).to_contain_text("This is not written in your language yet.")
+    booth.get_by_role("button", name="Ask them to read and sign").click()
+    expect(booth.locator("#statement-problem")).to_contain_text("same number of paragraphs")
+    expect(booth.locator("#statement-problem")).to_be_in_viewport()
     interpreter.get_by_label("What the witness says").fill("میں یہاں رہتا ہوں۔\n\nاندھیرا تھا۔")
     expect(interpreter.locator("#original-save")).to_have_text("Saved.")
     expect(booth.get_by_label("The same in the witness’s own language")).to_have_value(re.compile("اندھیرا"))
     booth.get_by_role("button", name="Ask them to read and sign").click()
+    expect(own).to_contain_text("The witness reads your text now.")
+    expect(interpreter.locator("#interpreting-title")).to_be_in_viewport()
 
-    panel = phone.locator("[data-statement]")
     words = panel.locator(".app-statement__paragraph > .app-statement__words")
     expect(words).to_have_text(["میں یہاں رہتا ہوں۔", "اندھیرا تھا۔"])
     expect(words.first).to_have_attribute("lang", "ur")
@@ -173,18 +210,41 @@ def take_a_statement_through(booth: Page, phone: Page, interpreter: Page) -> Non
     expect(booth.locator("#statement-state")).to_contain_text("They can sign when the interpreter has signed")
     photograph(phone, "interpreted-phone")
     photograph(booth, "interpreted-booth")
+    for page in (phone, interpreter):
+        lies_free(page)
+    interpreter.get_by_label("Type your full name").fill("Sam J")
+    interpreter.get_by_role("button", name="Sign as the interpreter").click()
+    expect(interpreter.locator("#interpreting-problem")).to_contain_text("exactly as it stands")
+    expect(interpreter.locator("#interpreting-problem")).to_be_in_viewport()
+    expect(interpreter.get_by_label("Type your full name")).to_be_focused()
     interpreter.get_by_label("Type your full name").fill("Sam Jones")
     photograph(interpreter, "interpreted-own-page")
     for page in (booth, phone, interpreter):
         assert faults_of(page) == []
     interpreter.get_by_role("button", name="Sign as the interpreter").click()
     expect(own).to_contain_text("You have signed.")
+    expect(interpreter.locator("#interpreting-title")).to_be_focused()
+    sign_again(booth, panel, interpreter)
     panel.get_by_label("I declare this").check()
     panel.get_by_text("I cannot sign with a finger").click()
     panel.get_by_label("Type your full name").fill("Jo Bloggs")
     panel.get_by_role("button", name="Sign the statement").click()
     expect(booth.locator("#statement-state")).to_contain_text("and sealed")
     expect(own).to_be_hidden()
+
+
+def sign_again(booth: Page, panel: Locator, interpreter: Page) -> None:
+    """A word changed after the interpreter signed: both confirm and sign what now stands."""
+    booth.get_by_label("What they say").fill("I live here.\n\nIt was very dark.")
+    expect(interpreter.locator("#interpreting-said")).to_contain_text("A text was changed after you signed.")
+    expect(interpreter.locator("#interpreting-title")).to_be_in_viewport()
+    right = panel.get_by_role("button", name="Yes, this is right").nth(1)
+    expect(right).to_have_attribute("aria-pressed", "false")
+    right.click()
+    expect(right).to_have_attribute("aria-pressed", "true")
+    interpreter.get_by_label("Type your full name").fill("Sam Jones")
+    interpreter.get_by_role("button", name="Sign as the interpreter").click()
+    expect(interpreter.locator("#interpreting-said")).to_contain_text("You have signed.")
 
 
 def test_a_supervisor_hears_a_call_and_everybody_is_told(product, handler, booth, phone, browsers):

@@ -93,7 +93,7 @@ socket.addEventListener("state", (event) => {
   people.follow(room);
   if (call) call.isHeld = room.held;
   trouble.drawRing(room, others());
-  statement.follow(room.statement);
+  statement.follow(room.statement, room.people);
   evidence.follow(room);
   if (room.note) notes.show(room.note);
   if (room.ended && !isOver) finish();

@@ -103,3 +103,8 @@ export class DraftField {
 function detail(event) {
   return /** @type {CustomEvent} */ (event).detail;
 }
+
+/** How many paragraphs are written in the language of the witness, and how many in the other. @param {{text: string, original: string}[]} paragraphs */
+export function countBoth(paragraphs) {
+  return { done: paragraphs.filter((one) => one.original).length, all: paragraphs.filter((one) => one.text).length };
+}

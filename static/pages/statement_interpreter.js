@@ -5,7 +5,7 @@ import { Newest } from "../js/newest.js";
 import { post } from "../js/post.js";
 import { fill } from "../js/words.js";
 import { get, read, show, write } from "./booth-page.js";
-import { DraftField } from "./statement_field.js";
+import { DraftField, countBoth } from "./statement_field.js";
 
 export class InterpreterStatement {
   /** @param {HTMLElement} stage is told `data-reading="open"` */
@@ -17,6 +17,7 @@ export class InterpreterStatement {
     /** @type {any} */
     this.statement = null;
     this.newest = new Newest(this.given.show, (statement) => this.#draw(statement));
+    this.step = ""; // what the page last said is to be done
     this.busy = false;
     this.original = new DraftField("original", { say: (key, values) => this.#say(key, values), clock: () => "" });
     get("interpreting-form", HTMLFormElement).addEventListener("submit", (event) => {
@@ -45,7 +46,7 @@ export class InterpreterStatement {
       const answer = await post(`${this.given.show}/${id}/interpretation`, { digest, typed: field.value });
       show(get("interpreting-problem", HTMLElement), answer.ok ? "" : answer.said || this.#say("offline"));
       if (answer.ok) field.value = "";
-      else get("interpreting-problem", HTMLElement).scrollIntoView({ block: "nearest" });
+      else field.focus();
       void this.newest.ask();
     }
     this.busy = false;
@@ -72,6 +73,7 @@ export class InterpreterStatement {
     this.original.follow({ id, url: `${this.given.show}/${id}/original`, text: statement.original, version: statement.original_version });
     this.original.field.lang = interpreting.spoken;
     this.original.field.dir = interpreting.direction;
+    write(get("original-count", HTMLElement), this.#say("count", countBoth(statement.paragraphs)));
     write(get("interpreting-witness", HTMLElement), statement.name);
     write(get("interpreting-name", HTMLElement), interpreting.name);
     write(get("interpreting-language", HTMLElement), interpreting.language);
@@ -81,10 +83,25 @@ export class InterpreterStatement {
       get(name, HTMLElement).lang = statement.language;
       write(get(name, HTMLElement), text);
     }
-    const said = state === "draft" ? "said_draft" : interpreting.waits ? "said_read" : "said_done";
-    write(get("interpreting-said", HTMLElement), this.#say(said));
-    get("interpreting-form", HTMLFormElement).hidden = said !== "said_read";
-    if (isNew) get("interpreting-title", HTMLElement).focus({ preventScroll: true });
+    this.#lead(isNew, state === "draft" ? "draft" : interpreting.waits ? "read" : "done");
+  }
+
+  /**
+   * Say what is to be done now, and bring that before the eyes and under the reading finger; nobody is taken away from
+   * what they write, unless the witness now reads it.
+   * @param {boolean} isNew @param {"draft" | "read" | "done"} stands
+   */
+  #lead(isNew, stands) {
+    const before = isNew ? "" : this.step;
+    this.step = stands === "read" && (before === "done" || before === "again") ? "again" : stands;
+    write(get("interpreting-said", HTMLElement), this.#say(`said_${this.step}`));
+    get("interpreting-form", HTMLFormElement).hidden = stands !== "read";
+    if (this.step === before) return;
+    show(get("interpreting-problem", HTMLElement), "");
+    const title = get("interpreting-title", HTMLElement);
+    const writes = document.activeElement === this.original.field;
+    if (!writes) title.focus({ preventScroll: true });
+    if (!writes || this.step === "read") title.scrollIntoView({ block: "start" });
   }
 
   /** @param {string} id @param {string[]} texts @param {string} language */

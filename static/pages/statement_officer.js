@@ -6,7 +6,7 @@ import { post } from "../js/post.js";
 import { fill } from "../js/words.js";
 import { find, get, read, show, write } from "./booth-page.js";
 import { BackPage } from "./statement_back.js";
-import { DraftField } from "./statement_field.js";
+import { DraftField, countBoth } from "./statement_field.js";
 import { drawSeen } from "./statement_seen.js";
 
 /** @param {{here: string, words: import("./booth-page.js").Words, listens: boolean}} given listens: shown, never written */
@@ -65,8 +65,9 @@ class OfficerStatement {
     return !this.listens && this.statement !== null && ["draft", "read"].includes(this.statement.state);
   }
 
-  /** What the room's snapshot says of the statement. @param {any} mark */
-  follow(mark) {
+  /** What the room's snapshot says of the statement, and who could interpret. @param {any} mark @param {{role: string, name_to_show: string}[]} people */
+  follow(mark, people) {
+    this.#suggest(people.filter((one) => one.role === "interpreter").map((one) => one.name_to_show));
     if (this.newest.hears(mark)) void this.newest.ask();
   }
 
@@ -216,7 +217,8 @@ class OfficerStatement {
   }
 
   /** @param {any} statement */
-  #drawInterpreting({ interpreting, state, language }) {
+  #drawInterpreting({ interpreting, state, language, paragraphs }) {
+    write(get("original-count", HTMLElement), interpreting ? this.#say("count", countBoth(paragraphs)) : "");
     this.original.field.lang = interpreting?.spoken ?? "";
     this.original.field.dir = interpreting?.direction ?? "auto";
     get("interpretation-form", HTMLFormElement).hidden = !(state === "read" && interpreting?.waits);
@@ -225,6 +227,13 @@ class OfficerStatement {
       element.lang = language;
       write(element, text ?? "");
     }
+  }
+
+  /** Offer the names of the interpreters in the call, as everybody there is told them. @param {string[]} names */
+  #suggest(names) {
+    const list = get("interpreters-here", HTMLDataListElement);
+    const offered = [...list.options].map((option) => option.value);
+    if (JSON.stringify(offered) !== JSON.stringify(names)) list.replaceChildren(...names.map((value) => Object.assign(document.createElement("option"), { value })));
   }
 
   /** @param {any} statement */

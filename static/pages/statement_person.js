@@ -70,7 +70,6 @@ export class PersonStatement {
     else if (before?.id !== statement.id || before.state !== statement.state) this.#tell("");
     this.#write("title", this.#say(`title_${statement.state}`));
     this.#write("said", this.#saidOf(statement));
-    this.#one("text").lang = statement.language;
     this.#write("name", statement.name);
     this.#one("age-row").hidden = statement.age === null;
     this.#write("age", String(statement.age ?? ""));
@@ -81,8 +80,8 @@ export class PersonStatement {
     this.#one("interpreter").hidden = !statement.interpreting?.name;
     this.#write("interpreter", this.#say("interpreter", { name: statement.interpreting?.name ?? "" }));
     this.#write("declaration", statement.declaration.text);
-    this.#one("declaration").lang = statement.language;
     this.#write("provision", statement.declaration.provision);
+    for (const name of ["exhibits", "declaration", "provision"]) this.#one(name).lang = statement.language;
     const wasConfirmed = before?.id === statement.id && before.confirmed === before.paragraphs.length;
     const waits = statement.waits_for_reader || (statement.interpreting?.waits ?? false);
     const mayNotSign = statement.state !== "read" || statement.confirmed < statement.paragraphs.length || waits;
@@ -126,7 +125,7 @@ export class PersonStatement {
       item.dataset.answer = paragraph.answer ?? "";
       this.#drawLanguages(item, paragraph, statement);
       const group = /** @type {HTMLElement} */ (item.querySelector("[role=group]"));
-      group.hidden = statement.state !== "read";
+      group.hidden = statement.state !== "read" || isMissing(paragraph, statement);
       group.setAttribute("aria-label", this.#say("paragraph", { number: paragraph.number }));
       for (const button of group.querySelectorAll("button")) {
         button.setAttribute("aria-pressed", String(button.dataset.answer === paragraph.answer));
@@ -139,17 +138,21 @@ export class PersonStatement {
    * The text they sign, and behind it its translation when somebody interprets.
    * @param {HTMLElement} item @param {Paragraph} paragraph @param {Statement} statement
    */
-  #drawLanguages(item, { text, original }, { interpreting, language }) {
+  #drawLanguages(item, paragraph, statement) {
+    const { text, original } = paragraph;
+    const { interpreting, language } = statement;
     const [words, translation] = item.querySelectorAll("p");
     const behind = item.querySelector("details");
     const summary = item.querySelector("summary span");
     if (!words || !translation || !behind || !summary) return;
-    const shown = interpreting ? original : text;
+    const missing = isMissing(paragraph, statement);
+    const shown = missing ? this.#say("untranslated") : interpreting ? original : text;
     if (words.textContent !== shown) words.textContent = shown;
-    words.lang = interpreting?.spoken || language;
-    words.dir = interpreting?.direction ?? "";
-    behind.hidden = interpreting === null;
+    words.lang = missing ? document.documentElement.lang : interpreting?.spoken || language;
+    words.dir = missing ? "" : (interpreting?.direction ?? "");
+    behind.hidden = interpreting === null || text === "";
     translation.textContent = interpreting ? text : "";
+    translation.lang = language;
     summary.textContent = this.#say(`translation_${language}`);
   }
 
@@ -253,7 +256,6 @@ export class PersonStatement {
     const box = this.#one("problem");
     if (box.textContent !== text) box.textContent = text;
     box.hidden = text === "";
-    if (text) box.scrollIntoView({ block: "nearest" });
     focus?.focus();
   }
 
@@ -274,4 +276,9 @@ export class PersonStatement {
     if (!found) throw new Error(`the page has no [data-statement-${name}]`);
     return /** @type {HTMLElement} */ (found);
   }
+}
+
+/** Whether it waits to be written in the language of the witness. @param {Paragraph} paragraph @param {Statement} statement */
+function isMissing({ original }, { interpreting }) {
+  return interpreting !== null && original === "";
 }
