@@ -1,6 +1,7 @@
 """What a running store consists of; handed to every function that does something."""
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,28 @@ WORKERS = 4
 SENDERS = 8
 
 
+class News:
+    """Wakes everybody who waits for something to tell. Each waits for what comes behind their own last look."""
+
+    def __init__(self) -> None:
+        self._coming = asyncio.Event()
+
+    def set(self) -> None:
+        """Say that there is something."""
+        self._coming.set()
+        self._coming = asyncio.Event()
+
+    def coming(self) -> asyncio.Event:
+        """Return what is set when something comes from now on: ask before looking, wait behind it."""
+        return self._coming
+
+
+async def wait_for_news(coming: asyncio.Event, seconds: float) -> None:
+    """Wait until something came, or so long."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(coming.wait(), seconds)
+
+
 @dataclass
 class Store:
     """Database, folder, keys, clock, worker threads of one process."""
@@ -41,7 +64,7 @@ class Store:
     """Whose uploads lie in the data folder."""
     is_fenced: bool = False
     """The same node was seen running elsewhere: then nothing here is ours to write."""
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    news: News = field(default_factory=News)
     vouched: OrderedDict[str, tuple[StoredObject, str]] = field(default_factory=OrderedDict)
     """Rows that the ledger was seen to vouch for, by id, with the digest of their header (see `vouching`)."""
     refused: set[str] = field(default_factory=set)

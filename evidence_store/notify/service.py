@@ -4,7 +4,6 @@ An event's body and id stay the same at every try, so a receiver recognises one 
 the operator's setting and nothing else; redirects are not followed, answers are bounded and not read.
 """
 
-import asyncio
 import ssl
 from datetime import timedelta
 
@@ -15,7 +14,7 @@ from evidence_store.log import get_logger
 from evidence_store.notify import storage
 from evidence_store.notify.model import Event
 from evidence_store.sealing import signing
-from evidence_store.store import Store
+from evidence_store.store import Store, wait_for_news
 from evidence_store.waiting import refuse
 
 log = get_logger(__name__)
@@ -52,20 +51,14 @@ class Notifier:
             connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
         ) as web:
             while True:
-                self._store.news.clear()
+                coming = self._store.news.coming()
                 try:
                     sent = await self._send_due(web)
                 except Exception:
                     log.exception("events_not_sent")
                     sent = 0
                 if not sent:
-                    await self._wait()
-
-    async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(self._store.news.wait(), _LOOK_SECONDS)
-        except TimeoutError:
-            return
+                    await wait_for_news(coming, _LOOK_SECONDS)
 
     async def _send_due(self, web: aiohttp.ClientSession) -> int:
         now = self._store.clock()

@@ -14,7 +14,7 @@ from evidence_store import ledger, seals
 from evidence_store.database import Connection
 from evidence_store.log import get_logger
 from evidence_store.sealing import signing
-from evidence_store.store import Store
+from evidence_store.store import Store, wait_for_news
 from evidence_store.waiting import refuse
 from evidence_store.webhooks import storage
 from evidence_store.webhooks.model import Delivery, Hook, pause_after, said_of, subject_of
@@ -62,6 +62,7 @@ class Postman:
     async def _serve(self, hook: Hook) -> None:
         failures = 0
         while True:
+            coming = self._store.news.coming()
             try:
                 taken, failed = await self.deliver_due(hook)
             except Exception:
@@ -71,13 +72,7 @@ class Postman:
             if failures:  # it is down: whatever waits would only meet the same
                 await asyncio.sleep(min(pause_after(failures).total_seconds(), 60))
             elif not taken:
-                await self._wait()
-
-    async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(self._store.news.wait(), _LOOK_SECONDS)
-        except TimeoutError:
-            return
+                await wait_for_news(coming, _LOOK_SECONDS)
 
     async def deliver_due(self, hook: Hook) -> tuple[int, int]:
         """Try what is due at one destination, a few at once; return how many were taken and how many were not."""

@@ -382,6 +382,31 @@ async def test_two_processes_share_the_work_and_a_dead_ones_claim_ends(wire: Wir
     assert receiver.said[1]["id"] == due.id
 
 
+async def test_what_was_told_leaves_nobody_looking_again_and_again(wire: Wire, receiver: Receiver, post, monkeypatch):
+    """No web server is told here, so nobody else takes note of the news."""
+    looks, postman = 0, post(receiver.hook())
+    deliver_due = postman.deliver_due
+
+    async def counting(hook: Hook) -> tuple[int, int]:
+        nonlocal looks
+        looks += 1
+        return await deliver_due(hook)
+
+    monkeypatch.setattr(postman, "deliver_due", counting)
+    working = asyncio.create_task(postman.run())
+    await put(wire)
+    await asyncio.to_thread(receiver.wait_for, 1)
+    before, since = looks, time.monotonic()
+    await asyncio.sleep(1)
+    assert looks - before <= 3 + (time.monotonic() - since)  # one a second, and those under way
+    woken = looks
+    await put(wire, 2)
+    await asyncio.to_thread(receiver.wait_for, 2)
+    assert looks > woken
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
 @both_databases
 async def test_what_nobody_takes_for_days_is_given_up_and_shown_and_can_be_tried_again(
     wire: Wire, receiver: Receiver, post, clock
