@@ -2,6 +2,16 @@
 
 A commit is flushed when `begin()` returns. On SQLite a writer takes the write lock at once, so that a transaction
 never fails half-way for having read too early.
+
+On PostgreSQL writers wait for rows, and never for each other in a circle, because all take them in this order:
+
+1. the flock of an upload or object (`backend.lock`), before the transaction; inside one nobody waits for a file, a
+   bucket, the network or another connection (but a restore, which has the database to itself);
+2. the turn to migrate, or to be a node (advisory locks);
+3. rows that nobody takes behind the head: one upload or token, an object that is SEALING, a claim; several
+   of a kind by their id;
+4. the ledger's head: last, or, where custody is changed or decided about, first of all (`custody.service.acting`);
+5. behind the head every other row: objects in their place, and what is kept of them.
 """
 
 import asyncio
@@ -29,6 +39,12 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+_SILENCE = {
+    "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+    "idle_in_transaction_session_timeout": "120s",
+}  # fmt: skip
+"""So that a machine that lost its power, or a process that was stopped, keeps no lock: everybody waits for the
+ledger's head, and PostgreSQL by itself asks after hours whether its holder still lives."""
 _COPY_ROWS = 1000
 _VALUES = re.compile(r"\nDETAIL:|(?<=invalid input for query argument) \$\d+")
 
@@ -64,6 +80,7 @@ class Database:
             self._reader = sqlite.make_engine(url, writes=False)
         else:
             self._writer = self._reader = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+            event.listen(self._writer.sync_engine, "connect", _bound_session)
             event.listen(self._writer.sync_engine, "handle_error", _forget_values)
 
     @asynccontextmanager
@@ -136,6 +153,15 @@ async def is_empty(db: Connection) -> bool:
         if (await db.execute(select(table).limit(1))).first() is not None:
             return False
     return True
+
+
+def _bound_session(connection: Any, _record: object) -> None:
+    """Set how long PostgreSQL bears silence; by a query, since poolers refuse what they do not know at the start."""
+    cursor = connection.cursor()
+    for name, value in _SILENCE.items():
+        cursor.execute(f"SET {name} = '{value}'")
+    cursor.close()
+    connection.commit()
 
 
 def _forget_values(context: ExceptionContext) -> None:

@@ -24,8 +24,6 @@ _NODES = Table(
 _LOCKS = table("pg_locks", column("locktype"), column("database"), column("classid"), column("objid"))
 _DATABASES = table("pg_database", column("oid"), column("datname"))
 _TURN = 7_401_104  # any constant: nodes enter one after the other
-_KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
-"""So that the lock of a machine that lost its power is gone after half a minute."""
 
 
 async def take_turn(db: Connection) -> None:
@@ -74,8 +72,6 @@ async def be_present(db: Connection, node: int, place: int) -> bool:
     db           a connection of its own, kept open as long as the process is this node
     node, place  numbers of 31 bits
     """
-    for name, value in _KEEPALIVES.items():
-        await db.execute(select(func.set_config(name, value, False)))
     await db.execute(select(func.pg_advisory_lock_shared(node, place)))
     return not [other for other in await _list_places(db, node) if other != place]
 
