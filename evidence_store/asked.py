@@ -1,12 +1,15 @@
 """What a request says: query string, headers, JSON, each as a model that OpenAPI is generated from too."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from evidence_store import app_keys
-from evidence_store.errors import BadRequest, TooLarge
+from evidence_store.errors import BadRequest, TooLarge, TooSlow
 
 M = TypeVar("M", bound=BaseModel)
 _MOST_DIGITS = 18
@@ -42,12 +45,26 @@ def read_headers(request: web.Request, model: type[M]) -> M:
     return _read(model, {name: request.headers[name] for name in names if name and request.headers.get(name)})
 
 
+@asynccontextmanager
+async def in_time(request: web.Request) -> AsyncIterator[None]:
+    """Read what is short within the time that a sender may be silent: a byte a minute is no way to send it.
+
+    Raises TooSlow
+    """
+    try:
+        async with asyncio.timeout(request.app[app_keys.STORE].settings.idle_seconds):
+            yield
+    except TimeoutError:
+        raise TooSlow from None
+
+
 async def read_small(request: web.Request, most: int = _MAX_JSON_BYTES) -> bytes:
-    """Return a small body; read once, it can be asked for again. Raises TooLarge."""
+    """Return a small body; read once, it can be asked for again. Raises TooLarge, TooSlow."""
     if app_keys.BODY not in request:
-        body = await request.content.read(most + 1)
-        while len(body) <= most and not request.content.at_eof():
-            body += await request.content.read(most + 1)
+        body = b""
+        async with in_time(request):
+            while len(body) <= most and not request.content.at_eof():
+                body += await request.content.read(most + 1)
         if len(body) > most:
             raise TooLarge(f"At most {most} bytes of JSON.")
         request[app_keys.BODY] = body

@@ -316,6 +316,12 @@ class TooFast(Refusal):
     title = "Too many requests came in a short time. Wait as long as Retry-After says, then go on."
 
 
+class TooSlow(Refusal):
+    code = "too_slow"
+    status = 408
+    title = "The request did not come to its end in time. Send it again."
+
+
 class DamagedHere(Refusal):
     code = "damaged"
     status = 500

@@ -15,6 +15,7 @@ from evidence_store.court.trail import Trail, read_trail
 from evidence_store.court.writing import Told, zip_bytes, zip_pieces
 from evidence_store.errors import BadRequest, StoreError
 from evidence_store.model import Action
+from evidence_store.objects import outgoing
 from evidence_store.objects.views import CONTENT_HEADERS, disposition
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
@@ -101,7 +102,7 @@ async def _send(request: web.Request, package: Package, response: web.StreamResp
             async for piece in pieces:
                 if not response.prepared:
                     await response.prepare(request)
-                await response.write(piece)
+                await outgoing.write(request, response, piece)
         with suppress(ConnectionError):  # of known length, it ended with its last byte: who has that may be gone
             await response.write_eof()
     except ConnectionError:

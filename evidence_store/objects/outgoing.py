@@ -10,6 +10,8 @@ from evidence_store.sealing.buffers import SEGMENTS
 from evidence_store.sealing.reading import SealedObject
 from evidence_store.store import Store
 
+PATIENCE_SECONDS = 300.0
+"""How long a reader may take for a MiB: 3.5 kB/s, less than any telephone line brings."""
 _COPIED_BYTES = 1 << 16  # what is small is copied: aiohttp need not have sent it when its write() returns
 
 
@@ -30,9 +32,23 @@ async def send(
         async for piece in pieces:
             if not response.prepared:
                 await response.prepare(request)
-            await response.write(piece if is_plain and len(piece) > _COPIED_BYTES else bytes(piece))
+            await write(request, response, piece if is_plain and len(piece) > _COPIED_BYTES else bytes(piece))
     if is_plain:
         transport.set_write_buffer_limits()
+
+
+async def write(request: web.Request, response: web.StreamResponse, piece: bytes | memoryview) -> None:
+    """Send a piece, at most a MiB, to a reader who takes it in time. Raises ConnectionError.
+
+    A stream that is not read holds two such pieces and an open file: it must end by itself.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await response.write(piece)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("it is not read") from None
 
 
 async def _pieces(

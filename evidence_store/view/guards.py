@@ -8,6 +8,7 @@ from aiohttp import web
 
 from evidence_store import access, app_keys
 from evidence_store.access import Handler
+from evidence_store.asked import in_time
 from evidence_store.errors import BadRequest, CrossSite, EntryNeeded
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
@@ -79,11 +80,12 @@ async def read_form(request: web.Request) -> dict[str, str]:
 
 
 async def read_lists(request: web.Request) -> dict[str, list[str]]:
-    """Return all values of a form's fields. Raises BadRequest."""
+    """Return all values of a form's fields. Raises BadRequest, TooSlow."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise BadRequest("A form was expected.")
     try:
-        given = await request.post()
+        async with in_time(request):
+            given = await request.post()
     except (UnicodeDecodeError, LookupError, ValueError):
         raise BadRequest("The form is not in UTF-8.") from None
     found: dict[str, list[str]] = {}
