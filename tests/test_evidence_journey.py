@@ -2,10 +2,12 @@
 
 # ruff: noqa: F811 (fixtures)
 
+import contextlib
 import hashlib
 import os
 import random
 import re
+import sqlite3
 import struct
 import zlib
 from pathlib import Path
@@ -149,3 +151,13 @@ def test_what_cannot_be_sent_is_said_in_words_and_can_be_stopped(
     booth.get_by_role("button", name="Withdraw").click()
     expect(panel).to_be_hidden()
     expect(booth.locator("#evidence-list")).to_contain_text("Withdrawn")
+
+    booth.get_by_role("button", name="Ask for it").click()
+    expect(panel).to_be_visible()
+    phone.locator(".app-evidence__chosen").set_input_files(photo)
+    until(lambda: bar(phone) > 0.05, "the first bytes")
+    with contextlib.closing(sqlite3.connect(product.data / "evidence" / "evidence.sqlite")) as rows:
+        rows.execute("UPDATE uploads SET state = 'expired' WHERE state = 'open'")  # as when its node is given up
+        rows.commit()
+    slow_down(phone, 3_000_000)
+    expect(panel).to_contain_text("It arrived and is safe.", timeout=60_000)

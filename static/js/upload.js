@@ -165,10 +165,10 @@ export class Upload extends EventTarget {
   #mayRetry(fault) {
     if (this.isOver || this.fatal) return false;
     const status = fault.originalResponse?.getStatus() ?? 0;
-    if (status === 404) this.#beginAnew();
+    if ([404, 410].includes(status)) this.#beginAnew();
     if (status === 401) this.bearer = "";
     if (status === 403) this.grant = "";
-    const mends = status === 0 || status >= 500 || [401, 403, 404, 408, 409, 423, 429].includes(status);
+    const mends = status === 0 || status >= 500 || [401, 403, 404, 408, 409, 410, 423, 429].includes(status);
     if (mends) {
       this.sent = this.safe; // a browser reports all as sent when the answer comes early
       this.#change("waiting");
@@ -176,7 +176,10 @@ export class Upload extends EventTarget {
     return mends;
   }
 
-  /** The store knows nothing of what was opened there (it was restored from a backup, say). */
+  /**
+   * The store keeps nothing of what was opened there: it was restored from a backup, or that node's disk is gone. What it
+   * closed for its kind it refuses once more, in words.
+   */
   #beginAnew() {
     if (this.item) void post(`${this.addresses.items}/${this.item}/cancel`, {});
     this.item = this.grant = this.bearer = "";
@@ -229,11 +232,17 @@ export class Upload extends EventTarget {
     const sha256 = await this.digest;
     const said = sha256 ? await this.#giveDigest(sha256) : "sent"; // without ours the store seals by its own
     if (this.isOver) return;
+    if (said === "gone") {
+      this.allSent = false;
+      this.#beginAnew();
+      this.#again();
+      return;
+    }
     await this.#patiently(() => post(`${this.addresses.items}/${this.item}/done`, {}), 5);
     this.#end(said);
   }
 
-  /** @param {string} sha256 @returns {Promise<"received" | "quarantined" | "sent">} */
+  /** @param {string} sha256 @returns {Promise<"received" | "quarantined" | "sent" | "gone">} */
   async #giveDigest(sha256) {
     const address = this.tus?.url ?? "";
     const answer = await this.#patiently(async () => {
@@ -247,6 +256,7 @@ export class Upload extends EventTarget {
         return { ok: false, status: 0, body: {} };
       }
     }, 1000);
+    if ([404, 410].includes(answer.status)) return "gone";
     return answer.ok ? (answer.body.state === "quarantined" ? "quarantined" : "received") : "sent";
   }
 
@@ -271,7 +281,7 @@ export class Upload extends EventTarget {
   #fail(fault) {
     if (this.isOver) return;
     const status = fault.originalResponse?.getStatus() ?? 0;
-    const code = this.fatal || { 413: "large", 415: "kind", 410: "kind" }[status] || "refused";
+    const code = this.fatal || { 413: "large", 415: "kind" }[status] || "refused";
     if (this.item && code !== "withdrawn") void post(`${this.addresses.items}/${this.item}/cancel`, {});
     this.#end("failed", code, this.said ?? "");
   }
