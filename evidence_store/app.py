@@ -32,7 +32,7 @@ from evidence_store.config import Settings
 from evidence_store.court import views as court_views
 from evidence_store.custody import views as custody_views
 from evidence_store.database import Database
-from evidence_store.errors import BackendFailed, CannotStart, Damaged, DamagedHere, Refusal, StoreError
+from evidence_store.errors import BackendFailed, CannotStart, Refusal, StoreError
 from evidence_store.intake import direct
 from evidence_store.keeping import service as keeping
 from evidence_store.keeping import storage as keeping_storage
@@ -168,12 +168,8 @@ async def _finish_sealing(store: Store) -> None:
     for stored in waiting:
         try:
             await objects.settle(store, stored, actor="system:start", waits=False)
-        except (
-            Damaged,
-            DamagedHere,
-            BackendFailed,
-        ) as problem:  # one broken object must not keep the others from being received
-            log.error("object_not_settled", object=stored.id, problem=str(problem))
+        except (StoreError, OSError) as problem:  # one broken object must not keep the others from being received
+            log.error("object_not_settled", object=stored.id, problem=type(problem).__name__)
 
 
 async def _sweep(app: web.Application) -> None:

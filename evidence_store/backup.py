@@ -35,7 +35,7 @@ from evidence_store.store import Store
 from evidence_store.uploads.endings import draft_expired
 from evidence_store.verify import Report, verify
 from evidence_store.verify_ledger import Progress
-from evidence_store.waiting import adopt
+from evidence_store.waiting import adopt, list_strange
 
 FORMAT = 1
 _ROWS = "evidence.sqlite"
@@ -233,10 +233,11 @@ async def _restore_rows(store: Store, copy: Database, about: About, progress: Pr
         await copy_rows(rows, db, lambda done, total: progress("rows", done, total))
         head = await ledger.read_head(db)
         await nodes.delete_nodes(db)
+        unsealed = len(await list_strange(store, db))  # of before there were seals, under another key, or forged
         expired = await storage.expire_open_uploads(db, now=now)
         drafts = [draft_expired(upload, actor="system:restore", now=now) for upload in expired]
         drafts += await _restore_sealing(store, db, now)
-        unsealed = await adopt(store, db)  # a backup of before there were seals, or under another key
+        await adopt(store, db)
         said = {"lines": head.size, "made_at": about.made_at.isoformat()} | ({"unsealed": unsealed} if unsealed else {})
         drafts.append(ledger.Draft(now, "system:restore", Action.RESTORED, details=said))
         await ledger.append(db, store.keys.ledger, drafts)

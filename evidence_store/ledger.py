@@ -267,6 +267,11 @@ async def list_all_of(db: Connection, object_id: str) -> list[Entry]:
     return found
 
 
+async def knows_any(db: Connection, object_id: str, actions: Collection[Action]) -> bool:
+    """Say whether a line filed under an object, or under an upload, says one of these. Raises Damaged."""
+    return any(entry.action in actions for entry in await list_all_of(db, object_id))
+
+
 async def list_entries_about(db: Connection, object_id: str, incident: str, *, size: int) -> list[Entry]:
     """Return every line up to `size` that speaks of an object, in order: those filed under it, and of those filed
     under none the ones that name it, or the whole of its incident. Raises Damaged for what is no line.

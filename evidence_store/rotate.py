@@ -11,6 +11,7 @@ from enum import Enum
 
 from evidence_store import ledger, storage
 from evidence_store.backend import KEY, Busy
+from evidence_store.custody.service import acting
 from evidence_store.errors import CannotStart
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject, is_file_name
@@ -61,10 +62,13 @@ async def rotate(store: Store, *, progress: Progress) -> Run:
 async def _begin(store: Store) -> Run:
     old = store.keys.sealing.id
     new = await store.run(store.keys.ring.add_opening_key)
-    run = Run(id=signing.new_id(), kind=RunKind.ROTATE, started_at=store.clock(), details={"old": old, "new": new})
-    async with store.database.begin() as db:
-        await storage.insert_run(db, run)
-        await store.record(db, actor=_ACTOR, action=Action.KEY_ROTATION_STARTED, object_id="", old=old, new=new)
+    fresh = Run(id=signing.new_id(), kind=RunKind.ROTATE, started_at=store.clock(), details={"old": old, "new": new})
+    async with acting(store) as db:
+        run = await storage.take_up_run(db, fresh)
+        if run is fresh:
+            await store.record(db, actor=_ACTOR, action=Action.KEY_ROTATION_STARTED, object_id="", old=old, new=new)
+    if run is not fresh:  # another began at the same moment: nothing was ever sealed to this one
+        await store.run(store.keys.ring.destroy_opening_key, new)
     return run
 
 
@@ -113,6 +117,8 @@ def _rewrap(store: Store, stored: StoredObject) -> _Came:
             raise Forged("the new wrapping does not open")
         store.backend.replace_key(stored.id, again)
         return _Came.DONE
+    except FileExistsError:  # in a bucket, at the same moment, from another node
+        return _Came.LATER
     except (OSError, Forged) as problem:
         log.error("key_not_rotated", object=stored.id, problem=type(problem).__name__)
         return _Came.FAULT
@@ -128,11 +134,11 @@ async def _finish(store: Store, run: Run, broken: list[StoredObject]) -> Run:
         for stored in broken
     ]
     said = {**run.details, "objects": run.objects, "faults": run.faults}
-    async with store.database.begin() as db:
-        await storage.update_run(db, run)
-        await ledger.append(
-            db, store.keys.ledger, [*damaged, ledger.Draft(now, _ACTOR, Action.KEY_ROTATED, details=said)]
-        )
+    async with acting(store) as db:
+        if await storage.update_run(db, run):  # else another rotation went on with the same run, and said so
+            await ledger.append(
+                db, store.keys.ledger, [*damaged, ledger.Draft(now, _ACTOR, Action.KEY_ROTATED, details=said)]
+            )
     return run
 
 

@@ -54,12 +54,10 @@ async def scrub(store: Store, *, pace: Callable[[int], None] | None, progress: P
     if store.keys.opening is None:
         raise CannotStart("This node holds no opening key, so it cannot read what is sealed: scrub on one that does.")
     async with store.database.read() as db:
-        run = await storage.find_newest_run(db, RunKind.SCRUB, finished=False)
         total = await storage.count_objects(db)
-    if run is None:
-        run = Run(id=signing.new_id(), kind=RunKind.SCRUB, started_at=store.clock())
-        async with store.database.begin() as db:
-            await storage.insert_run(db, run)
+    async with acting(store) as db:
+        fresh = Run(id=signing.new_id(), kind=RunKind.SCRUB, started_at=store.clock())
+        run = await storage.take_up_run(db, fresh)
     faults: list[str] = []
     while True:
         async with store.database.read() as db:
@@ -119,10 +117,10 @@ async def _note(
 
 async def _finish(store: Store, run: Run) -> Run:
     run = replace(run, finished_at=store.clock(), after="")
-    async with acting(store) as db:  # the ledger first, as in _note: two scrubs may go on with one run
-        await storage.update_run(db, run)
-        await store.record(
-            db, actor=_ACTOR, action=Action.VERIFIED, object_id="", objects=run.objects, bytes=run.bytes,
-            faults=run.faults, started_at=run.started_at.isoformat(), **run.details,
-        )  # fmt: skip
+    async with acting(store) as db:
+        if await storage.update_run(db, run):  # else another scrub went on with the same run, and said so
+            await store.record(
+                db, actor=_ACTOR, action=Action.VERIFIED, object_id="", objects=run.objects, bytes=run.bytes,
+                faults=run.faults, started_at=run.started_at.isoformat(), **run.details,
+            )  # fmt: skip
     return run

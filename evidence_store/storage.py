@@ -128,11 +128,15 @@ async def count_open_uploads(db: Connection, node: str | None = None) -> int:
     return int((await db.execute(counted)).scalar_one())
 
 
-async def advance_upload(db: Connection, upload: Upload) -> None:
-    """Write how an upload stands that its writer, who holds its lock, has moved: forward, never back."""
+async def advance_upload(db: Connection, upload: Upload) -> bool:
+    """Write how an open upload stands that its writer, who holds its lock, has moved: forward, never back.
+
+    False when it is not open any more: another node's operator may have given it up with its node.
+    """
     values = {name: getattr(upload, name) for name in _MOVED}
     fits = (_UPLOADS.c.id == upload.id) & (_UPLOADS.c.offset <= upload.offset)
-    await db.execute(update(_UPLOADS).where(fits).values(values))
+    fits &= _UPLOADS.c.state == UploadState.OPEN.value
+    return (await db.execute(update(_UPLOADS).where(fits).values(values))).rowcount == 1
 
 
 async def close_upload(db: Connection, upload_id: str, state: UploadState, *, now: datetime) -> bool:
@@ -147,14 +151,15 @@ async def close_upload(db: Connection, upload_id: str, state: UploadState, *, no
 
 async def list_open_uploads(db: Connection) -> Sequence[Upload]:
     """Return every open upload: as many as nodes let in."""
-    chosen = select(_UPLOADS).where(_UPLOADS.c.state == UploadState.OPEN.value)
+    chosen = select(_UPLOADS).where(_UPLOADS.c.state == UploadState.OPEN.value).order_by(_UPLOADS.c.id)
     return [_upload(row) for row in await db.execute(chosen)]
 
 
-async def set_seal(db: Connection, row: Upload | StoredObject) -> None:
-    """Keep the seal of an upload or object."""
+async def set_seal(db: Connection, row: Upload | StoredObject, *, before: str) -> bool:
+    """Keep the seal of an upload or object in place of the one `before`; False when it has another by now."""
     table = _UPLOADS if isinstance(row, Upload) else _OBJECTS
-    await db.execute(update(table).where(table.c.id == row.id).values(seal=row.seal))
+    same = (table.c.id == row.id) & (table.c.seal == before)
+    return (await db.execute(update(table).where(same).values(seal=row.seal))).rowcount == 1
 
 
 async def list_due_uploads(
@@ -165,8 +170,8 @@ async def list_due_uploads(
         func.coalesce(_UPLOADS.c.completed_at, _UPLOADS.c.touched_at) <= complete_before
     )
     is_open = (_UPLOADS.c.state == UploadState.OPEN.value) & _UPLOADS.c.node.in_(["", node])
-    due = select(_UPLOADS).where(is_open & (complete | (_UPLOADS.c.touched_at <= idle_before))).limit(100)
-    return [_upload(row) for row in await db.execute(due)]
+    due = select(_UPLOADS).where(is_open & (complete | (_UPLOADS.c.touched_at <= idle_before)))
+    return [_upload(row) for row in await db.execute(due.order_by(_UPLOADS.c.touched_at))]
 
 
 async def expire_open_uploads(db: Connection, *, now: datetime, node: str | None = None) -> Sequence[Upload]:
@@ -174,7 +179,8 @@ async def expire_open_uploads(db: Connection, *, now: datetime, node: str | None
     is_open = _UPLOADS.c.state == UploadState.OPEN.value
     if node is not None:
         is_open &= _UPLOADS.c.node == node
-    found = [_upload(row) for row in await db.execute(select(_UPLOADS).where(is_open).with_for_update())]
+    chosen = select(_UPLOADS).where(is_open).order_by(_UPLOADS.c.id).with_for_update()
+    found = [_upload(row) for row in await db.execute(chosen)]
     await db.execute(update(_UPLOADS).where(is_open).values(state=UploadState.EXPIRED.value, touched_at=now))
     return found
 
@@ -232,7 +238,7 @@ async def list_sealing(
     chosen = select(_OBJECTS).where(_OBJECTS.c.state == ObjectState.SEALING.value)
     if node is not None:
         chosen = chosen.where(_OBJECTS.c.node.in_(["", node]))
-    return [object_of(row) for row in await db.execute(chosen.limit(limit))]
+    return [object_of(row) for row in await db.execute(chosen.order_by(_OBJECTS.c.id).limit(limit))]
 
 
 async def release_sealing(db: Connection, object_id: str) -> None:
@@ -319,10 +325,21 @@ async def insert_run(db: Connection, run: Run) -> None:
     await db.execute(insert(_RUNS).values(asdict(run) | {"details": json.dumps(run.details)}))
 
 
-async def update_run(db: Connection, run: Run) -> None:
-    """Note how far a run is, or that it ended."""
+async def take_up_run(db: Connection, fresh: Run) -> Run:
+    """Return the run of this kind that is not finished, or begin this one; hold the ledger's head, so that of two that
+    begin at once one does.
+    """
+    known = await find_newest_run(db, fresh.kind, finished=False)
+    if known is None:
+        await insert_run(db, fresh)
+    return known or fresh
+
+
+async def update_run(db: Connection, run: Run) -> bool:
+    """Note how far a run is, or that it ended; False when another process that was at it has ended it."""
     values = asdict(run) | {"details": json.dumps(run.details)}
-    await db.execute(update(_RUNS).where(_RUNS.c.id == run.id).values(values))
+    going_on = (_RUNS.c.id == run.id) & _RUNS.c.finished_at.is_(None)
+    return (await db.execute(update(_RUNS).where(going_on).values(values))).rowcount == 1
 
 
 async def find_newest_run(db: Connection, kind: RunKind, *, finished: bool | None = None) -> Run | None:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 from evidence_store import ledger, seals
@@ -25,6 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 WORKERS = 4
 SENDERS = 8
+_SAME_DAMAGE, _MOST_DAMAGE = timedelta(days=1), 10_000
 
 
 class News:
@@ -69,6 +71,8 @@ class Store:
     """Rows that the ledger was seen to vouch for, by id, with the digest of their header (see `vouching`)."""
     refused: set[str] = field(default_factory=set)
     """Rows that this process refused to act on, and said so in the ledger (see `waiting`)."""
+    _damage: OrderedDict[tuple[str, str, str], datetime] = field(default_factory=OrderedDict)
+    """What was said to be damaged, by object, who met it and words: what is tried each minute meets it each minute."""
     _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))
 
     _senders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SENDERS, "send"))
@@ -103,6 +107,19 @@ class Store:
             details=details,
         )  # fmt: skip
         return await ledger.append(db, self.keys.ledger, [draft])
+
+    async def record_damage(self, object_id: str, *, actor: str, what: str, digest: str = "") -> None:
+        """Say in the ledger that something is not as it was written: once a day for each who meets it."""
+        key, now = (object_id, actor, what), self.clock()
+        last = self._damage.get(key)
+        if last is not None and timedelta(0) <= now - last < _SAME_DAMAGE:
+            return
+        async with self.database.begin() as db:
+            await self.record(db, actor=actor, action=Action.DAMAGED, object_id=object_id, digest=digest, what=what)
+        self._damage[key] = now
+        self._damage.move_to_end(key)
+        while len(self._damage) > _MOST_DAMAGE:
+            self._damage.popitem(last=False)
 
     async def tell(self, db: Connection, kind: str, object_id: str, incident: str, **details: str) -> None:
         """Queue news for the web server in the caller's transaction."""

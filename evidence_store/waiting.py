@@ -5,9 +5,11 @@ its key folder remembers, since the database is what is not believed here.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
 from evidence_store import seals, storage
 from evidence_store.database import Connection
+from evidence_store.ledger import Draft
 from evidence_store.log import get_logger
 from evidence_store.model import Action, StoredObject, Upload, is_id
 from evidence_store.notify import storage as news
@@ -45,6 +47,11 @@ async def refuse(store: Store, row: Waiting) -> None:
     store.refused.add(row.id)
 
 
+def draft_refused(row: Upload | StoredObject, *, actor: str, now: datetime) -> Draft:
+    """Return the ledger's line for a row that `actor` closes without believing it."""
+    return Draft(now, actor, Action.DAMAGED, row.id if is_id(row.id) else "", details={"what": describe(row)})
+
+
 async def begin_seals(store: Store) -> None:
     """Seal what waits for this node as it stands, if the node never did."""
     if store.keys.has_begun_seals:
@@ -63,22 +70,20 @@ async def adopt(store: Store, db: Connection) -> int:
         mine = [row for row in page if not isinstance(row, Upload | StoredObject) or store.is_own(row.node)]
         for row in mine:
             if not seals.is_own(store.keys.bearer, row):
-                await _set_seal(db, seals.sealed(store.keys.bearer, row))
-                count += 1
+                count += await _set_seal(db, seals.sealed(store.keys.bearer, row), before=row.seal)
     return count
 
 
 async def find_forged(store: Store) -> list[str]:
     """Return a sentence for each row that waits and is not this store's."""
-    found = []
     async with store.database.read() as db:
-        async for page in _pages(db):
-            found += [
-                f"{row.id}: {describe(row)}. Nothing is done about it."
-                for row in page
-                if not seals.is_own(store.keys.bearer, row)
-            ]
-    return found
+        strange = await list_strange(store, db)
+    return [f"{row.id}: {describe(row)}. Nothing is done about it." for row in strange]
+
+
+async def list_strange(store: Store, db: Connection) -> list[Waiting]:
+    """Return each row that waits, for whatever node, and has no seal of ours."""
+    return [row async for page in _pages(db) for row in page if not seals.is_own(store.keys.bearer, row)]
 
 
 async def _pages(db: Connection) -> AsyncIterator[Sequence[Waiting]]:
@@ -94,10 +99,10 @@ async def _pages(db: Connection) -> AsyncIterator[Sequence[Waiting]]:
         last = (deliveries[-1].id, deliveries[-1].hook)
 
 
-async def _set_seal(db: Connection, row: Waiting) -> None:
+async def _set_seal(db: Connection, row: Waiting, *, before: str) -> bool:
+    """Keep a row's seal; False when another process of this node, that began too, sealed it and perhaps moved it on."""
     if isinstance(row, Event):
-        await news.set_seal(db, row)
-    elif isinstance(row, Delivery):
-        await webhooks.set_seal(db, row)
-    else:
-        await storage.set_seal(db, row)
+        return await news.set_seal(db, row, before=before)
+    if isinstance(row, Delivery):
+        return await webhooks.set_seal(db, row, before=before)
+    return await storage.set_seal(db, row, before=before)

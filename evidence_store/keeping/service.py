@@ -14,7 +14,6 @@ from evidence_store.custody.service import Act, acting
 from evidence_store.custody.storage import find_label
 from evidence_store.database import Connection
 from evidence_store.errors import (
-    BackendFailed,
     BadRequest,
     Conflict,
     Damaged,
@@ -25,6 +24,7 @@ from evidence_store.errors import (
     Refusal,
     ReviewClosed,
     ReviewOpen,
+    StoreError,
 )
 from evidence_store.keeping import storage
 from evidence_store.keeping.disposal import check_may_dispose, check_second_person
@@ -259,7 +259,7 @@ async def finish_disposals(store: Store) -> None:
     for stored, approved in waiting:
         try:
             await finish_disposal(store, stored, approved)
-        except (OSError, BackendFailed) as problem:  # one object that cannot be removed must not keep the others
+        except (StoreError, OSError) as problem:  # one object that cannot be removed must not keep the others
             log.error("object_not_disposed", object=stored.id, problem=type(problem).__name__)
 
 

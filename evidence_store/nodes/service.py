@@ -12,18 +12,20 @@ a bucket, and others are refused.
 import asyncio
 import re
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 
-from evidence_store import ledger, storage
+from evidence_store import ledger, seals, storage
 from evidence_store.errors import CannotStart
 from evidence_store.log import get_logger
-from evidence_store.model import Action
+from evidence_store.model import Action, StoredObject, Upload
 from evidence_store.nodes import storage as nodes
 from evidence_store.nodes.model import Node, Standing
 from evidence_store.sealing import signing
 from evidence_store.sealing.files import create_secret
 from evidence_store.store import Store
 from evidence_store.uploads.endings import draft_expired
+from evidence_store.waiting import draft_refused
 
 log = get_logger(__name__)
 FILE = "node.id"
@@ -176,11 +178,17 @@ async def forget(store: Store, node_id: str) -> tuple[int, int]:
         expired = await storage.expire_open_uploads(db, node=node_id, now=now)
         complete = await storage.list_sealing(db, node_id)
         await nodes.delete_node(db, node_id)
-        drafts = [draft_expired(upload, actor="operator", now=now) for upload in expired]
-        drafts += [
-            ledger.Draft(now, "operator", Action.DAMAGED, stored.id, stored.sha256, details={"what": _FORGOTTEN})
-            for stored in complete
-        ]
+        arriving: list[Upload | StoredObject] = [*expired, *complete]
+        drafts = [_draft_forgotten(store, row, now) for row in arriving]
         if drafts:
             await ledger.append(db, store.keys.ledger, drafts)
     return len(expired), len(complete)
+
+
+def _draft_forgotten(store: Store, row: Upload | StoredObject, now: datetime) -> ledger.Draft:
+    """Return the line for what was arriving at a node that is gone: what its row says, where that is our own."""
+    if not seals.is_own(store.keys.bearer, row):
+        return draft_refused(row, actor="operator", now=now)
+    if isinstance(row, Upload):
+        return draft_expired(row, actor="operator", now=now)
+    return ledger.Draft(now, "operator", Action.DAMAGED, row.id, row.sha256, details={"what": _FORGOTTEN})

@@ -42,9 +42,10 @@ async def list_waiting(db: Connection, *, after: str, limit: int) -> Sequence[Ev
     return [_event(row) for row in rows]
 
 
-async def set_seal(db: Connection, event: Event) -> None:
-    """Keep the seal of an event."""
-    await db.execute(update(_EVENTS).where(_EVENTS.c.id == event.id).values(seal=event.seal))
+async def set_seal(db: Connection, event: Event, *, before: str) -> bool:
+    """Keep the seal of an event in place of the one `before`; False when it has another by now."""
+    same = (_EVENTS.c.id == event.id) & (_EVENTS.c.seal == before)
+    return (await db.execute(update(_EVENTS).where(same).values(seal=event.seal))).rowcount == 1
 
 
 def _event(row: Row[Any]) -> Event:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from evidence_store import clock, kinds, seals, storage, vouching
+from evidence_store import clock, kinds, ledger, seals, storage, vouching
 from evidence_store.backend import DATA, KEY, Busy, Lock, write_whole
 from evidence_store.errors import (
     BadRequest,
@@ -74,7 +74,7 @@ async def put(store: Store, offer: Offer, request: web.Request) -> tuple[StoredO
         async with store.database.begin() as db:
             won = await storage.insert_object(db, stored)
         if won:
-            return await settle(store, stored, actor=offer.actor), True
+            return await settle(store, stored, actor=offer.actor, is_new=True), True
     known = await _find_same(store, offer)
     if known is None:
         raise Unavailable
@@ -130,11 +130,13 @@ async def _staged(store: Store, name: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        async with store.database.read() as db:
-            needed = name in await storage.list_stagings(db)
-        if not needed:
-            await store.run(store.backend.drop_incoming, name)
-        lock.release()
+        try:
+            async with store.database.read() as db:
+                needed = name in await storage.list_stagings(db)
+            if not needed:
+                await store.run(store.backend.drop_incoming, name)
+        finally:  # whatever the database says: else no sweeper of this process ever clears it
+            lock.release()
 
 
 def _create(store: Store, name: str, object_id: str, key: bytes) -> Incoming:
@@ -158,17 +160,22 @@ def seal_key(store: Store, name: str, object_id: str, key: bytes) -> str:
     return signing.sha256_hex(header)
 
 
-async def settle(store: Store, stored: StoredObject, *, actor: str, waits: bool = True) -> StoredObject:
+async def settle(
+    store: Store, stored: StoredObject, *, actor: str, waits: bool = True, is_new: bool = False
+) -> StoredObject:
     """Put a durable object in its place and in the ledger, tell the web server, destroy the ingest key.
 
     Each step may have been done before a crash, or by another process; doing it twice is harmless. While somebody else
     is at it this waits, and raises Unavailable in the end; or comes back at once, with the object as it was. Raises
-    Elsewhere when its bytes lie on another node, DamagedHere when its row is not as this store wrote it.
+    Elsewhere when its bytes lie on another node, DamagedHere when its row is not as this store wrote it, or was put
+    back, seal and all, after the ledger had its line.
+
+    is_new   the caller wrote its row just now
     """
     if stored.state is not ObjectState.SEALING:
         return stored
     store.check_holds(stored.node)
-    if not seals.is_own(store.keys.bearer, stored):
+    if not seals.is_own(store.keys.bearer, stored) or not (is_new or await _is_awaited(store, stored)):
         await refuse(store, stored)
         raise DamagedHere
     until = clock.monotonic() + (_PATIENCE_SECONDS if waits else 0)
@@ -186,6 +193,15 @@ async def settle(store: Store, stored: StoredObject, *, actor: str, waits: bool 
         return await _settle(store, stored, actor=actor)
     finally:
         lock.finish()
+
+
+async def _is_awaited(store: Store, stored: StoredObject) -> bool:
+    """Say whether an object is still on its way to its place, and the ledger does not know that it came."""
+    async with store.database.read() as db:
+        if not await ledger.knows_any(db, stored.id, {Action.RECEIVED, Action.QUARANTINED}):
+            return True
+        current = await storage.find_object(db, stored.id)  # another process may have put it there just now
+    return current is not None and current.state is not ObjectState.SEALING
 
 
 async def _settle(store: Store, stored: StoredObject, *, actor: str) -> StoredObject:
@@ -274,5 +290,4 @@ async def is_still_there(store: Store, stored: StoredObject) -> bool:
 
 async def record_damage(store: Store, stored: StoredObject, *, actor: str, what: str) -> None:
     """Note in the ledger that an object is not what was written."""
-    async with store.database.begin() as db:
-        await store.record(db, actor=actor, action=Action.DAMAGED, object_id=stored.id, digest=stored.sha256, what=what)
+    await store.record_damage(stored.id, actor=actor, what=what, digest=stored.sha256)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from evidence_store import clock, storage
+from evidence_store.custody.service import acting
 from evidence_store.errors import CannotStart, DamagedHere
 from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, Run, RunKind, StoredObject
@@ -90,15 +91,11 @@ async def _present(store: Store) -> str:
 
 async def _begin(store: Store, engine: str) -> Run:
     """Return the run that was interrupted, or a new one."""
-    async with store.database.read() as db:
-        known = await storage.find_newest_run(db, RunKind.RESCREEN, finished=False)
-    if known is not None:
-        return replace(known, details=known.details | {"engine": engine})
     counts = dict.fromkeys(OUTCOMES, 0) | {"engine": engine}
-    run = Run(id=signing.new_id(), kind=RunKind.RESCREEN, started_at=store.clock(), details=counts)
-    async with store.database.begin() as db:
-        await storage.insert_run(db, run)
-    return run
+    fresh = Run(id=signing.new_id(), kind=RunKind.RESCREEN, started_at=store.clock(), details=counts)
+    async with acting(store) as db:
+        run = await storage.take_up_run(db, fresh)
+    return replace(run, details=run.details | {"engine": engine})
 
 
 async def _screen(
@@ -137,10 +134,10 @@ async def _note(store: Store, run: Run) -> Run:
 
 async def _finish(store: Store, run: Run) -> Run:
     run = replace(run, finished_at=store.clock())
-    async with store.database.begin() as db:
-        await storage.update_run(db, run)
-        await store.record(
-            db, actor=ACTOR, action=Action.SCREENED, object_id="", objects=run.objects, bytes=run.bytes,
-            faults=run.faults, started_at=run.started_at.isoformat(), **run.details,
-        )  # fmt: skip
+    async with acting(store) as db:
+        if await storage.update_run(db, run):  # else another rescreen went on with the same run, and said so
+            await store.record(
+                db, actor=ACTOR, action=Action.SCREENED, object_id="", objects=run.objects, bytes=run.bytes,
+                faults=run.faults, started_at=run.started_at.isoformat(), **run.details,
+            )  # fmt: skip
     return run

@@ -2,19 +2,23 @@
 
 from datetime import datetime
 
-from evidence_store import storage
+from evidence_store import ledger, storage
 from evidence_store.backend import Busy
-from evidence_store.errors import Arrived, UploadClosed, WrongKind
+from evidence_store.errors import Arrived, DamagedHere, UploadClosed, WrongKind
 from evidence_store.ledger import Draft
 from evidence_store.model import CLOSED, Action, Upload, UploadState
 from evidence_store.store import Store
 from evidence_store.uploads.sessions import Sessions
+from evidence_store.waiting import refuse
 
 
 def draft_expired(upload: Upload, *, actor: str, now: datetime) -> Draft:
     """Return the ledger's line for an upload that `actor` closes because nothing more can come of it."""
     said = {"incident": upload.incident, "received_bytes": upload.offset, "length": upload.length}
     return Draft(now, actor, Action.UPLOAD_EXPIRED, upload.id, details=said)
+
+
+_ENDS = {Action.UPLOAD_EXPIRED, Action.UPLOAD_TERMINATED, Action.RECEIVED, Action.QUARANTINED}
 
 
 class Endings:
@@ -57,8 +61,15 @@ class Endings:
         await self._sessions.drop(upload.id)
 
     async def expire(self, upload: Upload) -> None:
-        """Drop an upload that was abandoned. Raises Locked, DamagedHere."""
+        """Drop an upload that was abandoned. Raises Locked, DamagedHere: also of one that the ledger knows as ended,
+        whose row, seal and all, was put back.
+        """
         await self._sessions.check_own(upload)
+        async with self._store.database.read() as db:
+            is_over = await ledger.knows_any(db, upload.id, _ENDS)
+        if is_over:
+            await refuse(self._store, upload)
+            raise DamagedHere
         lock = await self._sessions.lock(upload.id)
         try:
             await self._end(upload, UploadState.EXPIRED, Action.UPLOAD_EXPIRED, "system:sweeper")

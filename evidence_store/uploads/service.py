@@ -13,10 +13,9 @@ from evidence_store import kinds, seals, storage
 from evidence_store.errors import (
     ChecksumMismatch,
     Conflict,
-    Damaged,
-    DamagedHere,
     Locked,
     StillArriving,
+    StoreError,
     TooLarge,
     TooMany,
     UploadClosed,
@@ -208,7 +207,8 @@ class Uploads:
         )  # fmt: skip
         moved = seals.sealed(self._store.keys.bearer, moved)
         async with self._store.database.begin() as db:
-            await storage.advance_upload(db, moved)
+            if not await storage.advance_upload(db, moved):
+                raise UploadClosed
         return moved
 
     async def give_digest(self, upload_id: str, sha256: str | None) -> StoredObject:
@@ -216,25 +216,26 @@ class Uploads:
 
         Asked again with the same digest, return the same answer. Raises StillArriving, Conflict.
         """
-        upload = await self._sessions.get(upload_id)
+        upload, is_new = await self._sessions.get(upload_id), False
         if upload.state is UploadState.OPEN:
             self._store.check_holds(upload.node)
-            await self._seal(upload_id, sha256)
+            is_new = await self._seal(upload_id, sha256)
         async with self._store.database.read() as db:
             stored = await storage.find_object(db, upload_id)
         if stored is None:
             raise UploadClosed
-        stored = await objects.settle(self._store, stored, actor=f"upload:{stored.reference}")
+        stored = await objects.settle(self._store, stored, actor=f"upload:{stored.reference}", is_new=is_new)
         if sha256 is not None and stored.verdict is ObjectState.RECEIVED and stored.sha256 != sha256:
             raise Conflict("The object was sealed with another digest.")
         return stored
 
-    async def _seal(self, upload_id: str, given: str | None) -> None:
+    async def _seal(self, upload_id: str, given: str | None) -> bool:
+        """Make an upload's row an object's; False when another did."""
         lock = await self._sessions.lock(upload_id)
         try:
             upload = await self._sessions.get(upload_id)
             if upload.state is not UploadState.OPEN:
-                return
+                return False
             if upload.sha256 is None:  # not complete, or a crash came between the last byte and its row
                 incoming = (await self._sessions.guarded(upload, self._sessions.session(upload, lock))).incoming
                 if incoming.offset != upload.length:
@@ -245,9 +246,10 @@ class Uploads:
             header_sha256 = await self._sessions.guarded(upload, sealing)
             now = self._store.clock()
             async with self._store.database.begin() as db:
-                if await storage.close_upload(db, upload_id, UploadState.SEALED, now=now):
-                    stored = replace(_sealing(upload, given, now=now), header_sha256=header_sha256)
-                    await storage.insert_object(db, seals.sealed(self._store.keys.bearer, stored))
+                if not await storage.close_upload(db, upload_id, UploadState.SEALED, now=now):
+                    return False
+                stored = replace(_sealing(upload, given, now=now), header_sha256=header_sha256)
+                return await storage.insert_object(db, seals.sealed(self._store.keys.bearer, stored))
         finally:
             lock.release()
 
@@ -266,7 +268,7 @@ class Uploads:
                     await self._endings.expire(upload)
             except Locked:
                 continue
-            except (Damaged, DamagedHere, OSError) as problem:  # one broken upload must not keep the others
+            except (StoreError, OSError) as problem:  # one broken upload must not keep the others
                 log.error("upload_not_ended", upload=upload.id, problem=type(problem).__name__)
         self._sessions.forget_idle()
         await self._endings.clear_leftovers()

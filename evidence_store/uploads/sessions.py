@@ -25,7 +25,7 @@ from evidence_store.errors import (
     WrongOffset,
 )  # fmt: skip
 from evidence_store.log import get_logger
-from evidence_store.model import Action, Upload, UploadState
+from evidence_store.model import Upload, UploadState
 from evidence_store.sealing import floe, signing
 from evidence_store.sealing.files import create_secret, destroy_secret
 from evidence_store.sealing.incoming import Incoming, find_offset
@@ -179,10 +179,7 @@ class Sessions:
             return await work
         except Damaged as problem:
             log.error("upload_damaged", upload=upload.id, problem=str(problem))
-            async with self._store.database.begin() as db:
-                await self._store.record(
-                    db, actor="system:store", action=Action.DAMAGED, object_id=upload.id, what=str(problem)
-                )
+            await self._store.record_damage(upload.id, actor="system:store", what=str(problem))
             raise DamagedHere from problem
 
     async def drop(self, upload_id: str) -> None:

@@ -77,9 +77,10 @@ async def list_waiting(db: Connection, *, after: tuple[str, str], limit: int) ->
     return [Delivery(**row._asdict()) for row in await db.execute(chosen)]
 
 
-async def set_seal(db: Connection, delivery: Delivery) -> None:
-    """Keep the seal of a delivery."""
-    await db.execute(update(_DELIVERIES).where(_is(delivery)).values(seal=delivery.seal))
+async def set_seal(db: Connection, delivery: Delivery, *, before: str) -> bool:
+    """Keep the seal of a delivery in place of the one `before`; False when it has another by now."""
+    same = _is(delivery) & (_DELIVERIES.c.seal == before)
+    return (await db.execute(update(_DELIVERIES).where(same).values(seal=delivery.seal))).rowcount == 1
 
 
 async def claim(db: Connection, delivery: Delivery, *, next_at: datetime) -> bool:

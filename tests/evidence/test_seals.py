@@ -287,7 +287,7 @@ async def test_a_backup_of_before_there_were_seals_is_believed_and_its_line_says
     await wire.create(DATA)
     await backup(wire.store, tmp_path / "backup", progress=unseen)
     older = await make_older(tmp_path / "backup", "0016", tmp_path / "older")
-    for source, unsealed in ((tmp_path / "backup", None), (older, 1)):
+    for source, unsealed in ((tmp_path / "backup", None), (older, 2)):
         store = new_store(tmp_path / f"new-{unsealed}", wire.store.keys, clock)
         try:
             assert (await restore(store, source, progress=unseen)).faults == []
