@@ -41,7 +41,7 @@ METADATA = MetaData(
 )
 _SILENCE = {
     "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
-    "idle_in_transaction_session_timeout": "120s",
+    "idle_in_transaction_session_timeout": "300s",
 }  # fmt: skip
 """So that a machine that lost its power, or a process that was stopped, keeps no lock: everybody waits for the
 ledger's head, and PostgreSQL by itself asks after hours whether its holder still lives."""
