@@ -159,7 +159,7 @@ def _bound_session(connection: Any, _record: object) -> None:
     """Set how long PostgreSQL bears silence; by a query, since poolers refuse what they do not know at the start."""
     cursor = connection.cursor()
     for name, value in _SILENCE.items():
-        cursor.execute(f"SET {name} = '{value}'")
+        cursor.execute("SELECT set_config($1, $2, false)", (name, value))
     cursor.close()
     connection.commit()
 
