@@ -19,6 +19,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Executable, MetaData, event, func, insert, select
 from sqlalchemy.engine import ExceptionContext, make_url
