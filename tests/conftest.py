@@ -26,7 +26,7 @@ from video_server.config import Settings, load
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
 
-pytest_plugins = ["tests.sharing", "tests.rendered", "tests.calls_support"]
+pytest_plugins = ["tests.sharing", "tests.rendered", "tests.calls_support", "tests.chromium"]
 
 PASSWORD = "correct horse battery staple"
 PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
@@ -91,15 +91,11 @@ async def on_postgres(base: str, statement: str) -> None:
         await connection.close()
 
 
-IN_A_BROWSER = {"phone", "booth"}
-"""Fixtures that open a browser on single pages."""
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what needs a database on both kinds; how single pages look in a browser is the same on either."""
     given = [mark for mark in metafunc.definition.iter_markers("parametrize") if "database_url" in mark.args[0]]
     if "database_url" in metafunc.fixturenames and not given:
-        kinds = ["sqlite"] if IN_A_BROWSER & set(metafunc.fixturenames) else ["sqlite", "postgresql"]
+        kinds = ["sqlite"] if "open_context" in metafunc.fixturenames else ["sqlite", "postgresql"]
         metafunc.parametrize("database_url", kinds, indirect=True)
 
 

@@ -1,16 +1,14 @@
 """Officers with appointments, people who come to them, and the booth in a real browser."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestServer
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page
 
+from tests.chromium import OpenContext
 from tests.conftest import PASSWORD, HeldClock
 from video_server.accounts.model import Staff
-from video_server.app import make_app
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.audit import service as audit
@@ -18,7 +16,6 @@ from video_server.calls import arriving, presence, safety
 from video_server.calls import service as calls
 from video_server.calls.model import Participant, Watched
 from video_server.calls.model import Role as InRoom
-from video_server.config import Settings
 from video_server.core.database import Database
 from video_server.core.force import Force
 from video_server.core.keys import KeyRing
@@ -29,10 +26,8 @@ from video_server.web import sessions
 
 FORCE = Force()
 JSON = {"Accept": "application/json"}
-AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 NASTY = "<img src=x onerror=\"document.title='owned'\"> O'Brien"
-PATIENCE_MS = 90_000  # machines differ
-expect.set_options(timeout=PATIENCE_MS)
+
 Book = Callable[..., Awaitable[Appointment]]
 Guest = Callable[..., Awaitable[Participant]]
 
@@ -108,35 +103,18 @@ async def deeds_of(database: Database, appointment: Appointment, action: str) ->
 
 
 @pytest.fixture
-async def booth(
-    database: Database, settings: Settings, key_ring: KeyRing, clock: HeldClock
-) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
+def booth(open_context: OpenContext) -> Callable[..., Awaitable[Page]]:
     """Sign in with a real browser: await booth("smith", width=1280, height=800, bypass_csp=False)."""
-    server = TestServer(make_app(settings, key_ring, clock=clock))
-    await server.start_server()
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"],
-        )
 
-        async def enter(username: str, *, width: int = 1280, height: int = 800, bypass_csp: bool = False) -> Page:
-            context = await chromium.new_context(
-                base_url=str(server.make_url("/")),
-                viewport={"width": width, "height": height},
-                bypass_csp=bypass_csp,
-                locale="en-GB",
-            )
-            context.set_default_timeout(PATIENCE_MS)
-            page = await context.new_page()
-            await page.goto("/sign-in")
-            await page.get_by_label("Username").fill(username)
-            await page.get_by_label("Password").fill(PASSWORD)
-            await page.get_by_role("button", name="Sign in").click()
-            await page.wait_for_url(lambda url: "/sign-in" not in url)
-            await page.goto("/booth")
-            return page
+    async def enter(username: str, *, width: int = 1280, height: int = 800, bypass_csp: bool = False) -> Page:
+        context = await open_context(viewport={"width": width, "height": height}, bypass_csp=bypass_csp)
+        page = await context.new_page()
+        await page.goto("/sign-in")
+        await page.get_by_label("Username").fill(username)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url(lambda url: "/sign-in" not in url)
+        await page.goto("/booth")
+        return page
 
-        yield enter
-        await chromium.close()
-    await server.close()
+    return enter

@@ -3,19 +3,18 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.booth.conftest import AXE, path_of
+from tests.booth.conftest import path_of
+from tests.chromium import IN_A_BROWSER, find_faults
 from video_server.accounts.model import Role
 from video_server.calls import notes
 from video_server.calls import service as calls
 
-AXE_RUN = """() => axe
-  .run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
-  .then((found) => found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`))"""
+pytestmark = IN_A_BROWSER
 
 
 @pytest.mark.parametrize("width", [375, 1280])
 async def test_no_page_has_an_accessibility_fault_or_is_wider_than_its_screen(
-    booth, add_staff, book, guest, database, clock, tmp_path, width
+    booth, add_staff, book, guest, database, clock, width
 ):
     smith = await add_staff("smith", Role.OFFICER)
     jones = await add_staff("jones", Role.OFFICER, name="PC Jones")
@@ -33,12 +32,7 @@ async def test_no_page_has_an_accessibility_fault_or_is_wider_than_its_screen(
     faults: dict[str, list[str]] = {}
 
     async def look(page: Page, name: str) -> None:
-        await page.screenshot(path=tmp_path / f"{name}-{width}.png", full_page=True)
-        await page.evaluate(AXE.read_text())
-        found = await page.evaluate(AXE_RUN)
-        if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append("wider than the screen")
-        if found:
+        if found := await find_faults(page):
             faults[name] = found
 
     height = 800 if width == 1280 else 667

@@ -3,8 +3,11 @@
 from playwright.async_api import expect
 
 from tests.booth.conftest import path_of
+from tests.chromium import IN_A_BROWSER
 from tests.evidence_support import until
 from video_server.accounts.model import Role
+
+pytestmark = IN_A_BROWSER
 
 
 async def test_mute_camera_and_keys_work_and_a_reload_goes_back_on_camera(booth, add_staff, book, guest):

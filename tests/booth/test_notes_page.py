@@ -5,7 +5,10 @@ import asyncio
 from playwright.async_api import Route, expect
 
 from tests.booth.conftest import path_of
+from tests.chromium import IN_A_BROWSER
 from video_server.accounts.model import Role
+
+pytestmark = IN_A_BROWSER
 
 
 async def test_notes_survive_a_reload_and_two_windows_lose_nothing(booth, add_staff, book):

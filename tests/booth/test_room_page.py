@@ -6,12 +6,15 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.booth.conftest import NASTY, path_of
+from tests.chromium import IN_A_BROWSER
 from video_server.accounts.model import Role
 from video_server.calls import page_news
 from video_server.calls import service as calls
 from video_server.calls.model import Role as InRoom
 from video_server.calls.model import State
 from video_server.incidents import service as incidents
+
+pytestmark = IN_A_BROWSER
 
 
 async def test_the_diary_tells_by_itself_that_somebody_started_to_wait(booth, add_staff, book, guest):

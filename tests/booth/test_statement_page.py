@@ -5,7 +5,10 @@ import asyncio
 from playwright.async_api import Route, expect
 
 from tests.booth.conftest import path_of
+from tests.chromium import IN_A_BROWSER
 from video_server.accounts.model import Role
+
+pytestmark = IN_A_BROWSER
 
 
 async def test_ending_with_an_unsigned_statement_says_what_that_means(booth, add_staff, book):

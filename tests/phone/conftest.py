@@ -1,25 +1,23 @@
 """A person with a link, and the phone on which they open it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import BrowserContext, Page, Route, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 from sqlalchemy import text
 
+from tests.chromium import OpenContext
 from tests.conftest import AddStaff, Browser, HeldClock, MakeBrowser
 from video_server.accounts.model import Role
-from video_server.app import make_app
 from video_server.appointments import service as appointments
 from video_server.appointments.model import Appointment
 from video_server.calls import service as calls
 from video_server.calls.model import State
-from video_server.config import Settings
 from video_server.core.database import Database
 from video_server.core.force import Force
 from video_server.core.keys import KeyRing
@@ -30,10 +28,8 @@ from video_server.migrations import all_tables
 
 FORCE = Force()
 NEUTRAL = FORCE.neutral_site
-AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 REVEALING = ("police", "smith", "1234", "bloggs", "burglary", "appointment", "officer", "10am", "10:", "march")
-PATIENCE_MS = 90_000  # machines differ
-expect.set_options(timeout=PATIENCE_MS)
+
 PATIENCE_SECONDS = 120.0
 Book = Callable[..., Awaitable[Appointment]]
 
@@ -153,40 +149,26 @@ OpenPhone = Callable[..., Awaitable[Phone]]
 
 
 @pytest.fixture
-async def phone(
-    database: Database, settings: Settings, key_ring: KeyRing, clock: HeldClock
-) -> AsyncIterator[OpenPhone]:
+def phone(served: TestServer, open_context: OpenContext) -> OpenPhone:
     """Open browsers: await phone(javascript=True, bypass_csp=False, width=375, height=667)."""
-    server = TestServer(make_app(settings, key_ring, clock=clock))
-    await server.start_server()
 
     async def neutral(route: Route) -> None:
         await route.fulfill(body="<title>Weather</title><h1>Sunny</h1>", content_type="text/html")
 
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"],
+    async def open_phone(
+        *, javascript: bool = True, bypass_csp: bool = False, width: int = 375, height: int = 667
+    ) -> Phone:
+        context = await open_context(
+            viewport={"width": width, "height": height},
+            has_touch=True,
+            is_mobile=True,
+            java_script_enabled=javascript,
+            bypass_csp=bypass_csp,
         )
+        await context.route("https://www.bbc.co.uk/**", neutral)
+        return Phone(served, context, await context.new_page())
 
-        async def open_phone(
-            *, javascript: bool = True, bypass_csp: bool = False, width: int = 375, height: int = 667
-        ) -> Phone:
-            context = await chromium.new_context(
-                viewport={"width": width, "height": height},
-                has_touch=True,
-                is_mobile=True,
-                java_script_enabled=javascript,
-                bypass_csp=bypass_csp,
-                locale="en-GB",
-            )
-            context.set_default_timeout(PATIENCE_MS)
-            await context.route("https://www.bbc.co.uk/**", neutral)
-            return Phone(server, context, await context.new_page())
-
-        yield open_phone
-        await chromium.close()
-    await server.close()
+    return open_phone
 
 
 async def enter_on(phone: Phone, path: str) -> None:

@@ -1,20 +1,10 @@
 """Each page of the phone at 320 pixels: no fault that axe finds, nothing wider than the screen."""
 
-from tests.phone.conftest import AXE, Phone, enter_on, reach_call
+from tests.chromium import IN_A_BROWSER, find_faults
+from tests.phone.conftest import enter_on, reach_call
 from video_server.calls import service as calls
 
-AXE_RUN = """() => axe.run(document, {
-    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-}).then((found) => found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`))"""
-
-
-async def audit_page(handset: Phone) -> list[str]:
-    """Return what axe finds wrong on the page at hand, and whether it is wider than its screen."""
-    await handset.page.evaluate(AXE.read_text())
-    found: list[str] = await handset.page.evaluate(AXE_RUN)
-    if await handset.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-        found.append("wider than the screen")
-    return found
+pytestmark = IN_A_BROWSER
 
 
 async def test_no_page_has_an_accessibility_fault_at_320_pixels(phone, book, link, database, clock):
@@ -23,7 +13,7 @@ async def test_no_page_has_an_accessibility_fault_at_320_pixels(phone, book, lin
     faults: dict[str, list[str]] = {}
 
     async def look(name: str) -> None:
-        if found := await audit_page(handset):
+        if found := await find_faults(handset.page):
             faults[name] = found
 
     for path in ("/j/unknown", "/phone", link(appointment)):

@@ -6,6 +6,7 @@ import io
 from PIL import Image
 from playwright.async_api import Route, expect
 
+from tests.chromium import IN_A_BROWSER
 from tests.conftest import HeldClock
 from tests.phone.conftest import PATIENCE_SECONDS, Phone, be_checked, state_of, until
 from tests.statements_support import TEXT, Desk
@@ -15,6 +16,8 @@ from video_server.calls.model import Participant, State
 from video_server.core.database import Database
 from video_server.statements import service as statements
 from video_server.statements.printing import PRINTER
+
+pytestmark = IN_A_BROWSER
 
 
 async def wait_in_line(handset: Phone, path: str, database: Database, appointment: Appointment) -> None:

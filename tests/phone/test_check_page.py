@@ -5,8 +5,11 @@ import asyncio
 import pytest
 from playwright.async_api import expect
 
+from tests.chromium import IN_A_BROWSER
 from tests.phone.conftest import PATIENCE_SECONDS, be_checked, enter_on, press, reach_call, state_of
 from video_server.calls.model import State
+
+pytestmark = IN_A_BROWSER
 
 
 async def test_everything_up_to_the_call_works_without_javascript(phone, book, link, database):

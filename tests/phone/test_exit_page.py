@@ -4,6 +4,7 @@ import asyncio
 
 from playwright.async_api import Page, Route, expect
 
+from tests.chromium import IN_A_BROWSER
 from tests.phone.conftest import (
     NEUTRAL,
     PATIENCE_SECONDS,
@@ -17,6 +18,8 @@ from tests.phone.conftest import (
 from video_server.appointments.model import Appointment
 from video_server.calls.model import State
 from video_server.core.database import Database
+
+pytestmark = IN_A_BROWSER
 
 
 async def wait_for_exit(database: Database, appointment: Appointment, page: Page) -> None:
