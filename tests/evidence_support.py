@@ -21,7 +21,7 @@ from yarl import URL
 
 from tests.cases import book_now
 from tests.conftest import HeldClock
-from tests.serving import free_port
+from tests.ports import find_free_port
 from tests.statements_support import let_in
 from video_server.accounts.model import Staff
 from video_server.app import make_app
@@ -189,7 +189,7 @@ async def calling(
     with_store: bool = True,
 ) -> AsyncIterator[Call]:
     """A person let into a call with this officer, the web server, and the store when it is wanted."""
-    port = free_port()
+    port = find_free_port()
     server = TestServer(make_app(settings, key_ring, clock=clock), port=port)
     await server.start_server()
     store = StoreProcess(settings, port)

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.product import find_free_port, until
+from tests.ports import find_free_port
+from tests.product import until
 
 FIREFOX = Path("/usr/bin/firefox-esr")
 PATIENCE_SECONDS = 120.0

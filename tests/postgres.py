@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.product import find_free_port
+from tests.ports import find_free_port
 
 SETTINGS = """
 listen_addresses = '127.0.0.1'

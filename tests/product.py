@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
+
+from tests.ports import find_free_port
 
 ANY_HOUR = {  # journeys run at any time of day, and with as many relays on every machine
     "VIDEO_RELAYS": "2",
@@ -27,13 +28,6 @@ ANY_HOUR = {  # journeys run at any time of day, and with as many relays on ever
 ANY_CERTIFICATE = ssl.create_default_context()
 ANY_CERTIFICATE.check_hostname = False
 ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE  # the demo makes its own
-
-
-def find_free_port() -> int:
-    """Return a TCP port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(found, what: str, seconds: float = 60.0):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -12,14 +11,10 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.ports import find_free_port
+
 COMMAND = (sys.executable, "-m", "video_server")
 PATIENCE_SECONDS = 90.0  # only so that a broken build ends; nothing is measured here
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -56,7 +51,7 @@ class Serving:
         ignore_sigint: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self.port = port or free_port()
+        self.port = port or find_free_port()
         self.data = data
         self.lines: list[str] = []
         self.log = data.parent / f"{data.name}.log"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import AddStaff, HeldClock
 from tests.evidence_support import PIECES, TUS, Call, calling, jpeg, sha256, until
-from tests.serving import free_port
+from tests.ports import find_free_port
 from video_server.accounts.model import Role
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -56,7 +56,7 @@ async def call(database, settings, key_ring, clock, add_staff: AddStaff) -> Asyn
 @pytest.fixture
 async def proxied(call: Call, tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     """Whoever comes through nginx."""
-    port = free_port()
+    port = find_free_port()
     folder = tmp_path / "nginx"
     folder.mkdir()
     with config_file(folder, readme_config(listens=port, passes_to=call.server.port, logs=folder)) as config:

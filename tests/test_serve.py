@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import COMMAND, Serving, environment, free_port, is_alive, run, wait_for
+from tests.ports import find_free_port
+from tests.serving import COMMAND, Serving, environment, is_alive, run, wait_for
 from video_server import checks
 from video_server.checks import ROOT, is_loopback
 from video_server.core.clock import utc_now
@@ -97,7 +98,7 @@ def test_whoever_connects_while_web_restarts_waits_instead_of_being_refused(serv
 
 
 def test_a_second_server_on_the_same_folder_is_refused(serving):
-    second = run("serve", "--demo", "--port", str(free_port()), "--data", str(serving.data))
+    second = run("serve", "--demo", "--port", str(find_free_port()), "--data", str(serving.data))
     assert_refused(second, "Another video-server is already running")
 
 
@@ -206,7 +207,7 @@ def test_a_settings_file_that_is_missing_or_wrong_is_told(tmp_path):
 def test_a_data_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for data in (tmp_path / "file", tmp_path / "file" / "data"):
-        assert_refused(run("serve", "--demo", "--data", str(data), "--port", str(free_port())), "cannot be used")
+        assert_refused(run("serve", "--demo", "--data", str(data), "--port", str(find_free_port())), "cannot be used")
 
 
 def test_a_data_folder_without_write_permission_is_refused(tmp_path):
@@ -215,7 +216,7 @@ def test_a_data_folder_without_write_permission_is_refused(tmp_path):
     before = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
     try:
         for data in (tmp_path, tmp_path / "new"):
-            ended = run("serve", "--demo", "--data", str(data), "--port", str(free_port()), before=before)
+            ended = run("serve", "--demo", "--data", str(data), "--port", str(find_free_port()), before=before)
             assert_refused(ended, "Permission denied")
     finally:
         tmp_path.chmod(0o755)
@@ -226,7 +227,7 @@ def test_a_data_folder_of_another_account_is_refused(tmp_path):
     if os.geteuid() == 0:
         data = tmp_path
         os.chown(data, 65534, 65534)
-    ended = run("serve", "--demo", "--data", str(data), "--port", str(free_port()))
+    ended = run("serve", "--demo", "--data", str(data), "--port", str(find_free_port()))
     assert_refused(ended, "belongs to another account")
 
 
@@ -236,7 +237,9 @@ def test_a_data_folder_whose_path_is_too_long_for_a_socket_is_refused(tmp_path):
 
 def test_a_host_that_is_not_ours_is_refused(tmp_path):
     for host in ("203.0.113.9", "no-such-host.invalid"):
-        ended = run("serve", "--demo", "--data", str(tmp_path / "data"), "--host", host, "--port", str(free_port()))
+        ended = run(
+            "serve", "--demo", "--data", str(tmp_path / "data"), "--host", host, "--port", str(find_free_port())
+        )
         assert_refused(ended, f"The host {host} is not an address of this machine")
 
 
@@ -245,7 +248,7 @@ def test_a_relay_port_in_use_ends_the_start_with_its_reason(tmp_path):
         taken.bind(("0.0.0.0", 0))
         port = taken.getsockname()[1]
         ended = run(
-            "serve", "--demo", "--data", str(tmp_path / "data"), "--port", str(free_port()),
+            "serve", "--demo", "--data", str(tmp_path / "data"), "--port", str(find_free_port()),
             env={"VIDEO_MEDIA_PORT": str(port), "VIDEO_LOG_LEVEL": "ERROR"},
         )  # fmt: skip
     assert ended.returncode == 1
@@ -258,7 +261,7 @@ def test_the_second_relay_takes_the_next_port_and_says_when_it_is_in_use(tmp_pat
         taken.bind(("0.0.0.0", 0))
         port = taken.getsockname()[1]
         ended = run(
-            "serve", "--demo", "--data", str(tmp_path / "data"), "--port", str(free_port()),
+            "serve", "--demo", "--data", str(tmp_path / "data"), "--port", str(find_free_port()),
             env={"VIDEO_RELAYS": "2", "VIDEO_MEDIA_PORT": str(port - 1), "VIDEO_LOG_LEVEL": "ERROR"},
         )  # fmt: skip
     assert ended.returncode == 1
@@ -294,7 +297,7 @@ def test_an_operator_drains_a_relay_looks_at_all_and_lets_it_go_on(tmp_path):
 
 
 def test_a_relay_on_another_machine_is_controlled_by_tls_drained_and_taken_back_when_it_died(tmp_path):
-    tls, port, secret = tmp_path / "tls", free_port(), "5e" * 32
+    tls, port, secret = tmp_path / "tls", find_free_port(), "5e" * 32
     make_certificate(tls, hosts=["localhost"], now=utc_now())
     alone = {"VIDEO_RELAY_LISTEN": f"127.0.0.1:{port}", "VIDEO_RELAY_TLS": str(tls), "VIDEO_RELAY_SECRET": secret}
     web = {
@@ -361,7 +364,7 @@ def test_without_demo_what_is_only_fit_for_a_demo_is_refused(tmp_path, settings,
     data = tmp_path / "data"
     given = REAL | {"VIDEO_KEYS": str(tmp_path / "keys")} | settings
     given = {name: value.format(data=data) for name, value in given.items() if value}
-    ended = run("serve", "--data", str(data), "--port", str(free_port()), *options, env=given)
+    ended = run("serve", "--data", str(data), "--port", str(find_free_port()), *options, env=given)
     assert_refused(ended, sentence)
     assert not data.exists()
 

@@ -1,9 +1,14 @@
 """The suite itself: who runs where, and what a test that ends its process, because it hung or crashed, costs others."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tests.ports import find_free_port
 
 ENDS = """
 import os
@@ -58,3 +63,11 @@ def test_calls_begin_at_once_stay_on_one_process_and_are_served_first(tmp_path):
     [calls] = [tests for tests in ran if ["test_one", str(own)] in tests]
     assert calls[:2] == [["test_one", str(own)], ["test_two", str(own)]]
     assert [nice for tests in ran for _, nice in tests].count(str(own + 5)) == 8
+
+
+def test_a_free_port_is_kept_for_the_server_that_is_told_its_number():
+    port = find_free_port()
+    with socket.socket() as another, pytest.raises(OSError, match="in use"):
+        another.bind(("127.0.0.1", port))
+    for host in ("127.0.0.1", ""):
+        socket.create_server((host, port)).close()

@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ import pytest
 from evidence_store.client import StoreClient
 from evidence_store.errors import StoreError
 from tests.conftest import AddStaff, HeldClock
+from tests.ports import find_free_port
 from tests.statements_support import Desk, FolderStore, open_desk
 from video_server.accounts.model import Role
 from video_server.audit import service as audit
@@ -161,9 +161,7 @@ class RealStore:
     """The evidence store as a process of its own, that a test may kill and start again."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = find_free_port()
         self.where = f"http://127.0.0.1:{port}"
         self.folder = folder
         self.log = folder / "store.log"

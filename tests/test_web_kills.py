@@ -22,7 +22,7 @@ from evidence_store.errors import NotFound
 from tests.cases import FORCE, book_now
 from tests.conftest import AddStaff, HeldClock
 from tests.evidence_support import PIECES, TUS, StoreProcess, jpeg, read_token, sha256, until
-from tests.serving import free_port
+from tests.ports import find_free_port
 from tests.statements_support import Desk, drawn_json, let_in
 from video_server import web_process
 from video_server.accounts.model import Role
@@ -122,7 +122,7 @@ async def scene(database, settings, key_ring, clock, add_staff: AddStaff) -> Asy
     witness, secret = await let_in(database, appointment, now=clock())
     printer = Printer(FORCE.name, load_demo_signing_identity(settings.keys_folder, now=clock()))
     desk = Desk(database, appointment, witness, printer, lambda: datetime.now(UTC))
-    port = free_port()
+    port = find_free_port()
     store = StoreProcess(settings, port)
     await store.start()
     own = load(demo=True, data=settings.data, texts="screen", database=settings.database_url, port=port)

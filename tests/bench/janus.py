@@ -26,7 +26,7 @@ from tests.bench.callers import (
     Caller,
 )
 from tests.bench.figures import MissingTool
-from tests.product import find_free_port
+from tests.ports import find_free_port
 from video_server.relay.sdp import ABS_SEND_TIME_URI, MID_URI, TRANSPORT_CC_URI
 
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu/janus")

@@ -19,7 +19,8 @@ from evidence_store.sealing.keys import load_keys, make_keys
 from tests.bench.figures import MissingTool
 from tests.bench.transfer import Connection
 from tests.evidence_tokens import lay_tokens_at, token_for
-from tests.product import find_free_port, until
+from tests.ports import find_free_port
+from tests.product import until
 
 INCIDENT = "AP-7F4K-92QD"
 

@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -36,6 +35,7 @@ from tests.evidence import described
 from tests.evidence.court_support import Bare, make_bare
 from tests.evidence.seaweed import Seaweed, start_seaweed
 from tests.evidence_tokens import hide_laid_tokens, lay_tokens, lay_tokens_at, token_for
+from tests.ports import find_free_port
 
 hide_laid_tokens()
 INCIDENT = "AP-7F4K-92QD"
@@ -242,9 +242,7 @@ class Process:
         self.folder, self._start, self.pid = folder, start, 0
         make_keys(folder / "keys")
         self.keys = load_keys(folder / "keys")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{find_free_port()}"
         self.settings = {
             "data": str(folder / "data"), "keys": str(folder / "keys"), "listen": self.url.removeprefix("http://"),
             "preview_workers": "0",
