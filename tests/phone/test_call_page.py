@@ -146,7 +146,7 @@ async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(pho
     await second.get_by_role("button", name="Go on here").tap()
     await expect(second.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
     await expect(first.locator("[data-section=elsewhere]")).to_be_visible()
-    assert await first.evaluate("document.querySelector('[data-preview]').srcObject") is None
+    await until(first, "document.querySelector('[data-preview]').srcObject === null")
     await second.get_by_role("button", name="Turn on camera and microphone").tap()
     await expect(second.locator("[data-section=waiting]")).to_be_visible()
 

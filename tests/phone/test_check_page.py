@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.chromium import IN_A_BROWSER
-from tests.phone.conftest import PATIENCE_SECONDS, be_checked, enter_on, press, reach_call, state_of
+from tests.phone.conftest import PATIENCE_SECONDS, be_checked, enter_on, press, reach_call, state_of, until
 from video_server.calls.model import State
 
 pytestmark = IN_A_BROWSER
@@ -135,5 +135,5 @@ async def test_who_is_ready_while_the_camera_is_changed_goes_on_with_the_new_one
     await page.get_by_role("button", name="I am ready").tap()
     await page.evaluate("window.comes()")
     await expect(page.locator("[data-section=waiting]")).to_be_visible()
-    lives = "document.querySelector('[data-preview]').srcObject.getTracks().map((track) => track.readyState)"
-    assert await page.evaluate(lives) == ["live", "live"]
+    tracks = "document.querySelector('[data-preview]').srcObject.getTracks()"
+    await until(page, f"{tracks}.map((track) => track.readyState).join() === 'live,live'")
