@@ -3,7 +3,9 @@
 The browser outlives a test, so its tests share an event loop: such a module says `pytestmark = IN_A_BROWSER`.
 """
 
+from asyncio import timeout
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ IN_A_BROWSER = pytest.mark.asyncio(loop_scope="module")
 
 PATIENCE_MS = 90_000  # machines differ
 expect.set_options(timeout=PATIENCE_MS)
+CLOSING_SECONDS = 30.0
 
 OpenContext = Callable[..., Awaitable[BrowserContext]]
 
@@ -58,14 +61,18 @@ async def served(
 async def open_context(served: TestServer, chromium: Browser) -> AsyncIterator[OpenContext]:
     """Open a browser as empty as a new one, looking at the application: await open_context(viewport=…)."""
 
+    opened: list[BrowserContext] = []
+
     async def open_one(**how: object) -> BrowserContext:
-        context = await chromium.new_context(base_url=str(served.make_url("/")), locale="en-GB", **how)
-        context.set_default_timeout(PATIENCE_MS)
-        return context
+        opened.append(await chromium.new_context(base_url=str(served.make_url("/")), locale="en-GB", **how))
+        opened[-1].set_default_timeout(PATIENCE_MS)
+        return opened[-1]
 
     yield open_one
-    for context in chromium.contexts:
-        await context.close()
+    for context in opened:
+        with suppress(TimeoutError):  # Chromium now and then never says that it did: then it goes with the browser,
+            async with timeout(CLOSING_SECONDS):  # for whose end Playwright waits half a minute
+                await context.close()
 
 
 async def find_faults(page: Page) -> list[str]:

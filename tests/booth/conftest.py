@@ -109,12 +109,11 @@ def booth(open_context: OpenContext) -> Callable[..., Awaitable[Page]]:
     async def enter(username: str, *, width: int = 1280, height: int = 800, bypass_csp: bool = False) -> Page:
         context = await open_context(viewport={"width": width, "height": height}, bypass_csp=bypass_csp)
         page = await context.new_page()
-        await page.goto("/sign-in")
+        await page.goto("/booth")  # which asks to sign in first, and is come back to
         await page.get_by_label("Username").fill(username)
         await page.get_by_label("Password").fill(PASSWORD)
         await page.get_by_role("button", name="Sign in").click()
-        await page.wait_for_url(lambda url: "/sign-in" not in url)
-        await page.goto("/booth")
+        await page.wait_for_url("**/booth")
         return page
 
     return enter
