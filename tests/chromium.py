@@ -39,7 +39,6 @@ async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
-            ignore_default_args=["--disable-hang-monitor"],  # a page that hangs in its unloading must not keep the next
             args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"],
         )
         yield browser
