@@ -4,6 +4,9 @@ import pytest
 
 from tests.phone.conftest import FORCE, REVEALING, answer, count_rows, seen, state_of
 from video_server.appointments import service as appointments
+from video_server.calls import presence
+from video_server.calls import service as calls
+from video_server.calls.arriving import MOST_SESSIONS
 from video_server.calls.model import State
 from video_server.phone.steps import parse_token
 
@@ -125,6 +128,20 @@ async def test_two_phones_open_the_same_link_and_stand_apart(enter, book, databa
     await answer(first)
     assert sorted(await state_of(database, appointment)) == [State.ARRIVED, State.CHECKING]
     assert (await second.get("/phone/call", allow_redirects=False)).headers["Location"] == "/phone"
+
+
+async def test_a_link_open_in_as_many_places_as_may_be_says_so_and_what_to_do(
+    browser, enter, book, link, database, clock
+):
+    appointment = await book()
+    for _ in range(MOST_SESSIONS):
+        await enter(appointment)
+    async with database.begin() as db:
+        for person in (await calls.view(db, appointment.id)).participants:
+            await presence.take_socket(db, person, socket=person.id, now=clock())
+    reply = await (await browser()).post(link(appointment), allow_redirects=False)
+    assert (reply.status, reply.content_type) == (429, "text/html")
+    assert "This link is open in too many places" in await reply.text()
 
 
 async def test_another_site_cannot_trade_a_link(browser, book, link, database):

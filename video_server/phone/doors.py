@@ -10,7 +10,7 @@ from video_server.appointments.model import room_opens_at
 from video_server.calls import arriving, devices
 from video_server.calls import service as calls
 from video_server.calls.model import Role
-from video_server.core.errors import Refusal
+from video_server.core.errors import Refusal, TooMany
 from video_server.core.log import get_logger
 from video_server.incidents import service as incidents
 from video_server.phone.steps import parse_token
@@ -45,7 +45,7 @@ async def show_link(request: web.Request) -> web.Response:
 @routes.post("/j/{token:.*}")
 @guards.public
 async def trade_link(request: web.Request) -> web.Response:
-    """Trade the link for a session of its own; 303 to the appointment."""
+    """Trade the link for a session of its own; 303 to the appointment, 429 where as many as may have it open now."""
     token = parse_token(request.match_info["token"])
     state = await _link_state(request)
     if token is None or state not in {"open", "early"}:
@@ -62,6 +62,8 @@ async def trade_link(request: web.Request) -> web.Response:
                     db, appointment, session_id=session.id, role=Role.VICTIM, device=describe_device(request), now=now
                 )
             person = await incidents.get_person(db, appointment.person_id)
+    except TooMany as refusal:
+        return pages.render(request, "phone/closed.html", why="crowded", status=refusal.status)
     except Refusal:  # cancelled or over since we looked
         return await no_link(request, await _link_state(request))
     response = pages.see_other(request, "phone.show")
