@@ -73,6 +73,7 @@ class KeyRing:
 
     def seal_to(self, key_id: str) -> None:
         """Seal to this key from now on, here and in every process that uses the folder. Raises CannotStart."""
+        self._load()  # another process may have made it
         if key_id not in self._opening:
             raise CannotStart(
                 f"The opening key {key_id}, which was being rotated to, is not in {self._folder}/opening."

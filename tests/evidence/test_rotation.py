@@ -270,3 +270,11 @@ async def test_a_node_that_only_receives_does_not_rotate_and_follows_the_key_it_
     wrapped = keys.sealing.wrap("a" * 32, "sealed", bytes(32))
     with pytest.raises(Forged):
         keys.ring.unwrap("a" * 32, "sealed", wrapped)
+
+
+def test_a_process_seals_to_the_key_that_another_made_after_it_began(tmp_path):
+    make_keys(tmp_path)
+    began_first, other = load_keys(tmp_path).ring, load_keys(tmp_path).ring
+    made = other.add_opening_key()
+    began_first.seal_to(made)
+    assert began_first.sealing.id == other.sealing.id == made
