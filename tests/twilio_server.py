@@ -63,6 +63,7 @@ class TwilioServer:
                  ("keep_and_hang",) keeps the message, does not answer · ("keep_and_drop",) keeps it, hangs up
     list_faults  the same for lists: ("status", 500, 20500)
     slow_s       up to so many seconds pass before a message is kept, and again before the answer
+    awaited      no create is dealt with before so many have come
     """
 
     url: str = ""
@@ -70,10 +71,12 @@ class TwilioServer:
     faults: deque[tuple] = field(default_factory=deque)
     list_faults: deque[tuple] = field(default_factory=deque)
     slow_s: float = 0.0
+    awaited: int = 0
     dice: Random = field(default_factory=lambda: Random(1))
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     creates: int = 0
     created: asyncio.Event = field(default_factory=asyncio.Event)
+    all_came: asyncio.Event = field(default_factory=asyncio.Event)
     lists: int = 0
 
     async def wait_for_create(self) -> None:
@@ -110,6 +113,9 @@ class TwilioServer:
         _check(request)
         self.creates += 1
         self.created.set()
+        if self.creates >= self.awaited:
+            self.all_came.set()
+        await self.all_came.wait()
         form = await request.post()
         fault = self.faults.popleft() if self.faults else ("none",)
         if fault[0] == "status":
