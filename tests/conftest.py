@@ -26,7 +26,7 @@ from video_server.config import Settings, load
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
 
-pytest_plugins = ["tests.sharing", "tests.rendered", "tests.calls_support", "tests.chromium"]
+pytest_plugins = ["tests.sharing", "tests.again", "tests.rendered", "tests.calls_support", "tests.chromium"]
 
 PASSWORD = "correct horse battery staple"
 PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)

@@ -30,15 +30,28 @@ def test_it(n):
     with place.open("a") as file:
         file.write(f"{pathlib.Path(__file__).stem} {os.nice(0)}\\n")
 """
+
+UNSTEADY = """
+import pathlib
+
+def test_it():  # BROWSER
+    place = pathlib.Path(__file__).with_name("runs")
+    runs = place.read_text() if place.exists() else ""
+    place.write_text(runs + "x")
+    assert len(runs) in PASSING
+
+def test_other(): pass
+"""
 ROOT = Path(__file__).parents[1]
 
 
 def run(folder: Path, processes: int) -> str:
-    """Run the tests of a folder, shared as the suite is; return what is said."""
-    options = ["-p", "tests.sharing", "-c", ROOT / "pyproject.toml", "--rootdir", folder]
+    """Run the tests of a folder, shared as the suite is; return what is said, and the code it ends with."""
+    (folder / "pytest.ini").write_text("[pytest]")
+    options = ["-p", "tests.sharing", "-p", "tests.again", "--again", "--rootdir", folder]
     command = [sys.executable, "-m", "pytest", *options, "-n", str(processes), "--dist", "loadscope", folder]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.stdout + done.stderr
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    return f"{done.stdout}{done.stderr}\nended with {done.returncode}"
 
 
 def test_a_test_that_ends_its_process_fails_alone_and_is_not_run_again(tmp_path):
@@ -63,6 +76,32 @@ def test_calls_begin_at_once_stay_on_one_process_and_are_served_first(tmp_path):
     [calls] = [tests for tests in ran if ["test_one", str(own)] in tests]
     assert calls[:2] == [["test_one", str(own)], ["test_two", str(own)]]
     assert [nice for tests in ran for _, nice in tests].count(str(own + 5)) == 8
+
+
+@pytest.mark.parametrize(
+    ("browser", "passing", "runs", "code"),
+    [
+        ("playwright", "(1, 2, 3)", 4, 0),
+        ("playwright", "(1, 2)", 4, 1),
+        ("playwright", "()", 2, 1),
+        ("", "(1, 2)", 1, 1),
+    ],
+)
+def test_what_fails_in_a_browser_alone_may_try_again_and_must_pass_every_time(tmp_path, browser, passing, runs, code):
+    (tmp_path / "test_unsteady.py").write_text(UNSTEADY.replace("BROWSER", browser).replace("PASSING", passing))
+    said = run(tmp_path, 1)
+    assert (tmp_path / "runs").read_text() == "x" * runs, said
+    assert said.endswith(f"ended with {code}")
+    assert ("UNSTEADY test_unsteady.py::test_it: failed above" in said) == (code == 0)
+
+
+def test_what_fails_beside_many_others_is_not_tried_again(tmp_path):
+    for n in range(3):
+        (tmp_path / f"test_{n}.py").write_text("def test_it(): assert not 'playwright'")
+    said = run(tmp_path, 1)
+    assert "3 failed" in said, said
+    assert "AGAIN" not in said
+    assert said.endswith("ended with 1")
 
 
 def test_a_free_port_is_kept_for_the_server_that_is_told_its_number():
