@@ -15,6 +15,8 @@ import pytest
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from argon2 import PasswordHasher
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from yarl import URL
 
 from tests.postgres import running as running_postgres
@@ -27,6 +29,12 @@ from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
 
 pytest_plugins = ["tests.sharing", "tests.again", "tests.rendered", "tests.calls_support", "tests.chromium"]
+
+# No example is late on a machine that stands still for a moment, and every run tries the same ones.
+hypothesis_settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+hypothesis_settings.load_profile("unhurried")
 
 PASSWORD = "correct horse battery staple"
 PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
