@@ -35,7 +35,7 @@ from video_server.web import sessions
 
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECES = {**TUS, "Content-Type": "application/offset+octet-stream"}
-PATIENCE_SECONDS = 60.0  # only so that a broken build ends; nothing is measured here
+PATIENCE_SECONDS = 300.0  # only so that a broken build ends; nothing is measured here
 
 
 def jpeg(size: int, seed: int = 1) -> bytes:

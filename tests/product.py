@@ -30,7 +30,10 @@ ANY_CERTIFICATE.check_hostname = False
 ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE  # the demo makes its own
 
 
-def until(found, what: str, seconds: float = 60.0):
+PATIENCE_SECONDS = 300.0  # only so that a broken build ends; nothing is measured here
+
+
+def until(found, what: str, seconds: float = PATIENCE_SECONDS):
     """Call `found` until it returns something true, and return that; generous, because machines are slow."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -44,7 +47,7 @@ def until(found, what: str, seconds: float = 60.0):
 def is_ready(url: str) -> bool:
     """Say whether every part of the server at `url` works."""
     try:
-        with urlopen(f"{url}/readyz", timeout=5, context=ANY_CERTIFICATE) as answer:
+        with urlopen(f"{url}/readyz", timeout=30, context=ANY_CERTIFICATE) as answer:
             return answer.status == 200
     except OSError:
         return False
@@ -129,7 +132,7 @@ class Product:
 
     def read(self, path: str) -> str:
         """Return what a page of the server says to somebody who is not signed in."""
-        with urlopen(f"{self.url}{path}", timeout=10) as answer:
+        with urlopen(f"{self.url}{path}", timeout=PATIENCE_SECONDS) as answer:
             return str(answer.read().decode())
 
     def run(self, *words: str) -> str:
@@ -138,7 +141,7 @@ class Product:
             [sys.executable, "-m", "video_server", *words],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             env={**os.environ, **ANY_HOUR, **self.environment},
         ).stdout
 
@@ -159,7 +162,7 @@ class Product:
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE_SECONDS)
 
     def is_ready(self) -> bool:
         """Say whether every part works."""
@@ -168,5 +171,5 @@ class Product:
     def stop(self) -> None:
         """Stop as an operator would."""
         self.process.terminate()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=PATIENCE_SECONDS)
         self.process.stdout.close()

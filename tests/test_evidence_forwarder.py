@@ -10,7 +10,7 @@ from aiohttp import ClientError, web
 from yarl import URL
 
 from tests.conftest import AddStaff
-from tests.evidence_support import PIECES, Call, calling
+from tests.evidence_support import PIECES, Call, calling, until
 from video_server.accounts.model import Role
 from video_server.evidence import forwarder
 from video_server.evidence.forwarder import path_of
@@ -156,11 +156,11 @@ async def test_a_body_that_breaks_off_looks_broken_to_the_store_as_well(call, te
     headers = {**PIECES, "Upload-Offset": "0", "Authorization": "Bearer b", "Content-Length": "1000"}
     with pytest.raises((ClientError, ConnectionError)):
         await call.phone.patch("/evidence/files/" + "a" * 32, headers=headers, data=broken())
-    for _ in range(200):
-        if telling.ends:
-            break
-        await asyncio.sleep(0.05)
-    assert telling.ends == ["cut"]
+
+    async def ends() -> list[str]:
+        return telling.ends
+
+    assert await until("the end of it at the store", ends) == ["cut"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])

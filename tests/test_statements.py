@@ -134,7 +134,7 @@ async def test_text_changed_while_the_pdf_is_being_made_is_refused_and_nothing_i
     printed = Printer.print
 
     def print_slowly(self, *args):
-        asyncio.run_coroutine_threadsafe(desk.write(seen.statement, TEXT + " Or so."), loop).result(30)
+        asyncio.run_coroutine_threadsafe(desk.write(seen.statement, TEXT + " Or so."), loop).result(300)
         return printed(self, *args)
 
     monkeypatch.setattr(Printer, "print", print_slowly)
@@ -160,7 +160,7 @@ async def test_a_paragraph_taken_back_while_the_pdf_is_being_made_is_refused(des
             )  # fmt: skip
 
     def print_slowly(self, *args):
-        asyncio.run_coroutine_threadsafe(take_back(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(take_back(), loop).result(300)
         return printed(self, *args)
 
     monkeypatch.setattr(Printer, "print", print_slowly)
