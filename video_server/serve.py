@@ -27,7 +27,9 @@ from video_server.core.errors import CannotStart
 from video_server.core.keys import make_certificate
 from video_server.core.log import configure, get_logger
 
-HEALTHY_WITHIN_SECONDS = 60.0
+HEALTHY_WITHIN_SECONDS = 180.0
+"""Long, for a busy or a small machine is only slow; what has ended ends the start at once."""
+
 _LOOK_EVERY_SECONDS = 0.05
 log = get_logger(__name__)
 
