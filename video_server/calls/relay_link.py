@@ -25,6 +25,7 @@ class RelayLink:
     client     None while it does not answer
     instance   id of the relay process's life, of the last one while it does not answer
     status     the figures it gave last, empty before the first
+    answer_seconds   how long a question may stay unanswered
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class RelayLink:
         self.status: Mapping[str, Any] = {}
         self.tried = asyncio.Event()  # whether it is there is known
         self.promised = 0
+        self.answer_seconds = ANSWER_SECONDS
         self._control = control
         self._on_event, self._on_change = on_event, on_change
 
@@ -101,7 +103,7 @@ class RelayLink:
         while not gone.is_set() and unanswered < MOST_UNANSWERED:
             promised = self.promised
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(self.answer_seconds):
                     self.status = await client.status()
                 self.promised -= promised
                 unanswered = 0
