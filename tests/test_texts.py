@@ -52,7 +52,7 @@ async def gateway(twilio: TwilioServer, settings) -> AsyncIterator[TwilioGateway
         sender=SENDER,
         public_url=settings.origin,
         base_url=twilio.url,
-        longest_seconds=5,
+        longest_seconds=60,
     )
     yield gateway
     await gateway.close()
