@@ -15,6 +15,7 @@ import pytest
 from evidence_store.client import StoreClient
 from evidence_store.errors import StoreError
 from tests.conftest import AddStaff, HeldClock
+from tests.evidence_support import until
 from tests.ports import find_free_port
 from tests.statements_support import Desk, FolderStore, open_desk
 from video_server.accounts.model import Role
@@ -197,15 +198,15 @@ class RealStore:
                 stderr=log,
             )
         async with StoreClient(self.where, "") as client:
-            for _ in range(1200):
-                try:
-                    if not await client.ready():
-                        return
-                except StoreError:
-                    pass
+
+            async def answers() -> bool:
                 assert self.process.returncode is None, self.log.read_text()
-                await asyncio.sleep(0.05)
-        raise AssertionError(self.log.read_text())
+                try:
+                    return not await client.ready()
+                except StoreError:
+                    return False
+
+            await until("the store", answers)
 
     async def kill(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -226,7 +227,7 @@ async def real_store(tmp_path: Path) -> AsyncIterator[RealStore]:
 @pytest.fixture
 async def client(real_store: RealStore) -> AsyncIterator[StoreClient]:
     token = await real_store.run("token", "--scope", "seal", "--scope", "read")
-    async with StoreClient(real_store.where, token, timeout_seconds=5) as client:
+    async with StoreClient(real_store.where, token) as client:
         yield client
 
 
@@ -283,11 +284,12 @@ async def test_a_worker_killed_at_random_points_leaves_one_object_each_and_none_
             for statement in signed:
                 if await state_of(desk, statement) is State.SIGNED:
                     assert keys.derive_id("statement", statement.id, statement.version) in stored
+
+        async def all_signed() -> bool:
+            return {await state_of(desk, one) for one in signed} == {State.SIGNED}
+
         worker = await start_worker()
-        for _ in range(600):
-            if {await state_of(desk, one) for one in signed} == {State.SIGNED}:
-                break
-            await asyncio.sleep(0.1)
+        await until("every statement to be sealed", all_signed)
         os.kill(worker, signal.SIGKILL)
     finally:
         zygote.kill()
