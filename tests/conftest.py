@@ -27,6 +27,7 @@ from video_server.app import make_app
 from video_server.config import Settings, load
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
+from video_server.web import sockets
 
 pytest_plugins = ["tests.sharing", "tests.again", "tests.rendered", "tests.calls_support", "tests.chromium"]
 
@@ -41,6 +42,14 @@ PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(P
 """As cheap to check as can be: a hash says what it costs, and what the product's own cost is has a test."""
 
 Browser = TestClient
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_client_is_dropped_while_its_test_does_something_else() -> Iterator[None]:
+    """A test's client answers heartbeats only while it reads; a browser always does, and has a server of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sockets, "HEARTBEAT_SECONDS", 600.0)
+        yield
 
 
 class HeldClock:

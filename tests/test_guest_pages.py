@@ -74,7 +74,7 @@ async def hear(socket, wanted):
     """Read a room's snapshots until one is as wanted; the last one when the socket closes."""
     last = {}
     while True:
-        message = await socket.receive(timeout=30)
+        message = await socket.receive(timeout=300)
         if message.type is not WSMsgType.TEXT:
             return last
         value = json.loads(message.data)
@@ -241,7 +241,7 @@ async def test_who_is_removed_on_another_process_is_told_and_cut_off(
                 "sending": {},
                 "now": clock().isoformat(),
             }
-            assert (await socket.receive(timeout=30)).type is WSMsgType.CLOSE
+            assert (await socket.receive(timeout=300)).type is WSMsgType.CLOSE
             assert socket.close_code == 4003
     finally:
         await other.close()
@@ -444,11 +444,11 @@ async def test_who_is_removed_while_joining_gets_no_answer_and_is_taken_out(
         async with database.read() as db:
             [person] = (await service.view(db, appointment.id)).participants
         await socket.send_json({"type": "offer", "id": 1, "sdp": "v=0"})
-        await asyncio.wait_for(relays.joining.wait(), 30)
+        await asyncio.wait_for(relays.joining.wait(), 300)
         assert (await officer.post(booth(appointment, f"/guests/{guest}/remove"), json={}, headers=JSON)).status == 200
         relays.go_on.set()
         said = []
-        while (message := await socket.receive(timeout=30)).type is WSMsgType.TEXT:
+        while (message := await socket.receive(timeout=300)).type is WSMsgType.TEXT:
             said.append(json.loads(message.data))
     assert not [one for one in said if one["type"] == "answer"]
     assert relays.asked[0] == ("join", person.id, False, ["audio", "video"])
@@ -469,18 +469,18 @@ async def test_a_second_tab_of_a_listening_supervisor_takes_over_and_the_first_d
     async def listen(socket):
         await hear(socket, lambda state: state["listeners"])
         await socket.send_json({"type": "offer", "id": 1, "sdp": "v=0"})
-        while json.loads((await socket.receive(timeout=30)).data)["type"] != "answer":
+        while json.loads((await socket.receive(timeout=300)).data)["type"] != "answer":
             pass
 
     async with await sit_at(booth(appointment, "/socket?listen"), "staff", secret) as first:
         await listen(first)
         async with await sit_at(booth(appointment, "/socket?listen"), "staff", secret) as second:
             await listen(second)
-            while (said := await first.receive(timeout=30)).type is WSMsgType.TEXT:
+            while (said := await first.receive(timeout=300)).type is WSMsgType.TEXT:
                 pass
             assert said.data == 4001
             await second.send_json({"type": "ping"})
-            while json.loads((await second.receive(timeout=30)).data)["type"] != "pong":
+            while json.loads((await second.receive(timeout=300)).data)["type"] != "pong":
                 pass
             async with database.read() as db:
                 assert (await service.view(db, appointment.id)).listeners
@@ -499,7 +499,7 @@ async def test_who_comes_into_a_paused_call_finds_it_held_before_the_answer(
         await hear(socket, lambda state: state["listeners"])
         await officer.post(booth(appointment, "/hold"), json={"held": True}, headers=JSON)
         await socket.send_json({"type": "offer", "id": 1, "sdp": "v=0"})
-        while json.loads((await socket.receive(timeout=30)).data)["type"] != "answer":
+        while json.loads((await socket.receive(timeout=300)).data)["type"] != "answer":
             pass
         asked = list(relays.asked)
     assert [one[0] for one in asked[:3]] == ["join", "hold", "permit"]
@@ -542,10 +542,10 @@ async def test_a_look_that_waited_for_an_answer_goes_by_the_rows_as_they_are_the
     async with await sit_at(booth(appointment, "/socket"), "staff", secret) as socket:
         await hear(socket, lambda state: state["me"])
         await socket.send_json({"type": "offer", "id": 1, "sdp": "v=0"})
-        await asyncio.wait_for(relays.joining.wait(), 30)
+        await asyncio.wait_for(relays.joining.wait(), 300)
         async with database.begin() as db:
             await events.record(db, "room", appointment.id, now=clock())
-        await asyncio.wait_for(turns[0].somebody_waits.wait(), 30)  # the next look, behind the offer
+        await asyncio.wait_for(turns[0].somebody_waits.wait(), 300)  # the next look, behind the offer
         async with database.begin() as db:
             await pauses.begin(db, appointment.id, by=boss.id, now=clock())
         relays.go_on.set()

@@ -228,7 +228,7 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for_without_end(client,
         await asyncio.Event().wait()
 
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    async with asyncio.timeout(60), client.post(path, data=half(), headers=kind) as answer:
+    async with asyncio.timeout(300), client.post(path, data=half(), headers=kind) as answer:
         assert answer.status == 408
 
 
@@ -296,7 +296,7 @@ async def test_a_session_and_a_room_have_only_so_many_sockets_at_once(client, cl
     assert other == [True, True, False], "the room is full"
     assert (await is_let_in(client, "b", "elsewhere"))[0], "of this session only"
     await mine[0][1].close()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while not (await is_let_in(client, "a"))[0]:  # once the server has noticed
             clock.move(minutes=1)
 
