@@ -86,7 +86,8 @@ async def test_strangers_who_use_up_an_account_keep_no_known_browser_out_and_are
     told = [await try_in(database, clock, **known) for _ in range(6)]
     assert told == [service.SignInRefused] * 4 + [service.LockedOut] * 2, "it has no more guesses than an address has"
     assert await try_in(database, clock, password=PASSWORD, device_id="e" * 32) is None, "nor any other known one's"
-    alarms = [(line["event"], line["log_level"], line.get("staff")) for line in logged]
+    own = [line for line in logged if line["event"] != "relay_not_found"]  # a slow start may still tell of that
+    alarms = [(line["event"], line["log_level"], line.get("staff")) for line in own]
     assert alarms == [("account_closed_to_strangers", "warning", person.id)], "told once, not at every guess"
     assert REGISTRY.get_sample_value("sign_in_locks_total", {"of": "account"}) == locks + 1
     async with database.read() as db:
