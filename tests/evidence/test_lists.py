@@ -5,7 +5,7 @@ from typing import Any
 from evidence_store.keeping.storage import prepare
 from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
-from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg
+from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, with_another_mac
 
 REASON = {"reason": "Trial in May"}
 OTHER = "AP-0000-0000"
@@ -114,7 +114,7 @@ async def test_a_cursor_is_good_for_its_own_question_only(wire: Wire):
         f"/due-for-review?after={holds}",
         f"/holds?incident={INCIDENT}&after={due}",
         f"/due-for-review?incident={INCIDENT}&after={due}",
-        f"/holds?incident={INCIDENT}&after={holds[:-2]}AA",
+        f"/holds?incident={INCIDENT}&after={with_another_mac(holds)}",
         "/holds",
         "/due-for-review?before=soon",
         "/due-for-review?before=2026-03-02T00:00:00",
