@@ -14,6 +14,7 @@ from evidence_store.config import PREFIX, Settings
 from evidence_store.errors import WrongKind
 from tests.evidence.conftest import INCIDENT, SEGMENT, Process, both_databases, jpeg, sha256
 from tests.evidence.test_kills import _PATCH, content_of, create
+from tests.product import until
 
 
 @pytest.fixture
@@ -34,14 +35,14 @@ def test_an_upload_goes_on_in_another_process_while_the_first_keeps_it_in_memory
     for n, size in enumerate((SEGMENT // 2, SEGMENT, 100, SEGMENT, SEGMENT)):
         base = (process, neighbour)[n % 2].url
         headers = bearer | _PATCH | {"Upload-Offset": str(at)}
-        answer = requests.patch(base + path, data=data[at : at + size], headers=headers, timeout=30)
+        answer = requests.patch(base + path, data=data[at : at + size], headers=headers, timeout=300)
         assert answer.status_code == 204, answer.text
         at += size
-        other = requests.head((process, neighbour)[(n + 1) % 2].url + path, headers=bearer | _PATCH, timeout=30)
+        other = requests.head((process, neighbour)[(n + 1) % 2].url + path, headers=bearer | _PATCH, timeout=300)
         assert other.headers["Upload-Offset"] == str(at)
     headers = bearer | _PATCH | {"Upload-Offset": str(at)}
-    assert requests.patch(process.url + path, data=data[at:], headers=headers, timeout=30).status_code == 204
-    said = requests.post(f"{neighbour.url}{path}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=30)
+    assert requests.patch(process.url + path, data=data[at:], headers=headers, timeout=300).status_code == 204
+    said = requests.post(f"{neighbour.url}{path}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=300)
     assert said.json()["state"] == "received"
     assert content_of(process, path.rsplit("/", 1)[1]) == data
 
@@ -53,39 +54,50 @@ def test_a_writer_that_hangs_in_one_process_lets_go_for_another(process: Process
 
 def take_over_from_one_that_hangs(stale: Process, fresh: Process) -> None:
     """Have a sender at one store hang in the middle, and another finish the upload at the other."""
-    data = jpeg(2 * SEGMENT)
+    data = jpeg(3 * SEGMENT)
     url, bearer = create(stale, data)
-    path, hangs, sent, statuses = url.removeprefix(stale.url), threading.Event(), threading.Event(), []
+    path, hangs, statuses = url.removeprefix(stale.url), threading.Event(), []
 
     def pieces():
-        yield data[:SEGMENT]
-        sent.set()
-        hangs.wait(30)
-        yield data[SEGMENT:]
+        yield data[: 2 * SEGMENT]
+        hangs.wait(300)
+        yield data[2 * SEGMENT :]
 
     def send() -> None:
         headers = bearer | _PATCH | {"Upload-Offset": "0"}
-        statuses.append(requests.patch(url, data=pieces(), headers=headers, timeout=60).status_code)
+        statuses.append(requests.patch(url, data=pieces(), headers=headers, timeout=300).status_code)
 
     thread = threading.Thread(target=send)
     thread.start()
-    assert sent.wait(30)
-    at = 0
-    while at == 0:  # the first bytes may still be on their way into the first process
-        answer = requests.head(fresh.url + path, headers=bearer | _PATCH, timeout=30)
-        assert answer.status_code in {200, 423}
-        if answer.status_code == 200:
-            at = int(answer.headers["Upload-Offset"])
-            if statuses:
-                break
+    until_sealed(stale, url, SEGMENT)  # who is asked to let go before a byte came takes none
+    answer = until_let_go(fresh.url + path, bearer | _PATCH)
+    at = int(answer.headers["Upload-Offset"])
+    assert at >= SEGMENT
     headers = bearer | _PATCH | {"Upload-Offset": str(at)}
-    answer = requests.patch(fresh.url + path, data=data[at:], headers=headers, timeout=30)
+    answer = requests.patch(fresh.url + path, data=data[at:], headers=headers, timeout=300)
     assert answer.status_code == 204, answer.text
     hangs.set()
     thread.join()
     assert statuses == [423]
-    said = requests.post(f"{url}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=30)
+    said = requests.post(f"{url}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=300)
     assert said.json()["state"] == "received"
+
+
+def until_sealed(node: Process, url: str, at_least: int) -> None:
+    """Wait until so many bytes of an upload lie sealed at the node, without asking whoever writes to let go."""
+    file = node.folder / "data" / "incoming" / url.rsplit("/", 1)[1] / "object" / "data.floe"
+    until(lambda: file.exists() and file.stat().st_size >= at_least, "bytes at the node", 300)
+
+
+def until_let_go(url: str, headers: dict[str, str]) -> requests.Response:
+    """Ask where an upload stands until whoever writes has let go; return the answer."""
+
+    def ask() -> requests.Response | None:
+        answer = requests.head(url, headers=headers, timeout=300)
+        assert answer.status_code in {200, 423}
+        return answer if answer.status_code == 200 else None
+
+    return until(ask, "the writer to let go", 300)
 
 
 @both_databases
@@ -102,17 +114,21 @@ def bring_home_from_eight(one: Process, other: Process) -> None:
     def send(base: str, seed: int) -> None:
         rng, at = random.Random(seed), 0
         while at < len(data):
-            stands = requests.head(base + path, headers=bearer | _PATCH, timeout=60)
+            stands = requests.head(base + path, headers=bearer | _PATCH, timeout=300)
             if stands.status_code != 200:  # locked: another writes, and was asked to let go
                 problems.extend([stands.status_code] if stands.status_code != 423 else [])
                 continue
             at = int(stands.headers["Upload-Offset"])
             piece = data[at : at + rng.randrange(1, 600_000)]
             headers = bearer | _PATCH | {"Upload-Offset": str(at)}
-            status = requests.patch(base + path, data=piece, headers=headers, timeout=60).status_code if piece else 204
+            status = requests.patch(base + path, data=piece, headers=headers, timeout=300).status_code if piece else 204
             problems.extend([status] if status not in {204, 409, 410, 423} else [])
-        answer = requests.post(f"{base}{path}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=60)
-        said.append((answer.status_code, answer.json().get("state")))
+        said.append(until(lambda: give_digest(base), "another one's digest to be done with", 300))
+
+    def give_digest(base: str) -> tuple[int, str] | None:
+        digest = {"sha256": sha256(data)}
+        answer = requests.post(f"{base}{path}/digest", json=digest, headers=bearer, timeout=300)
+        return None if answer.status_code == 423 else (answer.status_code, answer.json().get("state"))
 
     senders = [threading.Thread(target=send, args=((one, other)[n % 2].url, n)) for n in range(8)]
     for sender in senders:
@@ -129,7 +145,7 @@ def bring_home_from_eight(one: Process, other: Process) -> None:
 def actions_of(process: Process, object_id: str) -> list[str]:
     """Return what the ledger says was done with an object."""
     where = f"{process.url}/evidence/v1/ledger?after=0&object={object_id}"
-    return [line["action"] for line in requests.get(where, headers=process.token(), timeout=60).json()["entries"]]
+    return [line["action"] for line in requests.get(where, headers=process.token(), timeout=300).json()["entries"]]
 
 
 def test_memory_does_not_grow_with_the_size_of_a_file(process: Process):
@@ -144,8 +160,8 @@ def test_memory_does_not_grow_with_the_size_of_a_file(process: Process):
             "Evidence-Sha256": sha256(data),
         }  # fmt: skip
         url = f"{process.url}/evidence/v1/objects/{object_id}"
-        assert requests.put(url, data=data, headers=headers, timeout=120).status_code == 201
-        with requests.get(f"{url}/content", headers=process.token(), stream=True, timeout=120) as answer:
+        assert requests.put(url, data=data, headers=headers, timeout=300).status_code == 201
+        with requests.get(f"{url}/content", headers=process.token(), stream=True, timeout=300) as answer:
             assert sum(map(len, answer.iter_content(1 << 20))) == len(data)
 
     put(10 * SEGMENT, "a" * 32)
@@ -213,5 +229,5 @@ def test_a_store_started_by_a_parent_ends_when_the_parents_pipe_closes(tmp_path:
     assert socket.stat().st_mode & 0o777 == 0o600
     assert child.stdin is not None
     child.stdin.close()
-    assert child.wait(60) == 0
+    assert child.wait(300) == 0
     child.stderr.close()
