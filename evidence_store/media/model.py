@@ -64,7 +64,7 @@ PROBLEM_SAYS = {
     Problem.BROKEN: "No preview could be made: the file is damaged, cut short, or not what it says it is.",
     Problem.PIXELS: "No preview could be made: the picture has more pixels than are opened here.",
     Problem.SIZE: "No preview could be made: the file is larger than is opened here.",
-    Problem.SLOW: "No preview could be made in the time that is allowed for one.",
+    Problem.SLOW: "No preview could be made in the time that is allowed for one. Try again when there is less to do.",
     Problem.CRASHED: "No preview could be made: opening the file went beyond the bounds that are set for it.",
     Problem.TRIED: "No preview could be made: it was tried several times and never came to an end.",
     Problem.MALWARE: "No preview is made: malware was found in it when people released it from quarantine.",

@@ -185,7 +185,9 @@ class Media:
         self._running.pop(key, None)
         self._outcomes.pop(key, None)
         problem = None if done.cancelled() else done.exception()
-        if problem is None or isinstance(problem, NoPreview):
+        if isinstance(problem, NoPreview):  # written down, but for what says nothing of the file
+            problem = NoPreviewHere(PROBLEM_SAYS[problem.problem]) if problem.problem is Problem.SLOW else None
+        if problem is None:
             return
         if not isinstance(problem, Refusal):
             log.error("preview_failed", object=key[0], problem=type(problem).__name__)
@@ -228,6 +230,8 @@ class Media:
     async def _write_down(self, key: Key, outcome: Outcome) -> None:
         object_id, task = key
         none = "" if outcome.preview else (outcome.problem or Problem.KIND).value
+        if none == Problem.SLOW:  # the machine had no time: it is tried again, in the background a few times
+            return
         if task is Task.LOOK:
             facts = await self._store.run(self._seal, object_id, outcome.facts) if outcome.facts else ""
             async with self._store.database.begin() as db:

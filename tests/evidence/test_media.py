@@ -27,7 +27,7 @@ from tests.evidence import samples
 from tests.evidence.conftest import Wire, both_databases
 from tests.product import until
 
-_PATIENCE_SECONDS = 120
+_PATIENCE_SECONDS = 300
 
 
 @pytest.fixture
@@ -289,6 +289,37 @@ async def test_a_process_that_takes_too_long_is_ended(monkeypatch: pytest.Monkey
     assert outcome.problem is Problem.SLOW
 
 
+async def test_a_file_for_which_the_machine_had_no_time_is_tried_again_and_not_for_ever(looking: Wire, monkeypatch):
+    film, made = await put(looking, samples.film(), "video/mp4"), looking.app[app_keys.MEDIA].made
+    assert (await seen(looking, film))["playable"]
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "PLAY_SECONDS", 0)
+        body, _ = await preview(looking, film, part="/playable", status=404)
+    assert "Try again" in json.loads(body)["detail"]
+    await preview(looking, film, part="/playable")
+
+    async def tried_so_often(times: int) -> None:
+        async def tried() -> bool:
+            return made["slow"] == times
+
+        await become(tried, "another try")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "LOOK_SECONDS", 0)
+        late = await put(looking, samples.picture(), "image/jpeg")
+        await tried_so_often(2)
+    assert (await looking.ask("GET", f"/objects/{late}"))["media"]["state"] == "waiting"
+    looking.clock.move(minutes=10)
+    assert (await seen(looking, late))["picture"]
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "LOOK_SECONDS", 0)
+        never = await put(looking, samples.picture(), "image/jpeg")
+        for times in (3, 4, 5):
+            await tried_so_often(times)
+            looking.clock.move(minutes=10)
+        assert "tried several times" in (await seen(looking, never))["says"]
+
+
 @pytest.mark.parametrize(
     "says",
     [
@@ -403,10 +434,15 @@ def test_it_ends_with_the_process_that_started_it():
     child = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    until(
-        lambda: not Path(f"/proc/{child}").exists() or "\nState:\tZ" in Path(f"/proc/{child}/status").read_text(),
-        "its end",
-    )
+    until(lambda: has_ended(child), "its end")
+
+
+def has_ended(pid: int) -> bool:
+    """Say whether a process is gone, or waits for whoever takes note of its end."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 # --- what a file says
