@@ -49,7 +49,7 @@ def running() -> Iterator[str]:
         )
         with (data / "postgresql.conf").open("a") as file:
             file.write(f"{SETTINGS}port = {port}\nunix_socket_directories = '{folder}'\n")
-        control = [*become, programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
+        control = [*become, programs / "pg_ctl", "-D", data, "-w", "-t", "300", "-l", folder / "log"]
         subprocess.run([*control, "start"], **quiet)
         try:
             yield f"postgresql+asyncpg://video@127.0.0.1:{port}"

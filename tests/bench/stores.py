@@ -35,7 +35,7 @@ class Server:
             env={k: v for k, v in os.environ.items() if not k.startswith("EVIDENCE_")} | environment,
         )  # fmt: skip
         try:
-            until(self._listens, f"{command[0]} on port {port}", 60)
+            until(self._listens, f"{command[0]} on port {port}", 300)
         except BaseException:  # also when the bench is told to end
             self.stop()
             raise

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from evidence_store.app import make_app, open_store, running
 from evidence_store.config import Settings
 from evidence_store.database import is_empty
 from evidence_store.errors import Damaged
+from evidence_store.intake import inlet
 from evidence_store.intake.direct import largest_buffer
 from evidence_store.model import Upload
 from evidence_store.sealing import pending as pending_module
@@ -110,7 +112,7 @@ async def content(wire: Wire, object_id: str) -> bytes:
 
 async def until(found: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a state."""
-    for _ in range(6000):
+    for _ in range(30_000):
         if await found():
             return
         await asyncio.sleep(0.01)
@@ -188,7 +190,7 @@ async def test_a_slow_sender_lets_go_when_it_is_asked_to_and_goes_on_where_it_wa
     for size in (5000, 3000, 12_000, 1, SEGMENT, 7000, 9000):
         await raw.send(data[sent : sent + size])
         sent += size
-        await asyncio.sleep(0.15)  # longer than bytes wait for more
+        await is_taken(wire, path, sent)  # by themselves: they waited for more in vain
     assert await wire.stand(path, auth) == sent
     await raw.send(data[sent:])  # read off, so that the answer is seen
     status, _, body = await raw.answer()
@@ -198,14 +200,17 @@ async def test_a_slow_sender_lets_go_when_it_is_asked_to_and_goes_on_where_it_wa
     assert await content(wire, path.rsplit("/", 1)[1]) == data
 
 
-async def test_silence_in_a_large_body_ends_the_request_and_keeps_what_came(wire: Wire):
-    wire.store.settings = wire.store.settings.model_copy(update={"idle_seconds": 0.5})
-    data = jpeg(3 * MIB)
+async def test_silence_in_a_large_body_ends_the_request_and_keeps_what_came(wire: Wire, monkeypatch):
+    now, data = [1000.0], jpeg(3 * MIB)
     path, auth = await wire.create(data)
     raw = await connect(wire)
-    await raw.begin("PATCH", path, patch_headers(auth, 0), len(data))
-    await raw.send(data[: 2 * MIB])
-    await stands_at(wire, path, auth, 2 * MIB)
+    with monkeypatch.context() as patch:
+        patch.setattr(inlet, "clock", SimpleNamespace(monotonic=lambda: now[0]))
+        await raw.begin("PATCH", path, patch_headers(auth, 0), len(data))
+        await raw.send(data[: 2 * MIB])
+        await is_taken(wire, path, 2 * MIB)
+        now[0] += wire.store.settings.idle_seconds + 1
+        await stands_at(wire, path, auth, 2 * MIB)
     raw.abort()
     await wire.patch(path, auth, 2 * MIB, data[2 * MIB :])
     await wire.digest(path, auth, sha256(data))
@@ -272,7 +277,7 @@ async def test_what_comes_before_anybody_reads_it_is_little(wire: Wire, monkeypa
     sending = asyncio.ensure_future(raw.send(data))
 
     async def stands_still() -> bool:
-        seen.extend(stream.total_bytes for stream in waiting)
+        seen.extend(stream.total_bytes for stream in waiting if stream.total_bytes)
         return len(seen) > 50 and len(set(seen[-50:])) == 1
 
     await until(stands_still)
@@ -324,16 +329,20 @@ def test_the_buffers_of_many_bodies_have_a_sum(bodies: int):
 
 
 async def test_reads_of_the_database_take_turns(wire: Wire):
-    database, now, most = wire.store.database, [0], [0]
+    database, now, most, four = wire.store.database, [0], [0], asyncio.Event()
 
     async def read() -> None:
         async with database.read() as db:
             now[0] += 1
             most[0] = max(most[0], *now)
+            if now[0] == 4:
+                four.set()
+            await four.wait()
             assert await is_empty(db) is False
             now[0] -= 1
 
-    await asyncio.gather(*(read() for _ in range(60)))
+    async with asyncio.timeout(300):
+        await asyncio.gather(*(read() for _ in range(60)))
     assert most == [4]
 
 

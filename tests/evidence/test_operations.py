@@ -265,8 +265,8 @@ def test_the_commands_work_beside_a_running_store(process: Process, tmp_path: Pa
     headers = bearer | {
         "Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0",
     }  # fmt: skip
-    assert requests.patch(url, data=jpeg(800), headers=headers, timeout=30).status_code == 204
-    assert requests.post(f"{url}/digest", json={"sha256": "0" * 64}, headers=bearer, timeout=30).status_code == 200
+    assert requests.patch(url, data=jpeg(800), headers=headers, timeout=300).status_code == 204
+    assert requests.post(f"{url}/digest", json={"sha256": "0" * 64}, headers=bearer, timeout=300).status_code == 200
     where = ["--data", process.settings["data"], "--keys", process.settings["keys"]]
 
     def run(*command: str) -> tuple[int, str]:
@@ -282,7 +282,7 @@ def test_the_commands_work_beside_a_running_store(process: Process, tmp_path: Pa
     assert run("rotate", "--forget-old")[1].startswith("Destroyed 1 old opening key: ")
     assert "The last backup was on" in run("doctor")[1]
     assert run("verify")[0] == 0
-    told = requests.get(f"{process.url}/evidence/v1/ledger", headers=process.token(Scope.LEDGER), timeout=30).json()
+    told = requests.get(f"{process.url}/evidence/v1/ledger", headers=process.token(Scope.LEDGER), timeout=300).json()
     last = told["entries"][-1]
     assert (last["action"], last["actor"], last["details"]["objects"]) == ("verified", "system:verify", 1)
     given = ["--data", str(tmp_path / "new"), "--keys", process.settings["keys"]]

@@ -230,7 +230,7 @@ def send_and_read(wire: Wire, junk: bytes) -> tuple[str, str]:
     """Return head and body of what comes back before the connection is closed."""
     host, port = wire.http._base_url.host, wire.http._base_url.port
     assert host is not None
-    with socket.create_connection((host, port), timeout=60) as connection, connection.makefile("rb") as answer:
+    with socket.create_connection((host, port), timeout=300) as connection, connection.makefile("rb") as answer:
         connection.sendall(junk)
         head, _, body = answer.read().decode().partition("\r\n\r\n")
     return head, body

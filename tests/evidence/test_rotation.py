@@ -139,7 +139,7 @@ def test_a_rotation_survives_kills_while_the_store_receives(process: Process):
             "Evidence-Sha256": sha256(data),
         }  # fmt: skip
         url = f"{process.url}/evidence/v1/objects/{signing.new_id()}"
-        assert requests.put(url, data=data, headers=headers, timeout=60).status_code == 201
+        assert requests.put(url, data=data, headers=headers, timeout=300).status_code == 201
 
     for n in range(60):
         put(n)

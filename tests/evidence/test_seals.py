@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
 import pytest
 from sqlalchemy import Executable, insert, select, text, update
 
@@ -17,7 +16,6 @@ from evidence_store.backup import backup, restore
 from evidence_store.database import METADATA
 from evidence_store.doctor import Grade
 from evidence_store.errors import BackendFailed
-from evidence_store.notify.service import Notifier
 from evidence_store.sealing import signing
 from evidence_store.sealing.keys import load_keys, make_keys
 from evidence_store.storage import list_sealing
@@ -27,7 +25,7 @@ from evidence_store.webhooks.service import Postman
 from tests.evidence import test_webhooks
 from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
 from tests.evidence.earlier import make_older
-from tests.evidence.test_events import Receiver, receiver
+from tests.evidence.test_events import Receiver, receiver, send_news
 from tests.evidence.test_ledger import change
 from tests.evidence.test_older_backups import new_store
 from tests.evidence.test_operations import said
@@ -53,11 +51,6 @@ async def rows_of(wire: Wire, table: str) -> list[dict[str, Any]]:
 
 
 # --- news
-
-
-async def send_news(wire: Wire) -> None:
-    async with aiohttp.ClientSession() as web:
-        await Notifier(wire.store)._send_due(web)
 
 
 @both_databases

@@ -1,6 +1,7 @@
 """Statements on SQLite: as few steps into its thread as can be, and what aiosqlite does all the same."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -90,16 +91,27 @@ async def test_what_raised_half_way_wrote_nothing_and_the_next_one_writes(databa
 
 async def test_what_was_given_up_in_the_middle_of_a_statement_leaves_nothing_begun(database: Database):
     """The thread is still at it when the connection is given back, and has begun a transaction by then."""
+    within, goes_on = threading.Event(), threading.Event()
+
+    def hold() -> int:
+        within.set()
+        return int(goes_on.wait(300))
 
     async def write() -> None:
         async with database.begin() as db:
             await db.execute(text("INSERT INTO t VALUES (1)"))
-            await db.execute(text(NUMBERS.format(1_000_000) + " LIMIT 1 OFFSET 999999"))
+            driven = (await db.get_raw_connection()).driver_connection
+            assert driven is not None
+            await driven.do(lambda connection: connection.create_function("hold", 0, hold))
+            await db.execute(text("SELECT hold()"))
 
     for _ in range(3):
+        within.clear()
+        goes_on.clear()
         writing = asyncio.create_task(write())
-        await asyncio.sleep(0.01)  # wherever it is by then, all of it is undone
+        assert await asyncio.to_thread(within.wait, 300)
         writing.cancel()
+        asyncio.get_running_loop().call_later(0.05, goes_on.set)  # when it is given up, as a rule
         with pytest.raises(asyncio.CancelledError):
             await writing
         assert await count(database) == 0

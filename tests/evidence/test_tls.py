@@ -53,23 +53,23 @@ def test_a_store_that_serves_over_tls_takes_keeps_and_gives_out(
     headers, at = bearer | _PATCH, 0
     for size in (100, 2 * SEGMENT, len(data)):  # short, and long enough for the way past the parser that TLS has not
         given = headers | {"Upload-Offset": str(at)}
-        answer = requests.patch(url, data=data[at : at + size], headers=given, timeout=60)
+        answer = requests.patch(url, data=data[at : at + size], headers=given, timeout=300)
         assert answer.status_code == 204, answer.text
         at = int(answer.headers["Upload-Offset"])
         if at < len(data):
             process.kill()
             process.start()
-    assert requests.post(f"{url}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=60).ok
+    assert requests.post(f"{url}/digest", json={"sha256": sha256(data)}, headers=bearer, timeout=300).ok
     object_id = url.rsplit("/", 1)[1]
     assert content_of(process, object_id) == data
     part = {"Range": f"bytes={SEGMENT - 5}-{SEGMENT + 5}"} | process.token()
-    answer = requests.get(f"{process.url}/evidence/v1/objects/{object_id}/content", headers=part, timeout=60)
+    answer = requests.get(f"{process.url}/evidence/v1/objects/{object_id}/content", headers=part, timeout=300)
     assert (answer.status_code, answer.content) == (206, data[SEGMENT - 5 : SEGMENT + 6])
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{process.url.replace('https:', 'http:')}/healthz", timeout=60)
+        requests.get(f"{process.url.replace('https:', 'http:')}/healthz", timeout=300)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(stranger.ca))
     with pytest.raises(requests.exceptions.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
-        requests.get(f"{process.url}/healthz", timeout=60)
+        requests.get(f"{process.url}/healthz", timeout=300)
 
 
 async def test_a_bucket_is_spoken_to_over_tls(

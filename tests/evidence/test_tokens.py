@@ -12,6 +12,7 @@ import requests
 from evidence_store import access, tokens
 from evidence_store.admission import service
 from evidence_store.admission.storage import list_tokens
+from evidence_store.app_keys import LIMITS
 from evidence_store.clock import utc_now
 from evidence_store.errors import NotFound
 from evidence_store.sealing import signing
@@ -94,6 +95,7 @@ async def test_no_part_of_a_token_but_its_id_is_kept(wire: Wire):
 
 
 async def test_a_token_may_have_a_rate_of_its_own(wire: Wire):
+    wire.app[LIMITS]._now = lambda: 1000.0  # a slow machine lets no time pass
     token = await issue(wire, Scope.READ, per_minute=1)
     await wire.ask("GET", "/objects", **headers(token))
     await wire.ask("GET", "/objects", status=429, **headers(token))
@@ -107,7 +109,7 @@ def run(process: Process, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_issues_lists_and_revokes_while_the_store_runs(process: Process):
     def status(token: str) -> int:
-        return requests.get(f"{process.url}/evidence/v1/objects", headers=headers(token), timeout=30).status_code
+        return requests.get(f"{process.url}/evidence/v1/objects", headers=headers(token), timeout=300).status_code
 
     first = run(process, "--scope", "read", "--name", "old-way").stdout.strip()
     second = run(process, "issue", "--scope", "read", "--scope", "hold", "--incident", INCIDENT).stdout.strip()
@@ -200,7 +202,7 @@ def test_tokens_without_a_secret_are_named_with_what_to_do(process: Process):
     [line] = [line for line in run(process, "list").stdout.splitlines() if "scanner" in line]
     assert "no secret" not in line
     assert "no secret" not in doctor()
-    with sqlite3.connect(Path(process.settings["data"]) / "evidence.sqlite") as database:
+    with sqlite3.connect(Path(process.settings["data"]) / "evidence.sqlite", timeout=300) as database:
         database.execute("UPDATE tokens SET secret_sha256 = '' WHERE name = 'scanner'")
     [line] = [line for line in run(process, "list").stdout.splitlines() if "scanner" in line]
     assert line.endswith("(no secret: issue it anew, then revoke this one)")

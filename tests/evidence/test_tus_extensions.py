@@ -180,11 +180,11 @@ def test_after_kill_9_nothing_is_left_of_a_piece_on_trial(process: Process):
         with pytest.raises(requests.ConnectionError):
             sending.result()
     process.start()
-    assert int(requests.head(process.url + path, headers=auth, timeout=30).headers["Upload-Offset"]) == kept
+    assert int(requests.head(process.url + path, headers=auth, timeout=300).headers["Upload-Offset"]) == kept
     process.kill()  # what HEAD left as it was, the next writer finds again
     process.start()
     assert _patch(process, path, auth, kept, data[kept:], **checksum_of(data[kept:])) == 204
-    answer = requests.post(f"{process.url}{path}/digest", headers=auth, json={"sha256": sha256(data)}, timeout=30)
+    answer = requests.post(f"{process.url}{path}/digest", headers=auth, json={"sha256": sha256(data)}, timeout=300)
     assert answer.json()["state"] == "received"
     assert process.verify().returncode == 0
 
@@ -345,12 +345,12 @@ def test_tuspy_sends_a_file_in_pieces_with_checksums(process: Process):
     sending = client.uploader(
         file_stream=io.BytesIO(data), chunk_size=700_000, metadata=given, upload_checksum=True, retries=0
     )
-    created = requests.post(client.url, headers=sending.get_url_creation_headers(), timeout=30)
+    created = requests.post(client.url, headers=sending.get_url_creation_headers(), timeout=300)
     client.set_headers({"Authorization": f"Bearer {created.headers['Upload-Bearer']}"})
     sending.set_url(process.url + created.headers["Location"])
     sending.upload()
     auth = {"Authorization": f"Bearer {created.headers['Upload-Bearer']}"}
-    answer = requests.post(f"{sending.url}/digest", headers=auth, json={"sha256": sha256(data)}, timeout=30)
+    answer = requests.post(f"{sending.url}/digest", headers=auth, json={"sha256": sha256(data)}, timeout=300)
     assert answer.json()["state"] == "received"
 
 
@@ -360,7 +360,7 @@ def test_tus_js_client_sends_with_the_creation_and_gives_up_another(process: Pro
     client = ["node", "tests/evidence/tus_client.mjs"]
     done = subprocess.run(
         [*client, process.url, tmp_path / "photo.jpg", process.grant(), process.grant()],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     told = json.loads(done.stdout)
     assert told == {"sent": len(data), "state": "received", "sha256": sha256(data), "givenUp": 410}
@@ -372,14 +372,14 @@ def _create(process: Process, data: bytes) -> tuple[str, dict[str, str]]:
         "Authorization": f"Grant {process.grant()}", "Tus-Resumable": "1.0.0", "Upload-Length": str(len(data)),
         "Upload-Metadata": metadata,
     }  # fmt: skip
-    answer = requests.post(f"{process.url}/evidence/files/", headers=headers, timeout=30)
+    answer = requests.post(f"{process.url}/evidence/files/", headers=headers, timeout=300)
     auth = {"Authorization": f"Bearer {answer.headers['Upload-Bearer']}", "Tus-Resumable": "1.0.0"}
     return answer.headers["Location"], auth
 
 
 def _patch(process: Process, path: str, auth: dict[str, str], at: int, data: object, **more: str) -> int:
     headers = auth | PIECES | {"Upload-Offset": str(at)} | more
-    return requests.patch(process.url + path, headers=headers, data=data, timeout=60).status_code  # type: ignore[arg-type]
+    return requests.patch(process.url + path, headers=headers, data=data, timeout=300).status_code  # type: ignore[arg-type]
 
 
 def _wait_for_sealed(data: Path, path: str, *, at_least: int) -> None:
