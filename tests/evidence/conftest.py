@@ -39,7 +39,7 @@ from tests.ports import find_free_port
 from tests.product import until
 
 hide_laid_tokens()
-_HOURS = 10_000.0
+_HOURS = 36_000.0
 _TIMERS = {  # what a store does by itself now and then, tests have it do; waiting for a slow machine has hardly an end
     "app._SWEEP_SECONDS": _HOURS, "nodes.service._EVERY_SECONDS": _HOURS, "mirrors.places._TRY_SECONDS": 300.0,
     "uploads.sessions._LOCK_PATIENCE_SECONDS": 300.0, "objects.service._PATIENCE_SECONDS": 300.0,
@@ -136,7 +136,7 @@ def evidence_database(request: pytest.FixtureRequest) -> Iterator[str]:
 def evidence_settings(tmp_path: Path, keys: Keys, evidence_database: str) -> Settings:
     return load(
         None, data=tmp_path / "data", keys=keys.folder, listen="127.0.0.1:0", database=evidence_database,
-        preview_workers=0,
+        preview_workers=0, checkpoint_seconds=_HOURS,
     )  # fmt: skip
 
 
