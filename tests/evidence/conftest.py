@@ -272,7 +272,7 @@ class Process:
 
     def start(self) -> None:
         self.pid = self._start(self.settings)
-        until(self._answers, "the store's start", 300)
+        until(self._answers, "the store's start")
         lay_tokens_at(load(None, **self.settings).database_url)
 
     def _answers(self) -> bool:

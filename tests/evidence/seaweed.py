@@ -69,7 +69,7 @@ class Seaweed(Server):
             "s3", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id=KEY_ID,
             aws_secret_access_key=SECRET, config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
         )  # fmt: skip
-        until(self._takes_buckets, "buckets", 300)
+        until(self._takes_buckets, "buckets")
 
     def _takes_buckets(self) -> bool:
         if self._process.poll() is not None:

@@ -16,7 +16,7 @@ def test_a_bench_that_is_told_to_end_ends_its_servers_and_removes_its_files(tmp_
     )  # fmt: skip
     tasks = Path(f"/proc/{bench.pid}/task/{bench.pid}/children")
     try:
-        until(lambda: list(tmp_path.glob("*/store/data/incoming/*/object/data.floe")), "an upload", 240)
+        until(lambda: list(tmp_path.glob("*/store/data/incoming/*/object/data.floe")), "an upload")
         [store] = [int(pid) for pid in tasks.read_text().split()]
         bench.send_signal(signal.SIGTERM)
         assert bench.wait(timeout=240) == 128 + signal.SIGTERM

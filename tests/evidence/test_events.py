@@ -44,7 +44,7 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def wait_for(self, count: int) -> None:
-        until(lambda: len(self.heard) >= count, f"{count} times news", 300)
+        until(lambda: len(self.heard) >= count, f"{count} times news")
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ class Drill:
         if state == "received":
             assert content_of(self.process, object_id) == data
             assert self.ask("POST", approve, REASON, name="bob").status_code == 200
-        until(lambda: self.ask("GET", f"/objects/{object_id}").json()["state"] == "disposed", "the disposal's end", 60)
+        until(lambda: self.ask("GET", f"/objects/{object_id}").json()["state"] == "disposed", "the disposal's end")
         self.gone.add(object_id)
 
     def rotation(self) -> None:
@@ -153,13 +153,13 @@ class Drill:
         for object_id, data in self.rng.sample(sorted(self.kept.items()), 3):
             assert content_of(self.process, object_id) == data
         finishing = self.process.also(rotate="yes")
-        until(lambda: not Process.lives(finishing), "the rotation's end", 120)
+        until(lambda: not Process.lives(finishing), "the rotation's end")
 
     def check(self) -> None:
         """Hold everything acknowledged against the store, which is to be whole."""
         data = self.process.folder / "data"
-        until(lambda: not list((self.process.folder / "keys" / "ingest").iterdir()), "the ingest keys' end", 60)
-        until(lambda: not list((data / "incoming").iterdir()), "the leftovers' end", 60)
+        until(lambda: not list((self.process.folder / "keys" / "ingest").iterdir()), "the ingest keys' end")
+        until(lambda: not list((data / "incoming").iterdir()), "the leftovers' end")
         for object_id, kept in self.kept.items():
             assert content_of(self.process, object_id) == kept
         for object_id in self.gone:

@@ -138,7 +138,7 @@ class Writers:
 def cut_once(disk: Disk, process: Process, writes: int, seed: int) -> tuple[int, list[str]]:
     """Write, cut, mount, start; return how many writes were acknowledged and a sentence for each that is lost."""
     writers = Writers(process, seed)
-    until(lambda: writers.acknowledged >= writes, f"{writes} acknowledged writes", 300)
+    until(lambda: writers.acknowledged >= writes, f"{writes} acknowledged writes")
     time.sleep(random.Random(seed).uniform(0, 0.05))  # somewhere between two writes
     disk.cut()
     process.kill()

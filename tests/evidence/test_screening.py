@@ -81,7 +81,7 @@ class Daemon:
         (self.folder / "clamd.conf").write_text("\n".join(lines) + "\n")
         command = [str(_CLAMD), "--config-file", str(self.folder / "clamd.conf")]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(self._answers, "clamd", 120)
+        until(self._answers, "clamd")
 
     def _answers(self) -> bool:
         try:

@@ -86,7 +86,7 @@ def take_over_from_one_that_hangs(stale: Process, fresh: Process) -> None:
 def until_sealed(node: Process, url: str, at_least: int) -> None:
     """Wait until so many bytes of an upload lie sealed at the node, without asking whoever writes to let go."""
     file = node.folder / "data" / "incoming" / url.rsplit("/", 1)[1] / "object" / "data.floe"
-    until(lambda: file.exists() and file.stat().st_size >= at_least, "bytes at the node", 300)
+    until(lambda: file.exists() and file.stat().st_size >= at_least, "bytes at the node")
 
 
 def until_let_go(url: str, headers: dict[str, str]) -> requests.Response:
@@ -97,7 +97,7 @@ def until_let_go(url: str, headers: dict[str, str]) -> requests.Response:
         assert answer.status_code in {200, 423}
         return answer if answer.status_code == 200 else None
 
-    return until(ask, "the writer to let go", 300)
+    return until(ask, "the writer to let go")
 
 
 @both_databases
@@ -123,7 +123,7 @@ def bring_home_from_eight(one: Process, other: Process) -> None:
             headers = bearer | _PATCH | {"Upload-Offset": str(at)}
             status = requests.patch(base + path, data=piece, headers=headers, timeout=300).status_code if piece else 204
             problems.extend([status] if status not in {204, 409, 410, 423} else [])
-        said.append(until(lambda: give_digest(base), "another one's digest to be done with", 300))
+        said.append(until(lambda: give_digest(base), "another one's digest to be done with"))
 
     def give_digest(base: str) -> tuple[int, str] | None:
         digest = {"sha256": sha256(data)}

@@ -111,7 +111,7 @@ class Receiver:
         return Hook(name, f"https://hook.test:{self.port}{path}", **given | changed)  # type: ignore[arg-type]
 
     def wait_for(self, count: int) -> None:
-        until(lambda: len(self.heard) >= count, f"{count} times news", 300)
+        until(lambda: len(self.heard) >= count, f"{count} times news")
 
 
 @pytest.fixture
