@@ -67,6 +67,7 @@ export class Call extends EventTarget {
     this.hasFlowed = false;
     this.timer = 0;
     this.endPause = () => {};
+    this.endPut = () => {};
     this.onSlots = (/** @type {Event} */ event) => this.setPeople(/** @type {CustomEvent} */ (event).detail);
     this.onRelay = (/** @type {Event} */ event) => this.hearRelay(/** @type {CustomEvent} */ (event).detail);
     this.onUp = () => {
@@ -143,12 +144,16 @@ export class Call extends EventTarget {
 
   /** @param {typeof this.senders} senders */
   async #put(senders) {
-    if (!senders || senders !== this.senders) return; // fresh lines were given what they carry when they were made
+    const { connection } = this;
+    if (!connection || !senders || senders !== this.senders) return; // fresh lines are given what they carry when they are made
     const { audio, video, screen } = senders;
     const picture = this.withoutPicture.size ? null : (this.still ?? this.stream.getVideoTracks()[0] ?? null);
     const wanted = [[audio, this.stream.getAudioTracks()[0] ?? null], [video, picture], [screen, this.withoutPicture.size ? null : this.screen]];
     for (const [sender, track] of /** @type {[RTCRtpSender, MediaStreamTrack | null][]} */ (wanted)) {
-      if (sender.track !== track) await sender.replaceTrack(track);
+      if (sender.track === track) continue;
+      const hungUp = new Promise((resolve) => (this.endPut = () => resolve(undefined)));
+      await Promise.race([sender.replaceTrack(track), hungUp]); // on closed lines it is refused, or never answered
+      if (this.connection !== connection) return;
     }
   }
 
@@ -184,6 +189,7 @@ export class Call extends EventTarget {
 
   hangUp() {
     if (!this.connection) return;
+    this.endPut();
     this.connection.onconnectionstatechange = null;
     this.connection.close();
     this.connection = null;
@@ -208,7 +214,6 @@ export class Call extends EventTarget {
     });
     preferRedundancy(audio);
     this.senders = { audio: audio.sender, video: video.sender, screen: screen.sender };
-    this.putting = Promise.resolve(); // what was being put on lines that are closed now may never be answered
     await this.putTracks();
     if (this.connection !== connection) return;
     this.slots = [];

@@ -40,7 +40,7 @@ async def test_a_picture_taken_back_while_it_is_put_on_its_line_is_not_sent(boot
             const call = new Call({ socket: new EventTarget(), stream });
             const line = new RTCPeerConnection();
             const [audio, video, screen] = ["audio", "video", "video"].map((kind) => line.addTransceiver(kind).sender);
-            call.senders = { audio, video, screen };
+            [call.connection, call.senders] = [line, { audio, video, screen }];
             await call.setWithoutPicture("wish", true);
             const sent = [video.track?.kind];
             await Promise.all([false, true].map((without) => call.setWithoutPicture("wish", without)));
@@ -50,6 +50,32 @@ async def test_a_picture_taken_back_while_it_is_put_on_its_line_is_not_sent(boot
         }"""
     )
     assert sent == [None, None, "video", "audio"]
+
+
+async def test_a_picture_on_its_way_to_a_line_that_is_hung_up_keeps_nobody_waiting_and_is_no_problem(booth, add_staff):
+    """Else a camera changed while the line came back would end the check, or keep "I am ready" waiting for good."""
+    await add_staff("smith", Role.OFFICER)
+    page = await booth("smith")
+    came = await page.evaluate(
+        """async () => {
+            const { Call } = await import("/static/now/js/media.js");
+            const call = new Call({ socket: new EventTarget(), stream: new MediaStream() });
+            const line = new RTCPeerConnection();
+            const [audio, video, screen] = ["audio", "video", "video"].map((kind) => line.addTransceiver(kind).sender);
+            [call.connection, call.senders] = [line, { audio, video, screen }];
+            let refuse = () => {};
+            const asked = new Promise((resolve) => {
+                video.replaceTrack = () => new Promise((_, reject) => resolve((refuse = reject)));
+            });
+            const picture = document.createElement("canvas").captureStream().getVideoTracks()[0];
+            const put = call.showStill(picture).then(() => "over", (problem) => problem.name);
+            await asked;
+            call.close();
+            refuse(new DOMException("", "InvalidStateError"));
+            return [await put, await call.showStill(null).then(() => "over", (problem) => problem.name)];
+        }"""
+    )
+    assert came == ["over", "over"]
 
 
 async def test_a_call_that_was_left_tells_of_no_refusal_that_comes_later(booth, add_staff):
