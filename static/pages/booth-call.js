@@ -71,6 +71,7 @@ tab.addEventListener("here", () => {
   const wasElsewhere = !get("elsewhere", HTMLElement).hidden;
   isHere = true;
   showElsewhere(false);
+  drawButtons();
   if (wasElsewhere && document.activeElement === document.body) get("who-waits", HTMLElement).focus(); // the button has gone
   socket.open();
   if (sessionStorage.getItem(onCameraKey)) void goOnCamera(); // the page was reloaded in mid-call
@@ -258,7 +259,7 @@ function drawStage() {
 }
 
 function drawButtons() {
-  button.go.hidden = call !== null || isOver;
+  button.go.hidden = call !== null || isOver || !isHere; // pressed before it is our turn it would do nothing
   for (const one of [own.button.mute, own.button.camera, own.button.soundOnly]) one.hidden = call === null || config.listens;
   button.leave.hidden = call === null;
   own.button.share.hidden = call === null || config.listens || !canShareScreen();

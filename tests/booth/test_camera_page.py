@@ -104,6 +104,28 @@ async def test_a_call_that_was_left_tells_of_no_refusal_that_comes_later(booth, 
     assert told == []
 
 
+async def test_the_camera_is_offered_once_it_is_this_tabs_turn(booth, add_staff, book):
+    """A press before that would be lost."""
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page = await booth("smith")
+    await page.add_init_script(
+        """
+        const request = LockManager.prototype.request;
+        const come = new Promise((resolve) => (window.come = resolve));
+        LockManager.prototype.request = async function (...given) {
+            await come;
+            return request.apply(this, given);
+        };
+        """
+    )
+    await page.goto(path_of(appointment))
+    await expect(page.locator("#elsewhere")).to_be_visible()
+    await expect(page.locator("#go")).to_have_js_property("hidden", True)  # not only beneath what is said of elsewhere
+    await page.evaluate("come()")
+    await page.get_by_role("button", name="Go on camera").click()
+    await expect(page.get_by_role("button", name="Leave the call")).to_be_visible()
+
+
 async def test_a_camera_that_opens_after_the_call_went_to_another_tab_is_closed_at_once(booth, add_staff, book):
     appointment = await book(await add_staff("smith", Role.OFFICER))
     page = await booth("smith")
