@@ -69,13 +69,19 @@ async def open_context(served: TestServer, chromium: Browser) -> AsyncIterator[O
 
     yield open_one
     for context in opened:
-        with suppress(TimeoutError):  # Chromium now and then never says that it did: then it goes with the browser,
-            async with timeout(CLOSING_SECONDS):  # for whose end Playwright waits half a minute
-                await context.close()
+        await close(context)  # what does not close goes with the browser, for whose end Playwright waits half a minute
+
+
+async def close(opened: BrowserContext | Page) -> None:
+    """Close it, and wait for that in bounded time: Chromium now and then never says that it did."""
+    with suppress(TimeoutError):
+        async with timeout(CLOSING_SECONDS):
+            await opened.close()
 
 
 async def find_faults(page: Page) -> list[str]:
     """Return what axe finds wrong on a page, and whether it is wider than its screen; its policy must be bypassed."""
+    await page.wait_for_load_state()  # what was waited for may stand on a page that is still coming
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE.read_text())
     found: list[str] = await page.evaluate(AXE_RUN)

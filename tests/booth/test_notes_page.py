@@ -63,9 +63,9 @@ async def test_the_call_does_not_end_over_words_that_are_not_saved(booth, add_st
     end = page.locator("#end-form").get_by_role("button", name="End the call")
     await end.click()
     await page.get_by_role("dialog").get_by_role("button", name="End the call").click()
-    await expect(page.locator("#end-problem")).to_contain_text("not saved yet, so the call goes on", timeout=60_000)
+    await expect(page.locator("#end-problem")).to_contain_text("not saved yet, so the call goes on")
     await page.unroute("**/note")
-    await expect(page.locator("#note-state")).to_have_text("Saved at 10am", timeout=60_000)  # tried again in a while
+    await expect(page.locator("#note-state")).to_have_text("Saved at 10am")  # tried again in a while
     await end.click()
     await page.get_by_role("dialog").get_by_role("button", name="End the call").click()
     await page.wait_for_url("**/summary")

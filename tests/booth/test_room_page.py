@@ -6,7 +6,8 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.booth.conftest import NASTY, path_of
-from tests.chromium import IN_A_BROWSER
+from tests.chromium import IN_A_BROWSER, close
+from tests.evidence_support import until
 from video_server.accounts.model import Role
 from video_server.calls import page_news
 from video_server.calls import service as calls
@@ -54,9 +55,14 @@ async def test_a_second_tab_takes_a_call_over_only_when_told_to_and_says_so_in_t
     second = await first.context.new_page()
     await second.goto(f"{path_of(appointment)}?listen")
     await stands_aside(second)
-    async with database.read() as db:
-        [person] = (await calls.view(db, appointment.id)).participants
-    assert (person.role, person.state, person.connected) == (InRoom.OFFICER, State.ADMITTED, True)
+
+    async def first_is_in_the_call() -> bool:
+        async with database.read() as db:
+            [person] = (await calls.view(db, appointment.id)).participants
+        assert (person.role, person.state) == (InRoom.OFFICER, State.ADMITTED)
+        return person.connected
+
+    await until("the first tab's line", first_is_in_the_call)
     await second.get_by_role("button", name="Listen here instead").click()
     await joins(second, listens)
     await stands_aside(first)
@@ -65,7 +71,7 @@ async def test_a_second_tab_takes_a_call_over_only_when_told_to_and_says_so_in_t
     await stands_aside(second)
     await second.reload()
     await stands_aside(second)
-    await first.close()
+    await close(first)
     await joins(second, listens)
 
 

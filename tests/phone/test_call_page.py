@@ -6,7 +6,7 @@ import io
 from PIL import Image
 from playwright.async_api import Route, expect
 
-from tests.chromium import IN_A_BROWSER
+from tests.chromium import IN_A_BROWSER, close
 from tests.conftest import HeldClock
 from tests.phone.conftest import PATIENCE_SECONDS, Phone, be_checked, state_of, until
 from tests.statements_support import TEXT, Desk
@@ -150,7 +150,7 @@ async def test_a_second_tab_of_a_phone_takes_the_call_over_only_when_told_to(pho
     await second.get_by_role("button", name="Turn on camera and microphone").tap()
     await expect(second.locator("[data-section=waiting]")).to_be_visible()
 
-    await second.close()
+    await close(second)
     await first.get_by_role("button", name="Go on here").tap()
     await expect(first.get_by_role("button", name="Turn on camera and microphone")).to_be_visible()
     assert await state_of(database, appointment) == [State.WAITING], "the same session all along"
