@@ -33,6 +33,8 @@ export class RoomSocket extends EventTarget {
     this.iceServers = null;
     /** What stands and is said again on every new line, by name. @type {Map<string, string>} */
     this.standing = new Map();
+    /** What was said while the line was down. @type {Set<string>} */
+    this.unsaid = new Set();
     this.lastId = 0;
     this.heardAt = 0;
     this.downSince = 0;
@@ -66,6 +68,12 @@ export class RoomSocket extends EventTarget {
   /** @param {object} message */
   send(message) {
     if (this.connected && this.socket) this.socket.send(JSON.stringify(message));
+  }
+
+  /** Say it now, or as soon as the line is back: a press is not lost. @param {object} message */
+  say(message) {
+    if (this.connected) this.send(message);
+    else if (!this.isOver) this.unsaid.add(JSON.stringify(message));
   }
 
   /**
@@ -107,7 +115,8 @@ export class RoomSocket extends EventTarget {
       this.heardAt = Date.now();
       this.retryMs = FIRST_RETRY_MS;
       this.downSince = 0;
-      for (const text of this.standing.values()) socket.send(text);
+      for (const text of [...this.standing.values(), ...this.unsaid]) socket.send(text);
+      this.unsaid.clear();
       this.tell("up", {});
     };
     socket.onmessage = (event) => {
@@ -221,6 +230,7 @@ export class RoomSocket extends EventTarget {
   finish(reason) {
     if (this.isOver) return;
     this.isOver = true;
+    this.unsaid.clear();
     clearInterval(this.timer);
     clearTimeout(this.retryTimer);
     globalThis.removeEventListener("online", this.wakeUp);

@@ -80,7 +80,7 @@ const interprets = document.getElementById("interpreting") !== null;
 const statement = interprets ? new InterpreterStatement(one(root, "[data-stage]")) : isGuest ? null : new PersonStatement(one(root, "[data-statement]"), one(root, "[data-stage]"));
 const evidence = isGuest ? null : new PersonEvidence(one(root, "[data-evidence]"), one(root, "[data-stage]"));
 const others = new Others(one(root, "[data-others]"), {
-  send: (message) => socket.send(message),
+  send: (message) => socket.say(message),
   setMuted: (muted) => {
     if (trouble.isMuted !== muted) devices.toggleMute();
   },

@@ -99,6 +99,38 @@ async def test_camera_and_microphone_that_stop_together_are_opened_once_and_need
     assert await page.evaluate("opens.length") == 1
 
 
+async def test_a_pause_asked_for_while_the_line_is_down_is_asked_for_when_it_is_back(phone, book, link):
+    handset = await phone()
+    await handset.go(link(await book()))
+    said = await handset.page.evaluate(
+        """async () => {
+            const lines = [];
+            window.WebSocket = class {
+                static OPEN = 1;
+                constructor() { Object.assign(this, { readyState: 0, said: [] }); lines.push(this); }
+                send(text) { this.said.push(JSON.parse(text).type); }
+                close() {}
+            };
+            const { RoomSocket } = await import("/static/now/js/signalling.js");
+            const socket = new RoomSocket("/phone/socket");
+            socket.open();
+            for (const _ of [1, 2]) socket.say({ type: "ask_pause" });
+            const [line] = lines;
+            line.readyState = 1;
+            line.onopen();
+            socket.say({ type: "settle_asked" });
+            socket.drop();
+            socket.say({ type: "ask_pause" });
+            socket.close();
+            socket.open();
+            lines.at(-1).readyState = 1;
+            lines.at(-1).onopen();
+            return [line.said, lines.at(-1).said];
+        }"""
+    )
+    assert said == [["ask_pause", "settle_asked"], []], "once, and nothing of it on a line opened anew"
+
+
 async def test_photos_chosen_after_the_call_was_left_are_not_kept_for_the_next(phone, book, link, database, clock):
     appointment = await book()
     handset = await phone()
