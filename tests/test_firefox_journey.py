@@ -59,22 +59,27 @@ def firefox(tmp_path) -> Iterator[Firefox]:
     started.close()
 
 
-def plays(firefox: Firefox, selector: str, *, after: float = 0.0) -> dict[str, Any] | None:
-    """Return what a video of the page plays: its corner's colour and how far it is; None until it is beyond `after`."""
+def plays(
+    firefox: Firefox, selector: str, *, after: float = 0.0, colour: tuple[int, int, int] | None = None
+) -> dict[str, Any] | None:
+    """Return how far a video of the page is; None until it is beyond `after` and its corner has the colour."""
     now = firefox.evaluate(PLAYED, selector)
-    return now if now and now["seconds"] > after else None
+    if not now or now["seconds"] <= after:
+        return None
+    is_it = colour is None or all(abs(one - wanted) < 60 for one, wanted in zip(now["corner"], colour, strict=True))
+    return now if is_it else None
 
 
 def test_the_whole_way_in_firefox(product, handler, booth, firefox):
     booked = book_as_call_handler(handler, product, "Jo Bloggs")
     open_booth(booth, booked)
     firefox.goto(booked.link)
-    firefox.press("Continue")
-    firefox.press("Start", kind="a")
-    for answer in ("Yes", "No"):
+    firefox.press("Continue", leads_to="/phone")
+    firefox.press("Start", kind="a", leads_to="/phone/safe")
+    for answer, next_page in (("Yes", "/phone/watched"), ("No", "/phone/word")):
         firefox.press(answer, kind="label")
-        firefox.press("Continue")
-    firefox.press("I do not remember the words", kind="a")
+        firefox.press("Continue", leads_to=next_page)
+    firefox.press("I do not remember the words", kind="a", leads_to="/phone/call")
     firefox.press("Turn on camera and microphone")
     echo = until(lambda: plays(firefox, "[data-echo]"), "their own picture and sound, back from the relay")
     until(lambda: plays(firefox, "[data-echo]", after=echo["seconds"]), "more of it")
@@ -83,9 +88,8 @@ def test_the_whole_way_in_firefox(product, handler, booth, firefox):
     until(lambda: nothing_arrives(booth), "nothing of them in the booth before they are let in")
     admit(booth)
 
-    seen = until(lambda: plays(firefox, "[data-remote]"), "the officer")
-    until(lambda: plays(firefox, "[data-remote]", after=seen["seconds"]), "more of the officer")
-    assert all(abs(one - wanted) < 60 for one, wanted in zip(seen["corner"], BLUE, strict=True)), seen
+    seen = until(lambda: plays(firefox, "[data-remote]", colour=BLUE), "the officer")
+    until(lambda: plays(firefox, "[data-remote]", colour=BLUE, after=seen["seconds"]), "more of the officer")
     hears(booth, "#remotes video")
     before = booth.evaluate("window.witness.framesDecoded()")
     until(lambda: booth.evaluate("window.witness.framesDecoded()") > before, "their picture in the booth")
