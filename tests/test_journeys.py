@@ -22,7 +22,7 @@ from tests.product import Product, until
 from video_server.audit import service as audit
 from video_server.core.database import Database
 
-PATIENCE_MS = 60_000  # machines differ; how fast things are is printed, not tested
+PATIENCE_MS = 120_000  # machines differ; how fast things are is printed, not tested
 expect.set_options(timeout=PATIENCE_MS)
 
 PHONE = {
@@ -102,11 +102,12 @@ WITNESS = """
       return { corner, all };
     },
     async loudness(video) {
-      if (!video.srcObject?.getAudioTracks().length) return 0;  // between two connections
+      const stream = video.srcObject;  // the page may take it away meanwhile
+      if (!stream?.getAudioTracks().length) return 0;  // between two connections
       const audio = new AudioContext();
       await audio.resume();
       const analyser = audio.createAnalyser();
-      audio.createMediaStreamSource(video.srcObject).connect(analyser);
+      audio.createMediaStreamSource(stream).connect(analyser);
       const samples = new Float32Array(analyser.fftSize);
       let loudest = 0;
       for (let n = 0; n < 20; n++) {
@@ -293,7 +294,7 @@ NUMBERS = count(100)
 
 
 def book_as_call_handler(page: Page, product: Product, name: str) -> Booked:
-    """Record an incident, book the earliest time, and take the link out of the text that goes to the phone."""
+    """Record an incident, book a time, and take the link out of the text that goes to the phone."""
     mobile = f"07700 900{next(NUMBERS)}"
     page.goto(f"{product.url}/desk/incidents/new")
     choose(page, "Is anyone in danger now", "No")
@@ -306,9 +307,9 @@ def book_as_call_handler(page: Page, product: Product, name: str) -> Booked:
     for question in ("18 or over", "smartphone", "offender be away", "safe and private place"):
         choose(page, question, "Yes")
     page.get_by_role("button", name="Save and show free times").click()
-    page.locator("[name=slot]").first.check()
+    page.locator("[name=slot]").nth(1).check()  # the first may have passed when the button is pressed
     page.get_by_role("button", name="Book this time").click()
-    expect(page.locator("h1")).to_be_visible()
+    page.wait_for_url(re.compile(r"/desk/appointments/\w{32}$"))
     said = page.locator("main").inner_text()
     reference = re.search(r"[A-Z]{2}-[A-Z0-9]{4}-[A-Z0-9]{4}", said)[0]
     appointment = re.search(r"/desk/appointments/(\w{32})", page.url)[1]
@@ -540,7 +541,7 @@ def end(booth: Page, outcome: str) -> None:
     booth.get_by_label(outcome).first.check()
     booth.locator("#end-form").get_by_role("button", name="End the call").click()
     booth.locator("#ask-yes").click()
-    expect(booth.get_by_role("heading", name="Notes")).to_be_visible()
+    booth.wait_for_url("**/summary")
 
 
 def nothing_arrives(page: Page) -> bool:
