@@ -217,6 +217,7 @@ def test_evidence_is_found_labelled_held_released_and_disposed_of_by_two(product
     expect(other.get_by_text("This cannot be undone.")).to_be_visible()
     look(other)
     press(other, "Approve and destroy")
+    expect(other.get_by_text("Disposal was approved").first).to_be_visible()
     certificate = other.get_by_role("link", name="Open the certificate")
     until(lambda: other.goto(exhibit) and certificate.count(), "the end of it")
     expect(other.get_by_role("link", name="Save the original")).to_have_count(0)
@@ -233,6 +234,7 @@ def test_evidence_is_found_labelled_held_released_and_disposed_of_by_two(product
     press(page, "Leave")
     heading(page, "Open the evidence store")
     press(page, "Sign out")
+    page.wait_for_url("**/sign-in")
     page.goto(exhibit)
     expect(page.get_by_label("Username")).to_be_visible()
     for one in (page, other):

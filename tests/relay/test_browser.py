@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.relay.harness import PageServer, RelayProcess, connect, until
+from tests.relay.harness import PATIENCE_SECONDS, PageServer, RelayProcess, connect, until
 from video_server.relay.compiled import FORWARDERS
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -40,6 +40,7 @@ class Stage:
     async def join(self, name, **wishes):
         if name not in self.pages:
             self.pages[name] = await self.browser.new_page()
+            self.pages[name].set_default_timeout(PATIENCE_SECONDS * 1000)
             await self.pages[name].goto(self.server.url)
         await self.pages[name].evaluate("wishes => join(wishes)", {"room": "r", "participant": name, **wishes})
 
