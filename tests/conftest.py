@@ -19,12 +19,14 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from yarl import URL
 
+from tests.patience import BUSY_MS
 from tests.postgres import running as running_postgres
 from video_server import migrations
 from video_server.accounts import service as accounts
 from video_server.accounts.model import Role, Staff
 from video_server.app import make_app
 from video_server.config import Settings, load
+from video_server.core import database as core_database
 from video_server.core.database import Database
 from video_server.core.keys import KeyRing, load_keys
 from video_server.web import sockets
@@ -65,6 +67,13 @@ class HeldClock:
         """Go forward: move(minutes=5)."""
         self.now += timedelta(**by)
         return self.now
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _writers_that_race_wait_for_their_turn() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core_database, "_BUSY_MS", BUSY_MS)
+        yield
 
 
 @pytest.fixture

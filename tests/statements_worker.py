@@ -9,6 +9,8 @@ import sys
 from datetime import timedelta
 
 from evidence_store.client import StoreClient
+from tests.patience import BUSY_MS
+from video_server.core import database as core_database
 from video_server.core.clock import utc_now
 from video_server.core.database import Database
 from video_server.core.log import configure
@@ -16,6 +18,7 @@ from video_server.statements.sealing import seal_due
 
 
 async def work(url: str, where: str, token: str) -> None:
+    core_database._BUSY_MS = BUSY_MS
     database = Database(url)
     async with StoreClient(where, token) as store:
         while True:

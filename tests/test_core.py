@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import column, insert, table
 from sqlalchemy.exc import DBAPIError
 
+from tests.patience import BUSY_MS
 from video_server.accounts.storage import staff
 from video_server.audit import service as audit
 from video_server.core import events, keys, log, storage
@@ -28,13 +29,15 @@ from video_server.core.model import Event
 from video_server.web import storage as web_storage
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+PATIENT = f"from video_server.core import database\ndatabase._BUSY_MS = {BUSY_MS}\n"
+"""Other processes wait for the lock as long as this one does."""
 
 
 @asynccontextmanager
 async def other_process(program: str, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a Python program that uses the package, as a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, *map(str, arguments), stdout=subprocess.PIPE, stdin=subprocess.PIPE
+        sys.executable, "-c", PATIENT + program, *map(str, arguments), stdout=subprocess.PIPE, stdin=subprocess.PIPE
     )
     try:
         yield process
