@@ -13,6 +13,15 @@ let lastLook = Date.now();
 let waiting = waitingIn(document);
 /** @type {AudioContext|undefined} */
 let audio;
+/** What is pressed stays in its place until the press is over: else it would be lost. */
+let released = Promise.resolve();
+addEventListener("pointerdown", () => {
+  released = new Promise((resolve) => {
+    for (const over of ["click", "pointercancel", "blur"]) addEventListener(over, () => resolve(), { once: true });
+    addEventListener("pointerup", () => setTimeout(resolve, 400), { once: true }); // its click comes, or none does
+    setTimeout(resolve, STALE_AFTER_MS); // whatever became of it, the diary goes on
+  });
+});
 
 /** Who waits: appointment to the sentence that says so.
  * @param {ParentNode} inside @returns {Map<string, string>} */
@@ -38,7 +47,9 @@ async function look() {
     if (answer.status === 401 || answer.status === 403) return location.reload(); // signed out meanwhile
     if (answer.ok) {
       lastLook = Date.now();
-      if (answer.status === 200) put(await answer.text());
+      const fresh = answer.status === 200 ? await answer.text() : "";
+      await released;
+      if (fresh) put(fresh);
       seen = answer.headers.get("X-Diary") ?? "";
     }
   } catch {

@@ -1,9 +1,10 @@
 """The diary and the call's page in a real browser: who waits, who is let in, what is told by itself."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Response, Route, expect
 
 from tests.booth.conftest import NASTY, path_of
 from tests.chromium import IN_A_BROWSER, close
@@ -27,6 +28,25 @@ async def test_the_diary_tells_by_itself_that_somebody_started_to_wait(booth, ad
     await expect(page.locator("#diary-news")).to_contain_text("O'Brien is waiting")
     await expect(page).to_have_title("(1 waiting) Diary, Monday 2 March 2026")
     await expect(page.locator(f"#open-{appointment.id}")).to_be_focused()
+
+
+async def test_a_press_in_the_diary_is_taken_although_the_diary_changes_under_it(booth, add_staff, book, guest):
+    appointment = await book(await add_staff("smith", Role.OFFICER))
+    page = await booth("smith")
+    opens = page.locator(f"#open-{appointment.id}")
+
+    def looked(status: int) -> Callable[[Response], bool]:
+        return lambda one: "fragment" in one.url and one.status == status
+
+    async with page.expect_response(looked(204)):
+        await opens.hover()
+    await page.mouse.down()
+    async with page.expect_response(looked(200)) as coming:
+        await guest(appointment)
+    await (await coming.value).finished()
+    await page.wait_for_timeout(200)  # for what must not happen
+    await page.mouse.up()
+    await page.wait_for_url(f"**{path_of(appointment)}")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
