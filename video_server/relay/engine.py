@@ -224,6 +224,7 @@ class Engine:
     def _come_up(self, peer: Peer) -> None:
         peer.come_up()
         peer.link.media = peer
+        peer.link.heard_at = monotonic()  # its last word of the handshake: since its last check seconds may have passed
         self._liveness[(peer.room, peer.participant)].connected = True
         self._emit(Event("connected", peer.room, peer.participant, {"cipher": peer.link.profile}))
         self._wiring.rewire(self.rooms.rooms[peer.room])
@@ -309,8 +310,11 @@ class Engine:
         """Do what is due; to be called every feedback.TICK_SECONDS."""
         self.feedback.tick(self._peers.values(), now=now)
         if now - self._ticked_at > _STALL_SECONDS:
-            # The loop was held up: what arrived meanwhile is still unread, so nobody may be called silent yet.
+            # The loop was held up: what arrived meanwhile is still unread, so nobody may be called silent yet; and who
+            # says nothing by itself was not asked.
             self._liveness_due = now + _LIVENESS_SECONDS
+            for peer in self._peers.values():
+                peer.link.probe()
         self._ticked_at = now
         if now >= self._liveness_due:
             self._liveness_due = now + _LIVENESS_SECONDS
