@@ -83,9 +83,9 @@ async def connect(control: Control, events: list[RelayEvent], lost: list[bool] |
             await asyncio.sleep(0.05)
 
 
-async def until(probe, what: str):
+async def until(probe, what: str, *, seconds: float = PATIENCE_SECONDS):
     """Return the first truthy value of `probe` (plain or coroutine function)."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         value = probe()
         if asyncio.iscoroutine(value):

@@ -111,15 +111,19 @@ class RawPeer:
         await self.dtls._send_rtp(data)
 
     async def send_until(self, kind: str, receiver: "RawPeer", slot: int, mark: bytes) -> None:
-        """Send until the receiver has it: by then what was sent before has been handled too."""
+        """Send until the receiver has what was sent last: what was sent before it has been handled by then too."""
         count = 0
 
         async def try_again() -> bool:
             nonlocal count
             count += 1
-            await self.send(kind, mark + b"#%d" % count)
-            await asyncio.sleep(0.01)
-            return any(payload.startswith(mark) for payload in receiver.got(slot, kind))
+            last = mark + b"#%d" % count
+            await self.send(kind, last)
+            for _ in range(10 * count):  # each time longer, so that on a slow machine the last one is not always new
+                await asyncio.sleep(0.01)
+                if last in receiver.got(slot, kind):
+                    return True
+            return False
 
         await until(try_again, f"{mark!r} arrives")
 

@@ -21,7 +21,18 @@ FLAGS = [
     "--disable-backgrounding-occluded-windows",
     "--no-first-run",
 ]
+PATIENCE_MS = 1000 * PATIENCE_SECONDS
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium")
+
+
+async def open_chromium(playwright, program=CHROMIUM, flags=FLAGS):
+    return await playwright.chromium.launch(executable_path=str(program), args=flags, timeout=PATIENCE_MS)
+
+
+async def open_page(browser):
+    page = await browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    return page
 
 
 class Stage:
@@ -39,8 +50,7 @@ class Stage:
 
     async def join(self, name, **wishes):
         if name not in self.pages:
-            self.pages[name] = await self.browser.new_page()
-            self.pages[name].set_default_timeout(PATIENCE_SECONDS * 1000)
+            self.pages[name] = await open_page(self.browser)
             await self.pages[name].goto(self.server.url)
         await self.pages[name].evaluate("wishes => join(wishes)", {"room": "r", "participant": name, **wishes})
 
@@ -66,7 +76,7 @@ class Stage:
 @pytest.fixture
 async def stage(tmp_path, request):
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = await open_chromium(playwright)
         stage = Stage(tmp_path, browser)
         await stage.server.start()
         await stage.start_relay(**getattr(request, "param", {}))

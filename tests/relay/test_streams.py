@@ -196,6 +196,7 @@ def test_a_receiver_sees_one_valid_stream_through_loss_reorder_duplicates_wraps_
             taken += [(number, n, timestamp)] * (len(wire.sent) - before)
         disconnect(source, output, now)
 
+    wire.close()
     sent = [parse(packet) for packet in wire.sent]
     assert {packet.ssrc for packet in sent} <= {1000}
     assert {packet.payload_type for packet in sent} <= {96}
@@ -230,6 +231,7 @@ def test_any_numbers_at_all_never_repeat_one_that_was_sent_lately(sequences, sta
     connect(source, *wire.outputs)
     for step, sequence in enumerate([start, *sequences]):
         wire.arrive(source, sequence, 90 * step, step.to_bytes(2, "big"), now=1.0 + step)
+    wire.close()
     sent = [parse(packet).sequence for packet in wire.sent]
     numbers = unwrap(sent, 2**16)
     assert len(set(numbers)) == len(numbers)

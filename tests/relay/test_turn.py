@@ -2,15 +2,18 @@
 
 import re
 import shutil
+import socket
 import subprocess
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.async_api import async_playwright
 
+from tests.ports import find_free_port
 from tests.relay.harness import until
-from tests.relay.test_browser import CHROMIUM, FLAGS, Stage
+from tests.relay.test_browser import CHROMIUM, Stage, open_chromium, open_page
 from video_server import doctor
 from video_server.calls.turn import LIFE, Turn
 from video_server.config import load
@@ -20,9 +23,21 @@ from video_server.relay.transport import find_own_addresses
 
 CONF = Path(__file__).parents[2] / "deploy" / "turnserver.conf"
 SECRET = "7a" * 32
+LONG_ENOUGH = timedelta(seconds=60)
+"""So long ago that coturn's clock, which it reads once in a while, is past it too."""
+
 pytestmark = pytest.mark.skipif(
     not shutil.which("turnserver"), reason="needs Debian's coturn: deploy/test-tools.sh installs it"
 )
+
+
+def find_port() -> int:
+    """Return a port for TCP that nobody has for UDP either."""
+    while True:
+        port = find_free_port()
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("", port))
+            return port
 
 
 class Coturn:
@@ -70,8 +85,8 @@ class Coturn:
 
 
 @pytest.fixture
-async def coturn(tmp_path, unused_tcp_port, request):
-    coturn = Coturn(tmp_path, unused_tcp_port, without=getattr(request, "param", ""))
+async def coturn(tmp_path, request):
+    coturn = Coturn(tmp_path, find_port(), without=getattr(request, "param", ""))
     await until(coturn.answers, "coturn answers")
     yield coturn
     coturn.stop()
@@ -80,7 +95,7 @@ async def coturn(tmp_path, unused_tcp_port, request):
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium")
 async def test_browsers_that_reach_only_turn_see_each_other_over_udp_and_over_tcp(coturn, tmp_path):
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = await open_chromium(playwright)
         stage = Stage(tmp_path, browser)
         await stage.server.start()
         await stage.start_relay(addresses=(coturn.address,))
@@ -118,13 +133,13 @@ THE_PAGES_OWN_CALL = """async ({ expired }) => {
 @pytest.mark.parametrize("how", ["a new path", "a fresh connection"])
 async def test_a_page_whose_credential_has_expired_uses_those_it_was_told_since(coturn, tmp_path, how):
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = await open_chromium(playwright)
         stage = Stage(tmp_path, browser)
         await stage.server.start()
         await stage.start_relay(addresses=(coturn.address,))
-        page = await browser.new_page()
+        page = await open_page(browser)
         await page.goto(stage.server.url)
-        expired = coturn.server_for("udp", now=utc_now() - LIFE - timedelta(seconds=2))
+        expired = coturn.server_for("udp", now=utc_now() - LIFE - LONG_ENOUGH)
         await page.evaluate(THE_PAGES_OWN_CALL, {"expired": expired})
         gathered = "() => made.at(-1).iceGatheringState === 'complete' && made.at(-1).localDescription.sdp"
         offer = await until(lambda: page.evaluate(gathered), "it has looked for a way")
@@ -158,7 +173,7 @@ async def test_an_expired_or_forged_credential_is_refused(coturn):
     async with coturn.allocate("udp", now=utc_now() - LIFE + timedelta(seconds=60)):
         pass  # nearly over is not over
     with pytest.raises(turn.TurnRefused) as refusal:
-        async with coturn.allocate("udp", now=utc_now() - LIFE - timedelta(seconds=2)):
+        async with coturn.allocate("udp", now=utc_now() - LIFE - LONG_ENOUGH):
             pass
     assert refusal.value.code == 401
     server = coturn.server_for("udp")
@@ -176,9 +191,9 @@ def settings_for(coturn, **more):
     return load(**given | {"media_addresses": [coturn.address]} | more)
 
 
-async def test_the_doctor_finds_a_turn_server_well_and_says_what_is_wrong_with_one(coturn, unused_tcp_port_factory):
+async def test_the_doctor_finds_a_turn_server_well_and_says_what_is_wrong_with_one(coturn):
     assert "no internal address" in await doctor.check_turn(settings_for(coturn))
-    silent = f"turn:{coturn.address}:{unused_tcp_port_factory()}?transport=tcp"
+    silent = f"turn:{coturn.address}:{find_free_port()}?transport=tcp"
     for more, said in [
         ({"turn_secret": "8b" * 32}, "VIDEO_TURN_SECRET"),
         ({"media_addresses": ["203.0.113.77"]}, "allowed-peer-ip"),
