@@ -5,7 +5,7 @@ from functools import wraps
 
 from aiohttp import web
 
-from evidence_store import app_keys, grants, storage, tokens
+from evidence_store import app_keys, grants, storage, tokens, vouching
 from evidence_store.admission import service as admission
 from evidence_store.breakglass.storage import find_open
 from evidence_store.errors import BadRequest, NotFound, OtherIncident, Unauthorized
@@ -72,7 +72,7 @@ def open_grant(request: web.Request) -> Grant:
 
 
 async def get_visible(request: web.Request, *, reads: bool = False) -> StoredObject:
-    """Return the object in the address, if the token's holder may know of it. Raises NotFound.
+    """Return the object in the address, if the token's holder may know of it; see VOUCHED. Raises NotFound.
 
     reads   it is only read, though the request is no GET: a broken glass reaches that far
     """
@@ -88,7 +88,16 @@ async def get_visible(request: web.Request, *, reads: bool = False) -> StoredObj
             if glass is None:
                 raise OtherIncident
             request[app_keys.GLASS] = glass
+    await vouch_for(request, stored)
     return stored
+
+
+async def vouch_for(request: web.Request, stored: StoredObject) -> None:
+    """Look whether the signed ledger says of an object what its row says, and tell it where not; see VOUCHED."""
+    actor = request[app_keys.TOKEN].actor
+    told = (await vouching.vouch(request.app[app_keys.STORE], [stored], actor=actor))[stored.id]
+    if told is not None:
+        request[app_keys.VOUCHED] = told
 
 
 def _may_know(held: Token, stored: StoredObject) -> bool:

@@ -26,4 +26,6 @@ LIMITS = web.AppKey("limits", Limits)
 TOKEN = web.RequestKey("token", Token)
 GLASS = web.RequestKey("glass", Glass)
 """The broken glass by which something is seen that is not the holder's own."""
+VOUCHED = web.RequestKey("vouched", bool)
+"""Whether the signed ledger says of the object that was asked for what its row says; not there while it is sealed."""
 BODY = web.RequestKey("body", bytes)

@@ -335,18 +335,38 @@ async def prove_inclusion(db: Connection, sequence: int, size: int) -> Proof:
 
 async def is_signed(db: Connection, key: LedgerKey, entry: Entry) -> bool:
     """Say whether a line, as it stands, is in the ledger that was signed last; False for what cannot be shown."""
+    return bool(await find_signed(db, key, [entry]))
+
+
+async def find_signed(db: Connection, key: LedgerKey, entries: Collection[Entry]) -> set[int]:
+    """Return the numbers of those of these lines that are, as they stand, in the ledger that was signed last.
+
+    What cannot be shown is left out.
+    """
     try:
         head = await read_head(db)
         _, checkpoint = open_head(key, head)
-        proof = await prove_inclusion(db, entry.sequence, head.size)
-    except (Damaged, ValueError):
-        return False
-    leaf = leaf_hash(entry.leaf)
-    return merkle.is_included(leaf, entry.sequence - 1, head.size, proof.path, checkpoint.root)
+    except HeadForged:
+        return set()
+    paths = await _find_paths(db, [one.sequence for one in entries if 0 < one.sequence <= head.size], head.size)
+    return {
+        one.sequence
+        for one in entries
+        if one.sequence in paths
+        and merkle.is_included(leaf_hash(one.leaf), one.sequence - 1, head.size, paths[one.sequence], checkpoint.root)
+    }
 
 
 async def prove_inclusions(db: Connection, sequences: Sequence[int], size: int) -> dict[int, list[bytes]]:
     """Return the proof of each of these lines to the ledger of `size`. Raises ValueError, Damaged."""
+    found = await _find_paths(db, sequences, size)
+    if not found.keys() >= set(sequences):
+        raise Damaged("a node of the ledger's tree is missing")
+    return found
+
+
+async def _find_paths(db: Connection, sequences: Sequence[int], size: int) -> dict[int, list[bytes]]:
+    """Return the proofs for which no node is missing. Raises ValueError for a line that is not there."""
     found: dict[int, list[bytes]] = {}
     for start in range(0, len(sequences), _PROOFS):
         some = sequences[start : start + _PROOFS]
@@ -354,10 +374,9 @@ async def prove_inclusions(db: Connection, sequences: Sequence[int], size: int) 
         positions = {node for path in ranges.values() for node in merkle.needed_positions(path)}
         rows = await db.execute(select(_NODES).where(_NODES.c.position.in_(positions)))
         nodes = {row.position: row.hash for row in rows}
-        try:
-            found |= {sequence: merkle.hashes_of(path, nodes) for sequence, path in ranges.items()}
-        except KeyError:
-            raise Damaged("a node of the ledger's tree is missing") from None
+        for sequence, path in ranges.items():
+            with contextlib.suppress(KeyError):
+                found[sequence] = merkle.hashes_of(path, nodes)
     return found
 
 

@@ -23,10 +23,17 @@ class ReadLog:
         self._store = store
         self._recent: OrderedDict[Hashable, datetime] = OrderedDict()
 
-    async def record(self, stored: StoredObject, *, action: Action, actor: str, purpose: str, what: str = "") -> None:
-        """Record that one object, or `what` is kept of it, is looked at or given out; durable when this returns."""
+    async def record(
+        self, stored: StoredObject, *, action: Action, actor: str, purpose: str, what: str = "",
+        vouched: bool | None = True,
+    ) -> None:  # fmt: skip
+        """Record that one object, or `what` is kept of it, is looked at or given out; durable when this returns.
+
+        vouched  False where the ledger does not say of it what its row says: nor does this line, then, name its digest
+        """
         details = {"what": what} if what else {}
-        draft = ledger.Draft(self._store.clock(), actor, action, stored.id, stored.sha256, purpose, details)
+        digest = "" if vouched is False else stored.sha256
+        draft = ledger.Draft(self._store.clock(), actor, action, stored.id, digest, purpose, details)
         await self._record((action, actor, stored.id, purpose, what), draft)
 
     async def record_search(

@@ -11,6 +11,11 @@ from evidence_store.model import Entry, StoredObject
 
 SHA256 = r"^[0-9a-fA-F]{64}$"
 _ID = r"^[0-9a-f]{32}$"
+VOUCHED = (
+    "Whether the signed ledger's line of how it came says the same of incident, kind, media type, officer, size, "
+    "digests and time of receipt. false: it does not, so rely on nothing here, and run `evidence-store verify`. null: "
+    "it is being sealed, and has no line yet"
+)
 _INCIDENT = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$"
 
 
@@ -50,11 +55,13 @@ class Metadata(BaseModel):
     source: Literal["upload", "put"]
     received_at: datetime
     sealed_at: datetime | None
+    vouched: bool | None = Field(description=VOUCHED)
 
     @classmethod
-    def of(cls, stored: StoredObject) -> "Metadata":
-        """Return what may be told of an object."""
-        return cls.model_validate({name: getattr(stored, name) for name in cls.model_fields})
+    def of(cls, stored: StoredObject, *, vouched: bool | None) -> "Metadata":
+        """Return what may be told of an object, and whether the ledger vouches for it (see `vouching.vouch`)."""
+        told = {name: getattr(stored, name) for name in cls.model_fields if name != "vouched"}
+        return cls.model_validate(told | {"vouched": vouched})
 
 
 class LedgerEntry(BaseModel):

@@ -69,6 +69,8 @@ class Store:
     news: News = field(default_factory=News)
     vouched: OrderedDict[str, tuple[StoredObject, str]] = field(default_factory=OrderedDict)
     """Rows that the ledger was seen to vouch for, by id, with the digest of their header (see `vouching`)."""
+    not_vouched: int = 0
+    """How often this process met a row of which the signed ledger says something else."""
     refused: set[str] = field(default_factory=set)
     """Rows that this process refused to act on, and said so in the ledger (see `waiting`)."""
     _damage: OrderedDict[tuple[str, str, str], datetime] = field(default_factory=OrderedDict)

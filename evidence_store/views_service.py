@@ -46,6 +46,10 @@ _PREVIEWS = Gauge("evidence_previews", "How looks for a preview ended, since the
 _PREVIEWS_OFF = Gauge("evidence_previews_off", "1 while no previews are made here", registry=REGISTRY)
 _HOOK_WAITING = Gauge("evidence_webhook_waiting", "News that a webhook has not taken", ["webhook"], registry=REGISTRY)
 _HOOK_DEAD = Gauge("evidence_webhook_given_up", "News given up for a webhook", ["webhook"], registry=REGISTRY)
+_NOT_VOUCHED = Gauge(
+    "evidence_not_vouched", "How often a row was met that the ledger does not vouch for, since the start",
+    registry=REGISTRY,
+)  # fmt: skip
 _MIN_FREE_BYTES = 1 << 30
 
 
@@ -88,6 +92,7 @@ async def metrics(request: web.Request) -> web.Response:
     for verdict, count in request.app[app_keys.SCREENER].verdicts.items():
         _SCREENED.labels(verdict).set(count)
     _PREVIEWS_OFF.set(bool(media.why_off))
+    _NOT_VOUCHED.set(store.not_vouched)
     for end, count in media.made.items():
         _PREVIEWS.labels(end).set(count)
     async with store.database.read() as db:

@@ -6,13 +6,14 @@ short has only the first.
 """
 
 import zlib
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
-from evidence_store import ledger, storage
+from evidence_store import ledger, storage, vouching
 from evidence_store.court.manifest import (
     MANIFEST,
     SIGNATURE,
@@ -90,19 +91,31 @@ async def prepare_package(store: Store, order: Order, wanted: Choice, checkpoint
     """Say in the ledger that these objects are given out, and return the package.
 
     checkpoints  signed notes that whoever receives it holds, so that the package can be held against them
-    Raises NotFound, Disposed, NotScreened, Quarantined, NoOpeningKey, BadRequest; then nothing was said
+    Raises NotFound, Disposed, NotScreened, Quarantined, NoOpeningKey, DamagedHere, BadRequest; then nothing was said
+    of them (but of damage)
     """
     if store.keys.opening is None:
         raise NoOpeningKey
     kept = {open_kept(store, note): note for note in checkpoints}
     async with acting(store) as db:  # nothing is disposed of between the look and the line
         chosen = await _choose(db, wanted)
-        head = await _record(store, db, order, chosen, kept)
+        faults = await vouching.find_faults(db, store, chosen)
+        head = None if faults else await _record(store, db, order, chosen, kept)
+    if head is None:
+        await _refuse(store, chosen, faults, actor=order.actor)
     mirrored = {state.size for state in (await states_of(store)).values() if state is not None}
     async with store.database.read() as db:
-        trails = [await read_trail(db, stored, head=head) for stored in chosen]
+        trails = [await read_trail(db, stored, head=head, vouched=True) for stored in chosen]
         earlier = await _earlier(db, chosen, kept, mirrored, head)
     return await store.run(_put_together, store, order, trails, earlier)
+
+
+async def _refuse(store: Store, chosen: Sequence[StoredObject], faults: Mapping[str, str], *, actor: str) -> NoReturn:
+    """Tell which exhibits the ledger does not vouch for: nothing that is signed here says what their rows say."""
+    doubted = [one for one in chosen if one.id in faults]
+    for one in doubted:
+        await vouching.tell(store, one, faults[one.id], actor=actor)
+    raise DamagedHere(f"What stands here of object {doubted[0].id} is not what the ledger recorded when it came.")
 
 
 async def _choose(db: Connection, wanted: Choice) -> list[StoredObject]:

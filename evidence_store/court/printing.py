@@ -78,6 +78,7 @@ def _exhibit(trail: Trail, lines: Sequence[Line]) -> dict[str, Any]:
         "object": stored.id,
         "sha256": stored.sha256,
         "facts": [fact for fact in facts if fact[1]],
+        "is_doubted": not trail.vouched,
         "lines": [_line(line, stored.sha256) for line in lines],
         "left_out": len(trail.lines) - len(lines),
     }

@@ -71,6 +71,6 @@ class TrailAnswer(BaseModel):
     def of(cls, trail: Trail, key: VerifierKey) -> "TrailAnswer":
         """Return a trail as it is told."""
         return cls(
-            object=Metadata.of(trail.stored), mark=trail.label.mark if trail.label else None,
+            object=Metadata.of(trail.stored, vouched=trail.vouched), mark=trail.label.mark if trail.label else None,
             lines=list(map(TrailLine.of, trail.lines)), size=trail.head.size, checkpoint=trail.head.note, key=str(key),
         )  # fmt: skip

@@ -26,21 +26,25 @@ class Line:
 
 @dataclass(frozen=True)
 class Trail:
-    """Everything the ledger says about an object, as of `head`."""
+    """Everything the ledger says about an object, as of `head`.
+
+    vouched  whether its signed line of how the object came says of it what its row says, which is shown beside it
+    """
 
     stored: StoredObject
     label: Label | None
     lines: list[Line]
     head: ledger.Head
+    vouched: bool
 
 
-async def read_trail(db: Connection, stored: StoredObject, *, head: ledger.Head | None = None) -> Trail:
+async def read_trail(db: Connection, stored: StoredObject, *, head: ledger.Head | None = None, vouched: bool) -> Trail:
     """Return an object's trail up to a head, the ledger's own unless one is given. Raises Damaged when that is."""
     head = head or await ledger.read_head(db)
     entries = await ledger.list_entries_about(db, stored.id, stored.incident, size=head.size)
     proofs = await ledger.prove_inclusions(db, [entry.sequence for entry in entries], head.size)
     lines = [Line(entry, proofs[entry.sequence], names_others(entry, stored)) for entry in entries]
-    return Trail(stored, await find_label(db, stored.id), lines, head)
+    return Trail(stored, await find_label(db, stored.id), lines, head, vouched)
 
 
 def names_others(entry: Entry, stored: StoredObject) -> bool:

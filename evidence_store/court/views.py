@@ -119,9 +119,10 @@ async def _send(request: web.Request, package: Package, response: web.StreamResp
 async def _read_recorded(request: web.Request) -> Trail:
     """Return the trail, the last line of which may be that it was read."""
     stored = await access.get_sealed(request)
+    vouched = request[app_keys.VOUCHED]
     await request.app[app_keys.READS].record(
         stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request),
-        what="audit trail",
+        what="audit trail", vouched=vouched,
     )  # fmt: skip
     async with request.app[app_keys.STORE].database.read() as db:
-        return await read_trail(db, stored)
+        return await read_trail(db, stored, vouched=vouched)

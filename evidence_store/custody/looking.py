@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from evidence_store import vouching
 from evidence_store.custody import search, storage
 from evidence_store.custody.model import Label, Link, Note
 from evidence_store.custody.search import Search
@@ -14,10 +15,14 @@ from evidence_store.tokens import Token
 
 @dataclass(frozen=True)
 class Page:
-    """Objects that a search found, with their labels; `following` is the cursor behind them, None at the end."""
+    """Objects that a search found, with their labels; `following` is the cursor behind them, None at the end.
+
+    doubted  those of which the signed ledger does not say what their rows say
+    """
 
     found: list[tuple[StoredObject, Label | None]]
     following: str | None
+    doubted: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,16 @@ async def find(store: Store, reads: ReadLog, asked: Search, token: Token, *, pur
     if len(found) > asked.limit:
         following = search.make_cursor(store.keys.token, asked, page[-1][0].sequence or 0)
     shown = [stored for stored, _ in page]
+    vouched = await vouching.vouch(store, shown, actor=token.actor)
     await reads.record_search(asked.conditions, shown, actor=token.actor, purpose=purpose)
-    return Page(page, following)
+    return Page(page, following, frozenset(one for one, told in vouched.items() if told is False))
 
 
-async def look(store: Store, reads: ReadLog, stored: StoredObject, token: Token, *, purpose: str) -> Known:
+async def look(
+    store: Store, reads: ReadLog, stored: StoredObject, token: Token, *, purpose: str, vouched: bool | None
+) -> Known:
     """Return all that is known about an object that the token's holder may see."""
-    await reads.record(stored, action=Action.VIEWED, actor=token.actor, purpose=purpose)
+    await reads.record(stored, action=Action.VIEWED, actor=token.actor, purpose=purpose, vouched=vouched)
     async with store.database.read() as db:
         return Known(
             stored,

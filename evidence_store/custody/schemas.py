@@ -105,9 +105,9 @@ class FoundObject(Metadata):
     mark: str | None = Field(description="Its exhibit mark")
 
     @classmethod
-    def found(cls, stored: StoredObject, label: Label | None) -> "FoundObject":
+    def found(cls, stored: StoredObject, label: Label | None, *, vouched: bool) -> "FoundObject":
         """Return what a search tells of an object."""
-        return cls(**Metadata.of(stored).model_dump(), mark=label.mark if label else None)
+        return cls(**Metadata.of(stored, vouched=vouched).model_dump(), mark=label.mark if label else None)
 
 
 class Found(BaseModel):

@@ -36,7 +36,7 @@ async def list_objects(request: web.Request) -> web.Response:
         request.app[app_keys.STORE], request.app[app_keys.READS], read_query(request, search.Search),
         request[app_keys.TOKEN], purpose=access.purpose_of(request),
     )  # fmt: skip
-    objects = [FoundObject.found(stored, label) for stored, label in page.found]
+    objects = [FoundObject.found(stored, label, vouched=stored.id not in page.doubted) for stored, label in page.found]
     return answer(Found(objects=objects, next=page.following))
 
 
@@ -45,15 +45,16 @@ async def list_objects(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """Return all that is known about one object. Recorded in the ledger before it is told."""
     stored = await access.get_visible(request)
+    vouched = request.get(app_keys.VOUCHED)
     known = await looking.look(
         request.app[app_keys.STORE], request.app[app_keys.READS], stored, request[app_keys.TOKEN],
-        purpose=access.purpose_of(request),
+        purpose=access.purpose_of(request), vouched=vouched,
     )  # fmt: skip
     async with request.app[app_keys.STORE].database.read() as db:
         screening = await screening_storage.find(db, stored.id)
     return answer(
         ObjectDetail(
-            **Metadata.of(stored).model_dump(),
+            **Metadata.of(stored, vouched=vouched).model_dump(),
             label=LabelAnswer.of(known.label) if known.label else None,
             notes=list(map(NoteAnswer.of, known.notes)),
             original=LinkAnswer.of(known.original) if known.original else None,

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from evidence_store.keeping.model import CODE, Assigned, Due, Hold, RetentionClass, Review
 from evidence_store.keeping.retention import keep_until
+from evidence_store.schemas import VOUCHED
 
 T = TypeVar("T", bound=BaseModel)
 NEXT: Any = Field(None, description="Pass as `after` for those that follow; null when these were the last")
@@ -163,14 +164,15 @@ class DueAnswer(BaseModel):
     received_at: datetime
     keep_until: datetime
     held: bool = Field(description="An open hold forbids its disposal all the same")
+    vouched: bool | None = Field(description=VOUCHED)
 
     @classmethod
-    def of(cls, due: Due) -> "DueAnswer":
+    def of(cls, due: Due, *, vouched: bool | None) -> "DueAnswer":
         """Return it as it is told."""
         stored = due.stored
         return cls(
             object=stored.id, incident=stored.incident, kind=stored.kind, received_at=stored.received_at,
-            keep_until=due.ends_at, held=due.is_held,
+            keep_until=due.ends_at, held=due.is_held, vouched=vouched,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from evidence_store import access, app_keys, ledger, repeats
+from evidence_store import access, app_keys, ledger, repeats, vouching
 from evidence_store.answers import answer
 from evidence_store.asked import read_json, read_query
 from evidence_store.custody.views import act_of
@@ -111,8 +111,9 @@ async def show_keeping(request: web.Request) -> web.Response:
         holds = await storage.list_holds_on(db, stored)
         assigned, reviews = await storage.list_assigned(db, stored.id), await storage.list_reviews_on(db, stored.id)
     await request.app[app_keys.READS].record(
-        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request)
-    )
+        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request),
+        vouched=request.get(app_keys.VOUCHED),
+    )  # fmt: skip
     return answer(
         schemas.Keeping(
             holds=list(map(schemas.HoldAnswer.of, holds)),
@@ -160,11 +161,13 @@ async def list_due(request: web.Request) -> web.Response:
             db, before=before, incident=asked.incident, limit=asked.limit + 1, after=after
         )  # fmt: skip
     page, following = lists.cut_page(key, asked, found, lambda due: (due.ends_at, due.stored.id))
+    shown, actor = [due.stored for due in page], request[app_keys.TOKEN].actor
+    vouched = await vouching.vouch(store, shown, actor=actor)
     await request.app[app_keys.READS].record_search(
-        asked.conditions, [due.stored for due in page], actor=request[app_keys.TOKEN].actor,
-        purpose=access.purpose_of(request),
-    )  # fmt: skip
-    return answer(schemas.DueList(objects=list(map(schemas.DueAnswer.of, page)), next=following))
+        asked.conditions, shown, actor=actor, purpose=access.purpose_of(request)
+    )
+    objects = [schemas.DueAnswer.of(due, vouched=vouched[due.stored.id]) for due in page]
+    return answer(schemas.DueList(objects=objects, next=following))
 
 
 @routes.post("/evidence/v1/reviews/{id}/approve", name="reviews.approve")

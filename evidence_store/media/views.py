@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from evidence_store import access, app_keys
-from evidence_store.errors import Disposed, NotScreened, Quarantined
+from evidence_store.errors import DamagedHere, Disposed, NotScreened, Quarantined
 from evidence_store.media.model import Preview
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.objects.ranges import is_known, parse_range
@@ -44,7 +44,7 @@ async def show_playable(request: web.Request) -> web.Response:
 async def get_shown(request: web.Request) -> StoredObject:
     """Return the object in the address, of which previews may be seen.
 
-    Raises NotFound, Disposed, NotScreened, Quarantined
+    Raises NotFound, Disposed, NotScreened, Quarantined, DamagedHere
     """
     stored = await access.get_sealed(request)
     if stored.state in {ObjectState.DISPOSING, ObjectState.DISPOSED}:
@@ -53,6 +53,8 @@ async def get_shown(request: web.Request) -> StoredObject:
         raise NotScreened
     if stored.state is ObjectState.QUARANTINED:
         raise Quarantined("What is in quarantine is not opened, so there is no preview of it.")
+    if not request[app_keys.VOUCHED]:
+        raise DamagedHere  # also where one is kept in memory from before
     return stored
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from evidence_store import clock, kinds, ledger, seals, storage, vouching
+from evidence_store import clock, kinds, seals, storage, vouching
 from evidence_store.backend import DATA, KEY, Busy, Lock, write_whole
 from evidence_store.errors import (
     BadRequest,
@@ -25,7 +25,7 @@ from evidence_store.intake.taking import take
 from evidence_store.log import get_logger
 from evidence_store.media import storage as media_storage
 from evidence_store.media.model import can_be_looked_at
-from evidence_store.model import Action, ClientDigest, ObjectState, StoredObject
+from evidence_store.model import ClientDigest, ObjectState, StoredObject
 from evidence_store.screening import storage as screening_storage
 from evidence_store.sealing import floe, signing
 from evidence_store.sealing.files import destroy_secret
@@ -175,7 +175,7 @@ async def settle(
     if stored.state is not ObjectState.SEALING:
         return stored
     store.check_holds(stored.node)
-    if not seals.is_own(store.keys.bearer, stored) or not (is_new or await _is_awaited(store, stored)):
+    if not await _is_ours(store, stored, is_new=is_new):
         await refuse(store, stored)
         raise DamagedHere
     until = clock.monotonic() + (_PATIENCE_SECONDS if waits else 0)
@@ -195,13 +195,11 @@ async def settle(
         lock.finish()
 
 
-async def _is_awaited(store: Store, stored: StoredObject) -> bool:
-    """Say whether an object is still on its way to its place, and the ledger does not know that it came."""
+async def _is_ours(store: Store, stored: StoredObject, *, is_new: bool) -> bool:
+    if is_new:
+        return seals.is_own(store.keys.bearer, stored)
     async with store.database.read() as db:
-        if not await ledger.knows_any(db, stored.id, {Action.RECEIVED, Action.QUARANTINED}):
-            return True
-        current = await storage.find_object(db, stored.id)  # another process may have put it there just now
-    return current is not None and current.state is not ObjectState.SEALING
+        return await vouching.is_awaited(db, store, stored)
 
 
 async def _settle(store: Store, stored: StoredObject, *, actor: str) -> StoredObject:
@@ -276,8 +274,7 @@ async def find_header(store: Store, stored: StoredObject, *, actor: str) -> str:
     try:
         return await vouching.find_header(store, stored)
     except Damaged as problem:
-        log.error("object_not_vouched_for", object=stored.id, problem=str(problem))
-        await record_damage(store, replace(stored, sha256=""), actor=actor, what=str(problem))  # nor for its digest
+        await vouching.tell(store, stored, str(problem), actor=actor)
         raise DamagedHere from problem
 
 

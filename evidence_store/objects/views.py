@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote
 
 from aiohttp import web
 
-from evidence_store import access, app_keys, repeats
+from evidence_store import access, app_keys, repeats, vouching
 from evidence_store.answers import answer
 from evidence_store.asked import read_headers
 from evidence_store.errors import (
@@ -82,8 +82,10 @@ async def _take_whole(request: web.Request, object_id: str) -> web.Response:
     )
     if not token.sees(offer.incident):
         raise Forbidden("The token is for another incident.")
-    stored, is_new = await objects.put(request.app[app_keys.STORE], offer, request)
-    return answer(Metadata.of(stored), status=201 if is_new else 200)
+    store = request.app[app_keys.STORE]
+    stored, is_new = await objects.put(store, offer, request)
+    vouched = True if is_new else (await vouching.vouch(store, [stored], actor=token.actor))[stored.id]
+    return answer(Metadata.of(stored, vouched=vouched), status=201 if is_new else 200)
 
 
 @routes.get("/evidence/v1/objects/{id}/content", name="objects.content", allow_head=False)
@@ -137,6 +139,8 @@ def _check_may_read(request: web.Request, stored: StoredObject) -> None:
         raise Quarantined
     if stored.state is ObjectState.SCREENING and not may_all:
         raise NotScreened
+    if not request[app_keys.VOUCHED]:
+        raise DamagedHere
 
 
 def _etag_of(stored: StoredObject) -> str:

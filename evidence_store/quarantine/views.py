@@ -21,8 +21,9 @@ async def show(request: web.Request) -> web.Response:
     """Say why an object is set aside. Recorded in the ledger before it is told."""
     stored, store = await access.get_sealed(request), request.app[app_keys.STORE]
     await request.app[app_keys.READS].record(
-        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request)
-    )
+        stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request),
+        vouched=request.get(app_keys.VOUCHED),
+    )  # fmt: skip
     async with store.database.read() as db:
         standing = await service.read_standing(db, stored)
         releases = await storage.list_releases_on(db, stored.id)

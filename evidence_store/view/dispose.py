@@ -132,6 +132,8 @@ async def _get_review(request: web.Request) -> Review:
 async def _decision_page(request: web.Request, found: Review, filled: forms.Filled[DecisionForm]) -> web.Response:
     async with request.app[app_keys.STORE].database.read() as db:
         stored = await find_object(db, found.object)
+    if stored is not None:
+        await access.vouch_for(request, stored)
     mine = found.reviewed_name.casefold() == request[app_keys.TOKEN].name.casefold()
     confirming = filled.values is not None and not filled.problems and "change" not in filled.typed
     return pages.ask(

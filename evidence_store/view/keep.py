@@ -113,6 +113,8 @@ async def _release_page(request: web.Request, hold: Hold, filled: forms.Filled[R
     if hold.object:
         async with request.app[app_keys.STORE].database.read() as db:
             stored = await find_object(db, hold.object)
+    if stored is not None:
+        await access.vouch_for(request, stored)
     confirming = filled.values is not None and not filled.problems and "change" not in filled.typed
     return pages.ask(
         request,

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 from pydantic import Field
 
-from evidence_store import access, app_keys, ledger
+from evidence_store import access, app_keys, ledger, vouching
 from evidence_store.breakglass.storage import list_on_incident
 from evidence_store.custody import looking, storage
 from evidence_store.custody.model import MARK, Label
@@ -23,7 +23,7 @@ from evidence_store.quarantine.storage import list_releases_on
 from evidence_store.screening.storage import find as find_screening
 from evidence_store.storage import find_newest_run
 from evidence_store.tokens import Scope
-from evidence_store.view import forms, glass, guards, pages, player, seen, timeline, words
+from evidence_store.view import doubt, forms, glass, guards, pages, player, seen, timeline, words
 from evidence_store.view.i18n import N_, gettext
 from evidence_store.view.storage import list_chosen
 from evidence_store.view.work import name_of
@@ -91,13 +91,17 @@ async def search(request: web.Request) -> web.Response:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found, as its page shows it: exhibits `start` and on, of `total` (at most COUNTED and one)."""
+    """What a search found, as its page shows it: exhibits `start` and on, of `total` (at most COUNTED and one).
+
+    doubted  those of which the signed ledger does not say what the page does
+    """
 
     listed: list[tuple[StoredObject, Label | None]]
     total: int
     start: int
     held: set[str]
     chosen: set[str]
+    doubted: frozenset[str]
     next_page: dict[str, str]
 
     @property
@@ -124,7 +128,7 @@ async def _find(request: web.Request, form: SearchForm) -> Found:
         held = await keeping.find_held(db, [stored for stored, _ in page.found])
         chosen = {stored.id for stored in await list_chosen(db, request[guards.PERSON].id)}
     following = {"after": page.following, "start": str(form.start + PAGE)} if page.following else {}
-    return Found(page.found, total, form.start, held, chosen, following)
+    return Found(page.found, total, form.start, held, chosen, page.doubted, following)
 
 
 def _typed(request: web.Request) -> dict[str, str]:
@@ -160,16 +164,19 @@ def _zone(request: web.Request) -> ZoneInfo:
 async def show(request: web.Request) -> web.Response:
     """Show one exhibit. Looking is in the ledger before it is shown."""
     store, token, stored = request.app[app_keys.STORE], request[app_keys.TOKEN], await access.get_sealed(request)
-    media = request.app[app_keys.MEDIA]
-    known = await looking.look(store, request.app[app_keys.READS], stored, token, purpose=access.purpose_of(request))
+    media, vouched = request.app[app_keys.MEDIA], request[app_keys.VOUCHED]
+    known = await looking.look(
+        store, request.app[app_keys.READS], stored, token, purpose=access.purpose_of(request), vouched=vouched
+    )
     async with store.database.read() as db:
         holds = await keeping.list_holds_on(db, stored)
         assigned, reviews = await keeping.list_assigned(db, stored.id), await keeping.list_reviews_on(db, stored.id)
         classes = {row.code: row for row in await keeping.list_classes(db)}
         screening, glasses = await find_screening(db, stored.id), await list_on_incident(db, stored.incident)
         standing, releases = await read_standing(db, stored), await list_releases_on(db, stored.id)
-        lines = []
+        lines, recorded = [], None
         if Scope.TRAIL in token.scopes:
+            recorded = None if vouched else await vouching.find_recorded(db, store, stored.id)
             lines = await ledger.list_entries(db, after=0, limit=MOST_LINES + 1, object_id=stored.id, newest=True)
         linked = [one for one in (known.original and known.original.original, *(c.object for c in known.copies)) if one]
         names = {one: await name_of(db, one) for one in linked}
@@ -191,11 +198,13 @@ async def show(request: web.Request) -> web.Response:
         names=names, relations=words.RELATIONS, is_chosen=is_chosen, now=store.clock(),
         told=told, days=timeline.days_of(told, zone), glance=timeline.glance(events),
         checked=checked_at(stored, scrubbed),
+        recorded=recorded, differences=doubt.differences(stored, recorded, zone) if recorded else [],
         lanes=timeline.lanes_of(told), new_days=timeline.new_days(told, zone), shapes=timeline.SHAPES,
         drawn=timeline.DRAWN, more_lines=len(lines) > MOST_LINES, reviews_said=words.REVIEWS, is_kept=is_kept,
         may_open=is_kept and (stored.state is ObjectState.RECEIVED or Scope.QUARANTINE in token.scopes),
-        no_picture=seen.why_no_picture(stored.state, described, why_off=media.why_off),
-        player=await player.player_of(request, stored, asked="play" in request.query), picture=described.picture,
+        no_picture=seen.why_no_picture(stored.state, described, why_off=media.why_off, vouched=vouched),
+        player=await player.player_of(request, stored, asked="play" in request.query) if vouched else None,
+        picture=described.picture,
         facts=seen.say_facts(described.facts), place_says=described.place_says, screening=screening,
         done=pages.done(request),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from pydantic import Field
 
-from evidence_store import app_keys, ledger
+from evidence_store import app_keys, ledger, vouching
 from evidence_store.court.package import open_kept
 from evidence_store.court.schemas import PackageRequest
 from evidence_store.court.views import give_package, print_trail, save_trail
@@ -75,7 +75,7 @@ async def make(request: web.Request) -> web.StreamResponse:
     """Check what is wanted, have it confirmed, then send the package to be saved."""
     chosen, typed = await _chosen(request), await guards.read_form(request)
     filled = forms.fill(PackageForm, typed, _WORDS)
-    filled.problems |= _problems(chosen, typed)
+    filled.problems |= _problems(chosen, typed) | await _doubts(request, chosen)
     if filled.values is not None:
         filled.problems |= await _misfit(request, filled.values.checkpoints)
     if filled.values is None or filled.problems or "change" in typed:
@@ -109,6 +109,20 @@ def _problems(chosen: Sequence[StoredObject], typed: dict[str, str]) -> dict[str
     if _quarantined(chosen) and typed.get("quarantined") != "yes":
         found["quarantined"] = gettext("Say that quarantined exhibits are wanted too, or put them back")
     return found
+
+
+async def _doubts(request: web.Request, chosen: Sequence[StoredObject]) -> dict[str, str]:
+    """Say of which of them the ledger does not say what the package would."""
+    actor = request[app_keys.TOKEN].actor
+    vouched = await vouching.vouch(request.app[app_keys.STORE], chosen, actor=actor)
+    doubted = [stored.filename for stored in chosen if vouched[stored.id] is False]
+    if not doubted:
+        return {}
+    said = N_(
+        "What stands here of %(name)s is not what the ledger recorded when it came, so it is not given out. Put it "
+        "back, and tell whoever runs the evidence store now"
+    )
+    return {"form": gettext(said) % {"name": doubted[0]}}
 
 
 async def _misfit(request: web.Request, checkpoints: Sequence[str]) -> dict[str, str]:

@@ -52,7 +52,13 @@ def make_environment(settings: Settings) -> jinja2.Environment:
     )
     environment.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     zone = ZoneInfo(settings.timezone)
-    environment.globals.update(force_name=settings.force_name, asset=asset, states=words.STATES, media=words.MEDIA)
+    environment.globals.update(
+        force_name=settings.force_name,
+        asset=asset,
+        states=words.STATES,
+        media=words.MEDIA,
+        client_digests=words.CLIENT_DIGESTS,
+    )
     environment.filters.update(
         moment=lambda at: say_moment(at, zone),
         exactly=lambda at: say_moment(at, zone, seconds=True),
@@ -79,7 +85,8 @@ def render(request: web.Request, template: str, *, status: int = 200, **values: 
     page = request.app[ENVIRONMENT].get_template(template).render(
         person=person_of(request), leaving=leaving_of(request),
         may={scope.name.lower(): scope in scopes for scope in Scope},
-        glass=request.get(app_keys.GLASS), chosen_count=request.get(guards.CHOSEN, 0),
+        glass=request.get(app_keys.GLASS), is_doubted=request.get(app_keys.VOUCHED) is False,
+        chosen_count=request.get(guards.CHOSEN, 0),
         form_key=session.form_key(request), path=request.path,
         url=lambda route, query=None, **parts: url(request, route, query, **parts), **values,
     )  # fmt: skip

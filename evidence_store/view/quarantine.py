@@ -121,6 +121,7 @@ async def _decision_page(request: web.Request, found: Release, filled: forms.Fil
         standing = await service.read_standing(db, stored) if stored else None
     if stored is None or standing is None:
         raise NotFound
+    await access.vouch_for(request, stored)
     mine = found.asked_name.casefold() == request[app_keys.TOKEN].name.casefold()
     confirming = filled.values is not None and not filled.problems and "change" not in filled.typed
     is_open = found.state is ReleaseState.PROPOSED and stored.state is ObjectState.QUARANTINED

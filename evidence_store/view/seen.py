@@ -28,11 +28,14 @@ async def picture(request: web.Request) -> web.Response:
     return await show_picture(request)
 
 
-def why_no_picture(state: ObjectState, media: MediaAnswer, *, why_off: str) -> str:
+def why_no_picture(state: ObjectState, media: MediaAnswer, *, why_off: str, vouched: bool = True) -> str:
     """Say why there is no picture; empty when there is one.
 
     why_off     why this store makes none at all, for its operator; empty when it does
+    vouched     whether the ledger says of the object what its row says
     """
+    if not vouched:
+        return gettext("There is no picture: nothing of this exhibit is opened before somebody has looked into it.")
     if state in _NONE_IN:
         return gettext(_NONE_IN[state])
     if media.says:

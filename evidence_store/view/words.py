@@ -35,6 +35,9 @@ MEDIA = {"picture": N_("Picture"), "film": N_("Film"), "sound": N_("Sound"), "do
 """What a file is to a person, as a search knows it."""
 _MEDIA_OF = {"image": "picture", "video": "film", "audio": "sound"}
 
+CLIENT_DIGESTS = {"equal": N_("The same"), "different": N_("Different"), "not given": N_("None was given")}
+"""What the sender's own digest was, held against the store's."""
+
 RELEASES = {
     "proposed": N_("Release proposed, waits for a second person"),
     "released": N_("Released"),

@@ -19,6 +19,7 @@ from evidence_store.scrub import scrub
 from evidence_store.sealing.keys import Keys
 from evidence_store.store import Store
 from evidence_store.verify import unseen, verify
+from evidence_store.vouching import vouch
 from tests.conftest import HeldClock
 from tests.evidence.conftest import INCIDENT, Wire, jpeg, open_wire
 from tests.evidence.earlier import ROWS, make_older, seal_as_before_0011
@@ -75,6 +76,9 @@ async def check_whole(store: Store) -> None:
     assert last.action == "restored"
     assert store.backend.list_incoming() == []
     await prepare(store)
+    async with store.database.read() as db:
+        objects = await storage.list_objects(db, after=0, limit=10)
+    assert [*(await vouch(store, objects, actor="ann")).values()] == [True, True]
     run, faults = await scrub(store, pace=None, progress=unseen)
     assert (run.objects, faults) == (2, [])
     assert (await verify(store)).faults == []

@@ -238,7 +238,10 @@ async def unseal(wire: Wire) -> None:
 @both_databases
 async def test_what_waited_before_there_were_seals_is_sealed_as_it_stands_and_only_once(wire: Wire, way: Way):
     object_id, (path, auth) = await way.put(), await wire.create(DATA)
+    assert (await wire.metadata(object_id))["vouched"] is None
     await unseal(wire)
+    assert (await wire.metadata(object_id))["vouched"] is False
+    assert "damaged" not in await actions(wire, object_id)
     (wire.store.keys.folder / "rows.sealed").unlink()  # as an earlier version leaves it
     await asyncio.gather(prepare(wire.store), prepare(wire.store))
     assert await find_forged(wire.store) == []

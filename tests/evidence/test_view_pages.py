@@ -9,15 +9,17 @@ from zoneinfo import ZoneInfo
 import pypdf
 import pytest
 from aiohttp import ClientPayloadError
+from sqlalchemy import update
 
 from evidence_store.model import ObjectState, Run, RunKind
 from evidence_store.sealing import signing
-from evidence_store.storage import insert_run, move_object
+from evidence_store.storage import OBJECTS, insert_run, move_object
 from evidence_store.tokens import Scope
 from evidence_store.view import look, timeline
 from evidence_store.view.session import COOKIE
 from tests.evidence.conftest import INCIDENT, Wire, both_databases, jpeg, sha256
 from tests.evidence.court_support import Bare
+from tests.evidence.test_ledger import change
 from tests.evidence.test_media import become
 from tests.evidence.view_support import Person, person, sealed, words_of
 
@@ -162,6 +164,41 @@ async def refused(wire: Wire, object_id: str) -> list[tuple[str, str]]:
     return [(line["actor"].split(":")[1], line["details"]["why"]) for line in lines]
 
 
+async def test_every_page_of_an_exhibit_says_that_it_is_not_what_the_ledger_recorded(wire: Wire):
+    true, false = await sealed(wire), await sealed(wire, 2, name="door.jpg")
+    here, warned = f"/evidence/view/objects/{false}", "What stands here is not what the ledger recorded"
+    async with person(wire) as ann, person(wire, "bob") as bob:
+        await ann.post(f"{here}/hold", what="object", reason="Appeal", confirm="yes")
+        release = re.search(r"/evidence/view/holds/[0-9a-f]{32}/release", await ann.get(here))[0]
+        await ann.post(release, reason="Appeal decided", confirm="yes")
+        await expire(ann, false)
+        review = await propose(ann, false)
+        every = [
+            (ann, here), (ann, release), (bob, review),
+            *((ann, f"{here}/{one}") for one in ("label", "notes", "hold", "retention", "review", "original")),
+            (ann, f"{here}/original-of"),
+        ]  # fmt: skip
+        for who, page in every:
+            assert warned not in words_of(await who.get(page)), page
+        for one in (true, false):
+            await ann.post("/evidence/view/chosen", object=one)
+        await change(wire, update(OBJECTS).where(OBJECTS.c.id == false).values(officer="9999"))
+        for who, page in every:
+            assert warned in words_of(await who.get(page)), page
+        page = words_of(await ann.get(here))
+        assert "What the ledger recorded instead Officer 1234 Here: 9999" in page
+        assert "Save the original" not in page
+        await ann.get(f"{here}/preview", status=500)
+        assert warned not in words_of(await ann.get(f"/evidence/view/objects/{true}"))
+        found = await bob.get("/evidence/?search=yes")
+        assert "What stands here of 1 exhibit is not what the ledger recorded when it came" in words_of(found)
+        marked = {row[:32]: "Do not rely on it" in row for row in found.split('data-object="')[1:]}
+        assert marked == {true: False, false: True}
+        assert re.findall(r'name="shown" value="([0-9a-f]{32})"', found) == [true]
+        refused = await ann.post("/evidence/view/package", status=422, recipient="Crown Court", reason="Trial")
+        assert "door.jpg is not what the ledger recorded" in words_of(refused)
+
+
 async def test_two_people_dispose_by_the_pages_and_a_certificate_remains(wire: Wire):
     object_id, other = await sealed(wire), await sealed(wire, 2)
     here = f"/evidence/view/objects/{object_id}"
@@ -195,6 +232,7 @@ async def test_two_people_dispose_by_the_pages_and_a_certificate_remains(wire: W
         assert sha256(jpeg(3000, 1))[:8] in certificate
         page = words_of(await ann.get(here))
         assert "Open the certificate" in page
+        assert "not what the ledger recorded" not in page
         assert "Save the original" not in page
         await ann.get(f"{here}/original", status=410)
         await ann.post("/evidence/view/chosen", status=410, object=object_id)

@@ -1,10 +1,14 @@
 """Against whoever holds database, objects and the public sealing key: what no signed line vouches for stays in."""
 
+import io
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
+import pypdf
 import pytest
 from aiohttp import ClientPayloadError
 from sqlalchemy import text, update
+from sqlalchemy.event import listen
 
 from evidence_store.config import Settings
 from evidence_store.errors import Damaged
@@ -84,6 +88,7 @@ async def stays_in(wire: Wire, forge_files: Forge) -> None:
     assert {what for _, _, what in told} == {f"object {forged}: database and ledger differ about it"}
     assert {digest for _, digest, _ in told} == {""}
     assert not await is_packed_whole(wire, forged)
+    assert "shared" not in [line["action"] for line in await wire.lines(forged)]  # nor is a word signed about it
     assert any(forged in fault for fault in (await verify(wire.store)).faults)
     assert await status_of(wire, true) == 200
     assert await is_packed_whole(wire, true)
@@ -165,6 +170,80 @@ async def test_nor_is_what_another_description_was_given_to(wire: Wire, row: dic
     assert what == f"object {object_id}: its description in the database is not the one in the ledger"
 
 
+async def is_vouched(wire: Wire, **token: str) -> dict[str, bool]:
+    return {one["id"]: one["vouched"] for one in (await wire.ask("GET", "/objects", **token))["objects"]}
+
+
+@both_databases
+async def test_who_looks_or_searches_is_told_at_once_of_what_the_ledger_does_not_vouch_for(wire: Wire):
+    changes: list[dict[str, object]] = [
+        {"incident": "AP-OTHER"}, {"kind": "statement"}, {"media_type": "text/plain"}, {"officer": "9999"},
+        {"size_bytes": 4000}, {"sha256": sha256(FALSE)}, {"client_digest": "not given"}, {"verdict": "quarantined"},
+        {"received_at": wire.clock() - timedelta(days=1)}, {"sequence": 8000}, {"kind": "chat"},
+    ]  # fmt: skip
+    ids = [await wire.upload(jpeg(1000, seed)) for seed in range(len(changes))]
+    path, auth = await wire.create(TRUE)
+    await wire.patch(path, auth, 0, TRUE)
+    assert (await wire.digest(path, auth, sha256(FALSE)))["state"] == "quarantined"
+    true = {await wire.upload(TRUE), path.rsplit("/", 1)[1]}
+    assert await is_vouched(wire) == dict.fromkeys({*ids, *true}, True)
+    own, leaf = f"(SELECT sequence FROM objects WHERE id = '{ids[-1]}')", "replace(leaf, '\"upload\"', '\"chat\"')"
+    await change(
+        wire,
+        f"UPDATE ledger SET leaf = {leaf} WHERE sequence = {own}",
+        *(update(OBJECTS).where(OBJECTS.c.id == one).values(row) for one, row in zip(ids, changes, strict=True)),
+    )
+    ann = wire.token(name="ann")
+    assert await is_vouched(wire, **ann) == dict.fromkeys(ids, False) | dict.fromkeys(true, True)
+    for one in ids:
+        for _ in range(2):
+            assert (await wire.ask("GET", f"/objects/{one}", **ann))["vouched"] is False, one
+        async with wire.http.head(f"/evidence/v1/objects/{one}/content", headers=ann) as answer:
+            assert answer.status == 500
+        [(_, digest, what)] = await said_of_damage(wire, one)
+        assert (digest, what.startswith(f"object {one}: ")) == ("", True)
+        [looked] = [said for said in await wire.lines(one) if said["action"] == "viewed"]
+        assert looked["digest"] == ""
+    assert [(await wire.metadata(one))["vouched"] for one in true] == [True, True]
+    async with wire.http.get("/metrics") as answer:
+        assert f"evidence_not_vouched {wire.store.not_vouched:.1f}" in await answer.text()
+    assert wire.store.not_vouched >= len(ids)
+
+
+async def test_a_trail_says_first_that_the_ledger_does_not_vouch_for_what_it_shows(wire: Wire):
+    true, false = await wire.upload(TRUE), await wire.upload(FALSE)
+    await change(wire, update(OBJECTS).where(OBJECTS.c.id == false).values(officer="9999"))
+    for one, vouched in ((true, True), (false, False)):
+        trail = await wire.ask("GET", f"/objects/{one}/trail")
+        assert trail["object"]["vouched"] is vouched
+        async with wire.http.get(f"/evidence/v1/objects/{one}/trail.pdf", headers=wire.token()) as answer:
+            text = "".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(await answer.read())).pages)
+        assert ("Do not rely on it" in text) is not vouched
+    due = {"code": "other", "starts_at": "2010-06-01T00:00:00Z"}
+    for one in (true, false):
+        await wire.ask("PUT", f"/objects/{one}/retention", {"classes": [due], "reason": "Trial"})
+    listed = (await wire.ask("GET", "/due-for-review"))["objects"]
+    assert {one["object"]: one["vouched"] for one in listed} == {true: True, false: False}
+
+
+async def test_a_page_of_a_search_is_compared_at_once(wire: Wire):
+    asked: list[str] = []
+    engine = wire.store.database._reader.sync_engine
+
+    async def statements() -> int:
+        wire.store.vouched.clear()
+        asked.clear()
+        assert set((await is_vouched(wire)).values()) == {True}
+        return len(asked)
+
+    ids = [await wire.upload(jpeg(1000, seed)) for seed in range(2)]
+    listen(engine, "before_cursor_execute", lambda _db, _cursor, statement, *_more: asked.append(statement))
+    few = await statements()
+    ids += [await wire.upload(jpeg(1000, seed)) for seed in range(2, 12)]
+    assert await statements() == few
+    assert wire.store.vouched.keys() == set(ids)
+
+
 @both_databases
 async def test_a_header_that_the_row_forgot_is_the_one_the_ledger_knows(wire: Wire):
     object_id = await wire.upload(TRUE)
@@ -176,6 +255,7 @@ async def test_a_header_that_the_row_forgot_is_the_one_the_ledger_knows(wire: Wi
 
 @both_databases
 async def test_what_an_earlier_version_sealed_is_read_and_bound_by_the_line_that_noted_its_header(wire: Wire, ids):
+    assert await is_vouched(wire) == dict.fromkeys(ids, True)
     assert [await status_of(wire, object_id) for object_id in ids] == [200, 200, 200]
     await forge(wire, ids[1], seal_anew)
     assert await status_of(wire, ids[1]) == 500  # the ledger knows the digest of its bytes all the same
@@ -200,7 +280,7 @@ async def test_the_ledger_is_asked_once_for_each_object_and_process(wire: Wire, 
     new = await wire.upload(TRUE)
     for object_id in (old, new, old, new):
         assert await status_of(wire, object_id) == 200
-    assert list(wire.store.vouched) == [new]
+    assert [(one, bool(header)) for one, (_, header) in wire.store.vouched.items()] == [(old, False), (new, True)]
     async with wire.store.database.read() as db:
         stored = await find_object(db, new)
     assert stored is not None
