@@ -101,7 +101,8 @@ async def content_head(request: web.Request) -> web.StreamResponse:
     """Tell what GET would send, without a byte of it; in the ledger as a look, not as bytes given out."""
     stored = await access.get_sealed(request)
     await _look(request, stored, purpose=access.purpose_of(request))
-    return _head_of(stored, None)
+    unchanged = _unchanged(request, stored)
+    return _head_of(stored, None) if unchanged is None else unchanged
 
 
 async def _look(request: web.Request, stored: StoredObject, *, purpose: str) -> None:
@@ -120,15 +121,23 @@ async def give_out(request: web.Request, stored: StoredObject, *, purpose: str) 
     _check_may_read(request, stored)
     token = request[app_keys.TOKEN]
     etag = _etag_of(stored)
-    if is_known(request.headers.get("If-None-Match"), etag):  # which tells its holder that these are the bytes
+    unchanged = _unchanged(request, stored)
+    if unchanged is not None:  # which tells its holder that these are the bytes
         await _look(request, stored, purpose=purpose)
-        return web.Response(status=304, headers={"ETag": etag})
+        return unchanged
     ranged = request.headers.get("Range") if request.headers.get("If-Range", etag) == etag else None
     span = parse_range(ranged, stored.size_bytes)
     async with objects.opened(request.app[app_keys.STORE], stored, actor=token.actor) as sealed:
         reads = request.app[app_keys.READS]
         await reads.record(stored, action=Action.DOWNLOADED, actor=token.actor, purpose=purpose)
         return await _send(_Sending(request, stored, sealed, token.actor), span)
+
+
+def _unchanged(request: web.Request, stored: StoredObject) -> web.Response | None:
+    """Return the answer to who has these bytes already; None for who may not."""
+    etag = _etag_of(stored)
+    knows = is_known(request.headers.get("If-None-Match"), etag)
+    return web.Response(status=304, headers={"ETag": etag}) if knows else None
 
 
 def _check_may_read(request: web.Request, stored: StoredObject) -> None:

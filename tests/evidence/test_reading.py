@@ -285,6 +285,11 @@ async def test_what_would_be_sent_can_be_asked_for_without_a_byte_of_it(wire: Wi
         }
     about = [(line["action"], line["purpose"]) for line in await wire.lines(object_id)][-2:]
     assert about == [("viewed", "how large"), ("downloaded", "")]
+    known = token | {"If-None-Match": f'"{sha256(data)}"', "Evidence-Purpose": "is it this one"}
+    async with wire.http.head(url, headers=known) as told:
+        assert (told.status, told.headers["ETag"]) == (304, known["If-None-Match"])
+    last = (await wire.lines(object_id))[-1]
+    assert (last["action"], last["purpose"]) == ("viewed", "is it this one")
     async with wire.http.head(url, headers=wire.token(incident="AP-0000-0000")) as other:
         assert other.status == 404
 
