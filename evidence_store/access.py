@@ -88,16 +88,20 @@ async def get_visible(request: web.Request, *, reads: bool = False) -> StoredObj
             if glass is None:
                 raise OtherIncident
             request[app_keys.GLASS] = glass
-    await vouch_for(request, stored)
+        faults = await vouching.find_faults(db, store, [stored])
+    _note(request, (await vouching.tell_all(store, [stored], faults, actor=held.actor))[stored.id])
     return stored
 
 
 async def vouch_for(request: web.Request, stored: StoredObject) -> None:
     """Look whether the signed ledger says of an object what its row says, and tell it where not; see VOUCHED."""
     actor = request[app_keys.TOKEN].actor
-    told = (await vouching.vouch(request.app[app_keys.STORE], [stored], actor=actor))[stored.id]
-    if told is not None:
-        request[app_keys.VOUCHED] = told
+    _note(request, (await vouching.vouch(request.app[app_keys.STORE], [stored], actor=actor))[stored.id])
+
+
+def _note(request: web.Request, vouched: bool | None) -> None:
+    if vouched is not None:
+        request[app_keys.VOUCHED] = vouched
 
 
 def _may_know(held: Token, stored: StoredObject) -> bool:

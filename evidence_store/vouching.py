@@ -8,7 +8,7 @@ whose head the ledger's key signed. Lines are for good, so what was shown once s
 Bytes of an object that nothing vouches for stay in. Its row is shown, to whoever must look into it, and told apart.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from evidence_store import headers, ledger, seals, storage
@@ -50,6 +50,13 @@ async def vouch(store: Store, rows: Sequence[StoredObject], *, actor: str) -> di
         return {row.id: True for row in rows}
     async with store.database.read() as db:
         faults = await find_faults(db, store, rows)
+    return await tell_all(store, rows, faults, actor=actor)
+
+
+async def tell_all(
+    store: Store, rows: Sequence[StoredObject], faults: Mapping[str, str], *, actor: str
+) -> dict[str, bool | None]:
+    """Tell what `find_faults` found of these, and say of each what `vouch` does; behind the transaction."""
     for row in rows:
         if row.id in faults and row.state is not ObjectState.SEALING:  # of that one its sealing tells (see `waiting`)
             await tell(store, row, faults[row.id], actor=actor)

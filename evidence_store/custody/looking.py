@@ -44,11 +44,12 @@ async def find(store: Store, reads: ReadLog, asked: Search, token: Token, *, pur
     after = search.open_cursor(store.keys.token, asked)
     async with store.database.read() as db:
         found = list(await storage.search(db, asked, after=after, limit=asked.limit + 1))
+        shown = [stored for stored, _ in found[: asked.limit]]
+        faults = await vouching.find_faults(db, store, shown)
     page, following = found[: asked.limit], None
     if len(found) > asked.limit:
         following = search.make_cursor(store.keys.token, asked, page[-1][0].sequence or 0)
-    shown = [stored for stored, _ in page]
-    vouched = await vouching.vouch(store, shown, actor=token.actor)
+    vouched = await vouching.tell_all(store, shown, faults, actor=token.actor)
     await reads.record_search(asked.conditions, shown, actor=token.actor, purpose=purpose)
     return Page(page, following, frozenset(one for one, told in vouched.items() if told is False))
 
