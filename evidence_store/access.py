@@ -1,6 +1,6 @@
 """Guards: every handler carries exactly one, and a test looks. Cookies are read for the pages only (`view/`)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 
 from aiohttp import web
@@ -97,6 +97,12 @@ async def vouch_for(request: web.Request, stored: StoredObject) -> None:
     """Look whether the signed ledger says of an object what its row says, and tell it where not; see VOUCHED."""
     actor = request[app_keys.TOKEN].actor
     _note(request, (await vouching.vouch(request.app[app_keys.STORE], [stored], actor=actor))[stored.id])
+
+
+async def find_doubted(request: web.Request, rows: Sequence[StoredObject]) -> set[str]:
+    """Return of which objects the signed ledger does not say what their rows say, and tell it."""
+    told = await vouching.vouch(request.app[app_keys.STORE], rows, actor=request[app_keys.TOKEN].actor)
+    return {object_id for object_id, vouched in told.items() if vouched is False}
 
 
 def _note(request: web.Request, vouched: bool | None) -> None:

@@ -24,7 +24,7 @@ async def show(request: web.Request) -> web.Response:
         given = await giving.list_given(request, db, found)
     return pages.render(
         request, "chosen.html", listed=listed, given=given, total=sum(stored.size_bytes for stored in found),
-        done=pages.done(request),
+        not_vouched=await access.find_doubted(request, found), done=pages.done(request),
     )  # fmt: skip
 
 

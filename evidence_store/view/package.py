@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from pydantic import Field
 
-from evidence_store import app_keys, ledger, vouching
+from evidence_store import access, app_keys, ledger
 from evidence_store.court.package import open_kept
 from evidence_store.court.schemas import PackageRequest
 from evidence_store.court.views import give_package, print_trail, save_trail
@@ -113,9 +113,8 @@ def _problems(chosen: Sequence[StoredObject], typed: dict[str, str]) -> dict[str
 
 async def _doubts(request: web.Request, chosen: Sequence[StoredObject]) -> dict[str, str]:
     """Say of which of them the ledger does not say what the package would."""
-    actor = request[app_keys.TOKEN].actor
-    vouched = await vouching.vouch(request.app[app_keys.STORE], chosen, actor=actor)
-    doubted = [stored.filename for stored in chosen if vouched[stored.id] is False]
+    not_vouched = await access.find_doubted(request, chosen)
+    doubted = [stored.filename for stored in chosen if stored.id in not_vouched]
     if not doubted:
         return {}
     said = N_(

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from evidence_store import app_keys
+from evidence_store import access, app_keys
 from evidence_store.custody.storage import find_label
 from evidence_store.database import Connection
 from evidence_store.keeping import storage
@@ -31,7 +31,7 @@ async def show(request: web.Request) -> web.Response:
         names |= {stored.id: await name_of(db, stored.id) for stored in due}
     return pages.render(
         request, "work.html", holds=holds, reviews=reviews, releases=releases, due=due, names=names, most=MOST,
-        mine=token.name.casefold(), done=pages.done(request),
+        mine=token.name.casefold(), not_vouched=await access.find_doubted(request, due), done=pages.done(request),
     )  # fmt: skip
 
 

@@ -195,6 +195,12 @@ async def test_every_page_of_an_exhibit_says_that_it_is_not_what_the_ledger_reco
         marked = {row[:32]: "Do not rely on it" in row for row in found.split('data-object="')[1:]}
         assert marked == {true: False, false: True}
         assert re.findall(r'name="shown" value="([0-9a-f]{32})"', found) == [true]
+        await bob.post(review, decision="reject", reason="Still needed", confirm="yes")
+        await expire(ann, true)
+        for page in ("/evidence/view/chosen", "/evidence/view/work"):
+            lines = (await ann.get(page)).split('class="ev-line"')[1:]
+            marked = {one: ["Do not rely on it" in line for line in lines if one in line] for one in (true, false)}
+            assert marked == {true: [False], false: [True]}, page
         refused = await ann.post("/evidence/view/package", status=422, recipient="Crown Court", reason="Trial")
         assert "door.jpg is not what the ledger recorded" in words_of(refused)
 
