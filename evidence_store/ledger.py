@@ -338,10 +338,10 @@ async def is_signed(db: Connection, key: LedgerKey, entry: Entry) -> bool:
     return bool(await find_signed(db, key, [entry]))
 
 
-async def find_signed(db: Connection, key: LedgerKey, entries: Collection[Entry]) -> set[int]:
-    """Return the numbers of those of these lines that are, as they stand, in the ledger that was signed last.
+async def find_signed(db: Connection, key: LedgerKey, entries: Collection[Entry]) -> set[str]:
+    """Return the text of those of these lines that are, as they stand, in the ledger that was signed last.
 
-    What cannot be shown is left out.
+    What cannot be shown is left out. Not their numbers: a line that was changed can claim the number of another.
     """
     try:
         head = await read_head(db)
@@ -350,7 +350,7 @@ async def find_signed(db: Connection, key: LedgerKey, entries: Collection[Entry]
         return set()
     paths = await _find_paths(db, [one.sequence for one in entries if 0 < one.sequence <= head.size], head.size)
     return {
-        one.sequence
+        one.leaf
         for one in entries
         if one.sequence in paths
         and merkle.is_included(leaf_hash(one.leaf), one.sequence - 1, head.size, paths[one.sequence], checkpoint.root)

@@ -81,7 +81,7 @@ async def _compare_all(db: Connection, store: Store, rows: Sequence[StoredObject
     for row in asked:
         entry = entries.get(row.sequence or 0)
         what = next(compare(row, entry), "")
-        if not what and (entry is None or entry.sequence not in signed):
+        if not what and (entry is None or entry.leaf not in signed):
             what = _UNSIGNED
         if what:
             found[row.id] = f"object {row.id}: {what}"
@@ -105,7 +105,7 @@ async def find_recorded(db: Connection, store: Store, object_id: str) -> Entry |
     lines = await ledger.list_entries(db, after=0, limit=_EARLIEST, object_id=object_id)
     arrived = [one for one in lines if one.action in _ARRIVED and one.object == object_id]
     signed = await ledger.find_signed(db, store.keys.ledger, arrived)
-    return next((one for one in arrived if one.sequence in signed), None)
+    return next((one for one in arrived if one.leaf in signed), None)
 
 
 async def tell(store: Store, stored: StoredObject, what: str, *, actor: str) -> None:

@@ -10,6 +10,7 @@ from aiohttp import ClientPayloadError
 from sqlalchemy import text, update
 from sqlalchemy.event import listen
 
+from evidence_store import ledger
 from evidence_store.config import Settings
 from evidence_store.errors import Damaged
 from evidence_store.model import Action
@@ -300,3 +301,24 @@ async def test_who_is_told_that_bytes_are_unchanged_has_looked(wire: Wire):
     last = (await wire.lines(object_id))[-1]
     assert (last["action"], last["purpose"], last["digest"]) == (Action.VIEWED, "is my copy right", sha256(TRUE))
     assert last["details"] == {}
+
+
+@both_databases
+async def test_a_line_under_the_number_of_a_signed_one_is_not_signed_by_that(wire: Wire):
+    true, false = await wire.upload(TRUE), await wire.upload(FALSE)
+    async with wire.store.database.read() as db:
+        stored = await find_object(db, true), await find_object(db, false)
+        numbers = [one.sequence for one in stored if one is not None and one.sequence is not None]
+        line = (await ledger.list_entries_at(db, numbers))[numbers[1]]
+    leaf = line.leaf.replace('"kind":"upload"', '"kind":"chat"')
+    leaf = leaf.replace(f'"sequence":{numbers[1]},', f'"sequence":{numbers[0]},')
+    said = ledger.parse_leaf(leaf)
+    assert (said.sequence, said.details["kind"]) == (numbers[0], "chat")
+    await change(
+        wire,
+        text("UPDATE ledger SET leaf = :leaf WHERE sequence = :number").bindparams(leaf=leaf, number=numbers[1]),
+        update(OBJECTS).where(OBJECTS.c.id == false).values(kind="chat"),
+    )
+    wire.store.vouched.clear()  # so that both are compared at once
+    assert await is_vouched(wire) == {true: True, false: False}
+    assert [await status_of(wire, one) for one in (true, false)] == [200, 500]
