@@ -9,6 +9,7 @@ from evidence_store.keeping.lists import InIncident
 from evidence_store.keeping.schemas import NEXT, REASON
 from evidence_store.model import ObjectState, StoredObject
 from evidence_store.quarantine.model import Release, Standing
+from evidence_store.schemas import VOUCHED
 
 
 class ReleasesAsked(InIncident):
@@ -69,12 +70,15 @@ class Quarantine(BaseModel):
     people: int = Field(description="How many must agree to release it: 2 where malware was found")
     knowing: str = Field(description="Name it in a release: it stands for these causes")
     releases: list[ReleaseAnswer] = Field(description="Oldest first")
+    vouched: bool = Field(description=VOUCHED)
 
     @classmethod
-    def of(cls, stored: StoredObject, standing: Standing, releases: list[Release]) -> "Quarantine":
+    def of(cls, stored: StoredObject, standing: Standing, releases: list[Release], *, vouched: bool) -> "Quarantine":
         """Return it as it is told."""
         is_in = stored.state is ObjectState.QUARANTINED
         causes = [CauseAnswer(code=code.value, says=says) for code, says in standing.causes()] if is_in else []
         people = 2 if standing.needs_two else 1
         told = list(map(ReleaseAnswer.of, releases))
-        return cls(is_in=is_in, causes=causes, people=people, knowing=standing.knowing, releases=told)
+        return cls(
+            is_in=is_in, causes=causes, people=people, knowing=standing.knowing, releases=told, vouched=vouched
+        )  # fmt: skip

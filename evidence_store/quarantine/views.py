@@ -20,14 +20,15 @@ routes = web.RouteTableDef()
 async def show(request: web.Request) -> web.Response:
     """Say why an object is set aside. Recorded in the ledger before it is told."""
     stored, store = await access.get_sealed(request), request.app[app_keys.STORE]
+    vouched = request[app_keys.VOUCHED]
     await request.app[app_keys.READS].record(
         stored, action=Action.VIEWED, actor=request[app_keys.TOKEN].actor, purpose=access.purpose_of(request),
-        vouched=request.get(app_keys.VOUCHED),
+        vouched=vouched,
     )  # fmt: skip
     async with store.database.read() as db:
         standing = await service.read_standing(db, stored)
         releases = await storage.list_releases_on(db, stored.id)
-    return answer(schemas.Quarantine.of(stored, standing, releases))
+    return answer(schemas.Quarantine.of(stored, standing, releases, vouched=vouched))
 
 
 @routes.post("/evidence/v1/objects/{id}/releases", name="objects.release")

@@ -203,9 +203,12 @@ async def test_who_looks_or_searches_is_told_at_once_of_what_the_ledger_does_not
             assert answer.status == 500
         [(_, digest, what)] = await said_of_damage(wire, one)
         assert (digest, what.startswith(f"object {one}: ")) == ("", True)
+        assert (await wire.ask("GET", f"/objects/{one}/quarantine", **ann))["vouched"] is False
         [looked] = [said for said in await wire.lines(one) if said["action"] == "viewed"]
         assert looked["digest"] == ""
-    assert [(await wire.metadata(one))["vouched"] for one in true] == [True, True]
+    for one in true:
+        assert (await wire.metadata(one))["vouched"] is True
+        assert (await wire.ask("GET", f"/objects/{one}/quarantine"))["vouched"] is True
     async with wire.http.get("/metrics") as answer:
         assert f"evidence_not_vouched {wire.store.not_vouched:.1f}" in await answer.text()
     assert wire.store.not_vouched >= len(ids)
