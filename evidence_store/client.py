@@ -52,7 +52,11 @@ _PIECE_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What the store says of one object."""
+    """What the store says of one object.
+
+    vouched  False where its signed ledger says something else of it: then rely on nothing here. None while it has no
+             line yet, and from a store that does not say
+    """
 
     id: str
     incident: str
@@ -68,6 +72,7 @@ class StoredObject:
     source: str
     received_at: datetime
     sealed_at: datetime | None
+    vouched: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -279,5 +284,6 @@ async def _refusal(answer: aiohttp.ClientResponse) -> Refusal:
 def _stored(said: dict[str, Any]) -> StoredObject:
     times = {"received_at": datetime.fromisoformat(said["received_at"])}
     sealed_at = datetime.fromisoformat(said["sealed_at"]) if said["sealed_at"] else None
-    known = {name: said[name] for name in StoredObject.__dataclass_fields__}  # a newer store says more
+    said = {"vouched": None} | said  # an older store says less, a newer one more
+    known = {name: said[name] for name in StoredObject.__dataclass_fields__}
     return StoredObject(**known | times | {"sealed_at": sealed_at})

@@ -7,9 +7,11 @@ import os
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pysqlite3
 import pytest
 from aiohttp import ClientError
 from PIL import Image
@@ -334,6 +336,22 @@ async def test_a_genuine_word_about_an_object_of_another_request_changes_nothing
     done = await call.phone.post(f"/phone/evidence/items/{allowed['item']}/done", json={})
     assert (await done.json())["state"] == "uploading"
     assert (await call.request(request_id)).state is RequestState.OPEN
+
+
+async def test_what_the_stores_own_ledger_does_not_vouch_for_is_not_written_down(call):
+    request_id = await call.ask()
+    item_id = await call.send(request_id, jpeg(3_000))
+    known = await call.request(request_id)
+    assert known.state is RequestState.RECEIVED
+    with closing(pysqlite3.connect(call.settings.data / "evidence" / "evidence.sqlite", timeout=60)) as db, db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        false = {"id": item_id, "sha256": "0" * 64}
+        changed = db.execute("UPDATE objects SET state = 'quarantined', sha256 = :sha256 WHERE id = :id", false)
+        assert changed.rowcount == 1
+    done = await call.phone.post(f"/phone/evidence/items/{item_id}/done", json={})
+    assert (done.status, (await done.json())["error"]) == (503, "evidence_store_down")
+    assert await call.request(request_id) == known
 
 
 async def test_the_phones_own_word_is_enough_when_the_stores_is_late(call):

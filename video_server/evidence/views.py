@@ -74,7 +74,7 @@ async def see_alarm(request: web.Request) -> web.Response:
 async def settle(app: web.Application, item_id: str) -> bool:
     """Ask the store what became of a file and write that down; False when there was nothing new.
 
-    Raises StoreDown when it cannot be asked: whoever told us tells us again.
+    Raises StoreDown when it cannot be asked, or doubts its own answer: whoever told us tells us again.
     """
     database = app[app_keys.DATABASE]
     async with database.read() as db:
@@ -86,6 +86,9 @@ async def settle(app: web.Application, item_id: str) -> bool:
         return False
     except StoreError as problem:
         raise StoreDown(type(problem).__name__) from problem
+    if stored.vouched is False:
+        log.error("evidence_not_vouched_for", object=item_id)
+        raise StoreDown("the store's ledger does not vouch for what it says")
     async with database.begin() as db:
         return await service.record_stored(db, stored, now=app[app_keys.CLOCK]())
 
