@@ -84,8 +84,9 @@ async def _take_whole(request: web.Request, object_id: str) -> web.Response:
         raise Forbidden("The token is for another incident.")
     store = request.app[app_keys.STORE]
     stored, is_new = await objects.put(store, offer, request)
-    vouched = True if is_new else (await vouching.vouch(store, [stored], actor=token.actor))[stored.id]
-    return answer(Metadata.of(stored, vouched=vouched), status=201 if is_new else 200)
+    if not is_new and not (await vouching.vouch(store, [stored], actor=token.actor))[stored.id]:
+        raise DamagedHere  # not acknowledged: whoever sends it must keep it
+    return answer(Metadata.of(stored, vouched=True), status=201 if is_new else 200)
 
 
 @routes.get("/evidence/v1/objects/{id}/content", name="objects.content", allow_head=False)

@@ -214,6 +214,15 @@ async def test_who_looks_or_searches_is_told_at_once_of_what_the_ledger_does_not
     assert wire.store.not_vouched >= len(ids)
 
 
+async def test_what_is_sent_again_is_not_acknowledged_where_the_ledger_does_not_vouch_for_it(wire: Wire):
+    object_id = signing.new_id()
+    await wire.put(object_id, TRUE)
+    assert (await wire.put(object_id, TRUE, status=200))["vouched"] is True
+    await change(wire, update(OBJECTS).where(OBJECTS.c.id == object_id).values(officer="9999"))
+    assert (await wire.put(object_id, TRUE, status=500))["code"] == "damaged"
+    assert len(await said_of_damage(wire, object_id)) == 1
+
+
 async def test_a_trail_says_first_that_the_ledger_does_not_vouch_for_what_it_shows(wire: Wire):
     true, false = await wire.upload(TRUE), await wire.upload(FALSE)
     await change(wire, update(OBJECTS).where(OBJECTS.c.id == false).values(officer="9999"))
