@@ -8,12 +8,13 @@ whose head the ledger's key signed. Lines are for good, so what was shown once s
 Bytes of an object that nothing vouches for stay in. Its row is shown, to whoever must look into it, and told apart.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from evidence_store import headers, ledger, seals, storage
 from evidence_store.database import Connection
-from evidence_store.errors import Damaged
+from evidence_store.errors import Damaged, DamagedHere
 from evidence_store.log import get_logger
 from evidence_store.model import Action, Entry, ObjectState, StoredObject
 from evidence_store.store import Store, description_of, verdict_of
@@ -24,6 +25,19 @@ _EARLIEST = 100  # lines of an object among which that of its coming is: before 
 _ARRIVED = {Action.RECEIVED, Action.QUARANTINED}
 _UNSIGNED = "the ledger's line about it is not in what was signed"
 _NOT_OURS = "its row was not written by this store, or was changed since"
+
+
+class NotVouched(DamagedHere):
+    """Something is not done with an object, since the signed ledger does not say of it what its row says."""
+
+    def __init__(self, stored: StoredObject, fault: str) -> None:
+        """Keep the row and what is wrong with it, to be told once the transaction has ended (see `telling`)."""
+        super().__init__(
+            f"What stands here of object {stored.id} is not what the ledger recorded when it came, so this is not "
+            "done. Its trail shows what was recorded; run 'evidence-store verify'.",
+            about=stored.id,
+        )
+        self.stored, self.fault = stored, fault
 
 
 def compare(stored: StoredObject, entry: Entry | None) -> Iterator[str]:
@@ -61,6 +75,22 @@ async def tell_all(
         if row.id in faults and row.state is not ObjectState.SEALING:  # of that one its sealing tells (see `waiting`)
             await tell(store, row, faults[row.id], actor=actor)
     return {row.id: row.id not in faults and (True if row.state is not ObjectState.SEALING else None) for row in rows}
+
+
+async def require(db: Connection, store: Store, stored: StoredObject) -> None:
+    """Pass when the signed ledger says of an object what its row says. Raises NotVouched; see `telling`."""
+    for fault in (await find_faults(db, store, [stored])).values():
+        raise NotVouched(stored, fault)
+
+
+@asynccontextmanager
+async def telling(store: Store, *, actor: str) -> AsyncIterator[None]:
+    """Around a transaction: what `require` refused in it is told once it has ended."""
+    try:
+        yield
+    except NotVouched as refusal:
+        await tell(store, refusal.stored, refusal.fault, actor=actor)
+        raise
 
 
 async def find_faults(db: Connection, store: Store, rows: Sequence[StoredObject]) -> dict[str, str]:

@@ -68,7 +68,7 @@ PATHS: dict[str, dict[str, Any]] = {
     ),
     "/evidence/v1/objects/{id}/reviews": _one(
         "post",
-        "Record a review: keep, or propose disposal",
+        "Record a review: keep, or propose disposal (damaged where the ledger does not vouch for the object)",
         "review",
         schemas.ReviewAnswer,
         made=True,
@@ -91,7 +91,7 @@ PATHS: dict[str, dict[str, Any]] = {
     ),
     "/evidence/v1/reviews/{id}/approve": _one(
         "post",
-        "Approve a disposal as a second person",
+        "Approve a disposal as a second person (damaged where the ledger does not vouch for the object)",
         "dispose",
         schemas.ReviewAnswer,
         parameters=[OBJECT_ID],

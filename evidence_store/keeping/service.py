@@ -3,12 +3,14 @@
 Disposal takes two transactions and what lies between: the approval moves the object to DISPOSING; then key and bytes
 are destroyed; then the object is DISPOSED, with its line in the ledger. Whatever dies in between is done again by the
 next sweep, of whichever process.
+
+What is signed about a disposal is what the row says, so neither step is taken where the ledger does not vouch for it.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evidence_store import ledger
+from evidence_store import ledger, vouching
 from evidence_store.backend import Busy
 from evidence_store.custody.service import Act, acting
 from evidence_store.custody.storage import find_label
@@ -39,6 +41,7 @@ from evidence_store.tokens import Token
 from evidence_store.webhooks.service import announce
 
 log = get_logger(__name__)
+_ACTOR = "system:store"
 _KEPT = (ObjectState.SCREENING, ObjectState.RECEIVED, ObjectState.QUARANTINED)
 
 
@@ -147,11 +150,12 @@ async def _with_years(db: Connection, assigned: Sequence[Assigned]) -> list[Assi
 async def review(store: Store, stored: StoredObject, act: Act, token: Token, *, dispose: bool, reason: str) -> Review:
     """Record that a person reviewed an object, to keep it or to propose its disposal.
 
-    Raises KeyReused, ReviewOpen, Held, RetentionRuns, Disposed.
+    Raises KeyReused, ReviewOpen, NotVouched, Held, RetentionRuns, Disposed.
     """
     state = ReviewState.PROPOSED if dispose else ReviewState.KEPT
-    made = Review(act.id, stored.id, stored.incident, state, reason, token.actor, token.name, store.clock())
-    async with acting(store) as db:
+    async with vouching.telling(store, actor=act.actor), acting(store) as db:
+        stored = await find_object(db, stored.id) or stored  # what is looked at is what is written
+        made = Review(act.id, stored.id, stored.incident, state, reason, token.actor, token.name, store.clock())
         known = await storage.find_review(db, made.id)
         if known is not None:
             if (known.object, known.reason, known.state is ReviewState.KEPT) != (stored.id, reason, not dispose):
@@ -168,10 +172,10 @@ async def review(store: Store, stored: StoredObject, act: Act, token: Token, *, 
 async def decide(store: Store, review_id: str, token: Token, *, approve: bool, reason: str) -> Review:
     """Approve or reject a proposed disposal, as a second person; approved, it is carried out at once.
 
-    Raises NotFound, SamePerson, ReviewClosed, Held, RetentionRuns.
+    Raises NotFound, SamePerson, ReviewClosed, NotVouched, Held, RetentionRuns.
     """
     wanted = ReviewState.APPROVED if approve else ReviewState.REJECTED
-    async with acting(store) as db:
+    async with vouching.telling(store, actor=token.actor), acting(store) as db:
         found = await storage.find_review(db, review_id)
         stored = await find_object(db, found.object) if found else None
         if found is None or stored is None or not token.sees(found.incident):
@@ -202,12 +206,15 @@ async def decide(store: Store, review_id: str, token: Token, *, approve: bool, r
 async def finish_disposal(store: Store, stored: StoredObject, approved: Review) -> None:
     """Destroy key and bytes of an object, then say so; each step may have been done before a crash.
 
-    Nothing is destroyed on the word of the database alone: the signed ledger must say that two people approved it.
+    Nothing is destroyed on the word of the database alone: the signed ledger must say that two people approved it, and
+    of the object what its row says. A row that was changed since is left and told by each sweep until it is put right.
+    Raises NotVouched.
     """
-    async with store.database.read() as db:
+    async with vouching.telling(store, actor=_ACTOR), store.database.read() as db:
         if not await _is_approved(store, db, approved):
             log.error("disposal_not_in_the_ledger", object=stored.id, review=approved.id)
             return
+        await vouching.require(db, store, stored)
     try:
         lock = await store.run(store.backend.lock, stored.id)
     except Busy:
@@ -264,11 +271,11 @@ async def finish_disposals(store: Store) -> None:
 
 
 async def _check_may_dispose(store: Store, db: Connection, stored: StoredObject) -> None:
-    current = await find_object(db, stored.id)
+    await vouching.require(db, store, stored)  # by its incident holds are looked for
     holds = [hold for hold in await storage.list_holds_on(db, stored) if hold.released_at is None]
     until = keep_until(await storage.list_assigned(db, stored.id))
     try:
-        check_may_dispose((current or stored).state, holds, until, now=store.clock())
+        check_may_dispose(stored.state, holds, until, now=store.clock())
     except Refusal as refusal:
         refusal.about = stored.id
         raise

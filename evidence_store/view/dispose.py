@@ -25,6 +25,7 @@ from evidence_store.view import forms, guards, pages, words
 from evidence_store.view.deeds import act_of, new_act_id
 from evidence_store.view.i18n import N_, gettext
 from evidence_store.view.keep import REASON, REASON_WORDS, DecisionForm
+from evidence_store.vouching import NotVouched
 
 routes = web.RouteTableDef()
 _OBJECT = "/evidence/view/objects/{id}"
@@ -50,6 +51,11 @@ def refused(refusal: Exception) -> str:
         }
     if isinstance(refusal, ReviewOpen):
         return gettext("A review of this exhibit waits for a second person already.")
+    if isinstance(refusal, NotVouched):
+        return gettext(
+            "What stands here of this exhibit is not what the ledger recorded when it came, so it cannot be disposed "
+            "of. Tell whoever runs the evidence store now. Its page shows what was recorded."
+        )
     if isinstance(refusal, SamePerson):
         return gettext("You proposed this disposal. Another person must decide it.")
     if isinstance(refusal, ReviewClosed):
@@ -82,7 +88,7 @@ async def review(request: web.Request) -> web.Response:
             request.app[app_keys.STORE], stored, act_of(request, typed), request[app_keys.TOKEN], dispose=dispose,
             reason=filled.values.reason,
         )  # fmt: skip
-    except (Held, RetentionRuns, ReviewOpen, Disposed) as refusal:
+    except (Held, RetentionRuns, ReviewOpen, Disposed, NotVouched) as refusal:
         await refusals.note(request, refusal)
         filled.problems["outcome"] = refused(refusal)
         return pages.ask(request, "review.html", filled, stored=stored)
@@ -113,7 +119,7 @@ async def decide(request: web.Request) -> web.Response:
             request.app[app_keys.STORE], found.id, request[app_keys.TOKEN], approve=approve,
             reason=filled.values.reason,
         )  # fmt: skip
-    except (Held, RetentionRuns, SamePerson, ReviewClosed, Disposed, Conflict) as refusal:
+    except (Held, RetentionRuns, SamePerson, ReviewClosed, Disposed, Conflict, NotVouched) as refusal:
         await refusals.note(request, refusal, about=found.object)
         filled.problems["decision"] = refused(refusal)
         return await _decision_page(request, found, filled)

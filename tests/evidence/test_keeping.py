@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from evidence_store import app_keys, ledger
 from evidence_store.app import _finish_sealing
+from evidence_store.backend import Busy
 from evidence_store.database import METADATA
 from evidence_store.errors import Disposed, Held, RetentionRuns, SamePerson
 from evidence_store.keeping import service
@@ -28,6 +29,7 @@ from evidence_store.sealing import signing
 from evidence_store.tokens import Scope
 from evidence_store.verify import unseen, verify
 from tests.evidence.conftest import INCIDENT, Process, Wire, both_databases, jpeg, sha256
+from tests.evidence.earlier import seal_as_before_0011
 from tests.evidence.second_merkle import root_from_path
 from tests.evidence.test_kills import _LOST, Moments
 from tests.evidence.test_ledger import change
@@ -377,6 +379,54 @@ async def test_nothing_is_destroyed_on_the_word_of_the_database_alone(wire: Wire
     assert wire.store.backend.keeps_any(object_id)
     assert "disposed" not in [line["action"] for line in await wire.lines(object_id)]
     assert (await verify(wire.store)).faults
+
+
+@both_databases
+async def test_nothing_is_disposed_of_under_words_that_the_ledger_does_not_vouch_for(wire: Wire):
+    ids = [await expired(wire, seed) for seed in range(3)]
+    new, proposed, approved = ids
+    reviews = {one: await propose(wire, one) for one in (proposed, approved)}
+    rows = [f"UPDATE objects SET sha256 = '{'0' * 64}', incident = 'AP-OTHER' WHERE id = '{one}'" for one in ids]
+    await change(wire, *rows[:2])
+    bob, asked = person(wire, "bob"), {"outcome": "dispose", **REASON}
+    for refused in (
+        await wire.ask("POST", f"/objects/{new}/reviews", asked, status=500, **bob),
+        await wire.ask("POST", f"/reviews/{reviews[proposed]}/approve", REASON, status=500, **bob),
+    ):
+        assert refused["code"] == "damaged"
+        assert "trail shows what was recorded; run 'evidence-store verify'" in refused["detail"]
+    waiting = await wire.ask("GET", "/reviews")
+    assert {one["object"] for one in waiting["reviews"]} == {proposed, approved}, "nothing was written of it"
+
+    def busy(_object_id: str) -> None:
+        raise Busy
+
+    with pytest.MonkeyPatch.context() as patch:  # it is approved, and interrupted
+        patch.setattr(wire.store.backend, "lock", busy)
+        said = await wire.ask("POST", f"/reviews/{reviews[approved]}/approve", REASON, **bob)
+        assert said["state"] == "approved"
+    await change(wire, rows[2])
+    before = wire.store.not_vouched
+    for _ in range(2):
+        await service.finish_disposals(wire.store)
+    assert wire.store.not_vouched == before + 2
+    for one in ids:
+        assert wire.store.backend.keeps_any(one)
+        actions = [line["action"] for line in await wire.lines(one)]
+        assert ("disposed" in actions, actions.count("damaged")) == (False, 1)
+    await change(wire, f"UPDATE objects SET sha256 = '{sha256(jpeg(3000, 2))}', incident = '{INCIDENT}' "
+                       f"WHERE id = '{approved}'")  # fmt: skip
+    await service.finish_disposals(wire.store)
+    certificate = await wire.ask("GET", f"/reviews/{reviews[approved]}/certificate")
+    assert (certificate["sha256"], certificate["incident"]) == (sha256(jpeg(3000, 2)), INCIDENT)
+    assert not wire.store.backend.keeps_any(approved)
+
+
+async def test_what_an_earlier_version_sealed_is_disposed_of_too(wire: Wire, monkeypatch: pytest.MonkeyPatch):
+    seal_as_before_0011(monkeypatch)
+    object_id = await expired(wire)
+    done = await wire.ask("POST", f"/reviews/{await propose(wire, object_id)}/approve", REASON)
+    assert done["state"] == "done"
 
 
 async def test_a_row_never_chooses_what_is_removed(wire: Wire):

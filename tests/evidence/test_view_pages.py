@@ -195,7 +195,11 @@ async def test_every_page_of_an_exhibit_says_that_it_is_not_what_the_ledger_reco
         marked = {row[:32]: "Do not rely on it" in row for row in found.split('data-object="')[1:]}
         assert marked == {true: False, false: True}
         assert re.findall(r'name="shown" value="([0-9a-f]{32})"', found) == [true]
+        refused = await bob.post(review, status=422, decision="approve", reason="Over", confirm="yes")
+        assert "so it cannot be disposed of. Tell whoever runs the evidence store now" in words_of(refused)
         await bob.post(review, decision="reject", reason="Still needed", confirm="yes")
+        asked = {"outcome": "dispose", "reason": "Time has ended", "confirm": "yes"}
+        assert "so it cannot be disposed of" in words_of(await ann.post(f"{here}/review", status=422, **asked))
         await expire(ann, true)
         for page in ("/evidence/view/chosen", "/evidence/view/work"):
             lines = (await ann.get(page)).split('class="ev-line"')[1:]
