@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from evidence_store.clock import Clock
 from evidence_store.config import Settings
 from evidence_store.database import Connection, Database
 from evidence_store.errors import Elsewhere
+from evidence_store.log import get_logger
 from evidence_store.model import Action, ObjectState, StoredObject
 from evidence_store.notify.model import Event
 from evidence_store.notify.storage import insert_event
@@ -22,11 +23,13 @@ from evidence_store.sealing import signing
 from evidence_store.sealing.keys import Keys
 from evidence_store.webhooks.model import Hook
 
+log = get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 WORKERS = 4
 SENDERS = 8
-_SAME_DAMAGE, _MOST_DAMAGE = timedelta(days=1), 10_000
+_SAME_DAMAGE, _MOST_DAMAGE, _MOST_DOUBTS = timedelta(days=1), 10_000, 1_000
+_Damage = tuple[str, str, str]
 
 
 class News:
@@ -51,6 +54,28 @@ async def wait_for_news(coming: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(coming.wait(), seconds)
 
 
+class Told:
+    """What this process wrote into the ledger as damaged, by object, who met it and words: each once a day.
+
+    What is tried each minute meets it each minute; and who can damage much must not fill the ledger, so that in a day
+    no more than `most` are written. The log has each of them, each time.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._at: dict[_Damage, datetime] = {}
+
+    def choose(self, met: Iterable[_Damage], now: datetime) -> list[_Damage]:
+        """Return which of these are to be written now; `note` them once they are."""
+        self._at = {one: at for one, at in self._at.items() if timedelta(0) <= now - at < _SAME_DAMAGE}
+        fresh = [one for one in met if one not in self._at]
+        return fresh[: max(0, self._most - len(self._at))]
+
+    def note(self, written: Iterable[_Damage], now: datetime) -> None:
+        """Keep in mind what was written."""
+        self._at |= dict.fromkeys(written, now)
+
+
 @dataclass
 class Store:
     """Database, folder, keys, clock, worker threads of one process."""
@@ -73,8 +98,10 @@ class Store:
     """How often this process met a row of which the signed ledger says something else."""
     refused: set[str] = field(default_factory=set)
     """Rows that this process refused to act on, and said so in the ledger (see `waiting`)."""
-    _damage: OrderedDict[tuple[str, str, str], datetime] = field(default_factory=OrderedDict)
-    """What was said to be damaged, by object, who met it and words: what is tried each minute meets it each minute."""
+    damage: Told = field(default_factory=lambda: Told(_MOST_DAMAGE))
+    """Files that are not as they were written."""
+    doubts: Told = field(default_factory=lambda: Told(_MOST_DOUBTS))
+    """Rows that the ledger does not vouch for: of them too many leave room for the files."""
     _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "seal"))
 
     _senders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SENDERS, "send"))
@@ -112,16 +139,25 @@ class Store:
 
     async def record_damage(self, object_id: str, *, actor: str, what: str, digest: str = "") -> None:
         """Say in the ledger that something is not as it was written: once a day for each who meets it."""
-        key, now = (object_id, actor, what), self.clock()
-        last = self._damage.get(key)
-        if last is not None and timedelta(0) <= now - last < _SAME_DAMAGE:
+        log.error("object_damaged", object=object_id, problem=what)
+        await self._record_damaged(self.damage, [(object_id, actor, what)], digest=digest)
+
+    async def record_doubts(self, faults: Mapping[str, str], *, actor: str) -> None:
+        """Say in the ledger, at once and once a day for each who meets it, what is wrong with these objects' rows."""
+        await self._record_damaged(self.doubts, [(object_id, actor, what) for object_id, what in faults.items()])
+
+    async def _record_damaged(self, told: Told, met: list[_Damage], *, digest: str = "") -> None:
+        now = self.clock()
+        written = told.choose(met, now)
+        if not written:
             return
+        drafts = [
+            ledger.Draft(now, actor, Action.DAMAGED, object_id, digest, details={"what": what})
+            for object_id, actor, what in written
+        ]
         async with self.database.begin() as db:
-            await self.record(db, actor=actor, action=Action.DAMAGED, object_id=object_id, digest=digest, what=what)
-        self._damage[key] = now
-        self._damage.move_to_end(key)
-        while len(self._damage) > _MOST_DAMAGE:
-            self._damage.popitem(last=False)
+            await ledger.append(db, self.keys.ledger, drafts)
+        told.note(written, now)
 
     async def tell(self, db: Connection, kind: str, object_id: str, incident: str, **details: str) -> None:
         """Queue news for the web server in the caller's transaction."""

@@ -30,14 +30,14 @@ _NOT_OURS = "its row was not written by this store, or was changed since"
 class NotVouched(DamagedHere):
     """Something is not done with an object, since the signed ledger does not say of it what its row says."""
 
-    def __init__(self, stored: StoredObject, fault: str) -> None:
-        """Keep the row and what is wrong with it, to be told once the transaction has ended (see `telling`)."""
+    def __init__(self, object_id: str, fault: str) -> None:
+        """Keep what is wrong with the object's row, to be told once the transaction has ended (see `telling`)."""
         super().__init__(
-            f"What stands here of object {stored.id} is not what the ledger recorded when it came, so this is not "
+            f"What stands here of object {object_id} is not what the ledger recorded when it came, so this is not "
             "done. Its trail shows what was recorded; run 'evidence-store verify'.",
-            about=stored.id,
+            about=object_id,
         )
-        self.stored, self.fault = stored, fault
+        self.fault = fault
 
 
 def compare(stored: StoredObject, entry: Entry | None) -> Iterator[str]:
@@ -71,16 +71,15 @@ async def tell_all(
     store: Store, rows: Sequence[StoredObject], faults: Mapping[str, str], *, actor: str
 ) -> dict[str, bool | None]:
     """Tell what `find_faults` found of these, and say of each what `vouch` does; behind the transaction."""
-    for row in rows:
-        if row.id in faults and row.state is not ObjectState.SEALING:  # of that one its sealing tells (see `waiting`)
-            await tell(store, row, faults[row.id], actor=actor)
+    sealing = {row.id for row in rows if row.state is ObjectState.SEALING}  # of them their sealing tells: `waiting`
+    await tell(store, {one: what for one, what in faults.items() if one not in sealing}, actor=actor)
     return {row.id: row.id not in faults and (True if row.state is not ObjectState.SEALING else None) for row in rows}
 
 
 async def require(db: Connection, store: Store, stored: StoredObject) -> None:
     """Pass when the signed ledger says of an object what its row says. Raises NotVouched; see `telling`."""
     for fault in (await find_faults(db, store, [stored])).values():
-        raise NotVouched(stored, fault)
+        raise NotVouched(stored.id, fault)
 
 
 @asynccontextmanager
@@ -89,7 +88,7 @@ async def telling(store: Store, *, actor: str) -> AsyncIterator[None]:
     try:
         yield
     except NotVouched as refusal:
-        await tell(store, refusal.stored, refusal.fault, actor=actor)
+        await tell(store, {refusal.about: refusal.fault}, actor=actor)
         raise
 
 
@@ -138,11 +137,12 @@ async def find_recorded(db: Connection, store: Store, object_id: str) -> Entry |
     return next((one for one in arrived if one.leaf in signed), None)
 
 
-async def tell(store: Store, stored: StoredObject, what: str, *, actor: str) -> None:
-    """Say in log, figures and ledger what is wrong with an object's row; not its digest, which is not vouched for."""
-    log.error("object_not_vouched_for", object=stored.id, problem=what)
-    store.not_vouched += 1
-    await store.record_damage(stored.id, actor=actor, what=what)
+async def tell(store: Store, faults: Mapping[str, str], *, actor: str) -> None:
+    """Say in log, figures and ledger what is wrong with objects' rows, by id; no digest, which is not vouched for."""
+    for object_id, what in faults.items():
+        log.error("object_not_vouched_for", object=object_id, problem=what)
+        store.not_vouched += 1
+    await store.record_doubts(faults, actor=actor)
 
 
 async def find_header(store: Store, stored: StoredObject) -> str:

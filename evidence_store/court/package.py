@@ -112,10 +112,9 @@ async def prepare_package(store: Store, order: Order, wanted: Choice, checkpoint
 
 async def _refuse(store: Store, chosen: Sequence[StoredObject], faults: Mapping[str, str], *, actor: str) -> NoReturn:
     """Tell which exhibits the ledger does not vouch for: nothing that is signed here says what their rows say."""
-    doubted = [one for one in chosen if one.id in faults]
-    for one in doubted:
-        await vouching.tell(store, one, faults[one.id], actor=actor)
-    raise DamagedHere(f"What stands here of object {doubted[0].id} is not what the ledger recorded when it came.")
+    await vouching.tell(store, faults, actor=actor)
+    first = next(one.id for one in chosen if one.id in faults)
+    raise DamagedHere(f"What stands here of object {first} is not what the ledger recorded when it came.")
 
 
 async def _choose(db: Connection, wanted: Choice) -> list[StoredObject]:

@@ -274,7 +274,7 @@ async def find_header(store: Store, stored: StoredObject, *, actor: str) -> str:
     try:
         return await vouching.find_header(store, stored)
     except Damaged as problem:
-        await vouching.tell(store, stored, str(problem), actor=actor)
+        await vouching.tell(store, {stored.id: str(problem)}, actor=actor)
         raise DamagedHere from problem
 
 

@@ -19,6 +19,7 @@ from evidence_store.sealing import floe, signing
 from evidence_store.sealing.incoming import object_aad
 from evidence_store.sealing.keys import Keys
 from evidence_store.storage import OBJECTS, find_object
+from evidence_store.store import Told
 from evidence_store.tokens import Scope
 from evidence_store.verify import unseen, verify
 from evidence_store.vouching import find_header
@@ -237,6 +238,28 @@ async def test_a_trail_says_first_that_the_ledger_does_not_vouch_for_what_it_sho
         await wire.ask("PUT", f"/objects/{one}/retention", {"classes": [due], "reason": "Trial"})
     listed = (await wire.ask("GET", "/due-for-review"))["objects"]
     assert {one["object"]: one["vouched"] for one in listed} == {true: True, false: False}
+
+
+async def test_what_is_doubted_on_one_page_is_told_at_once_and_does_not_fill_the_ledger(wire: Wire, clock: HeldClock):
+    async def told() -> int:
+        return sum(line["action"] == "damaged" for line in await wire.lines())
+
+    ids = [await wire.upload(jpeg(1000, seed)) for seed in range(8)]
+    await change(wire, update(OBJECTS).values(officer="9999"))
+    wire.store.doubts, heads = Told(5), []
+    listen(
+        wire.store.database._writer.sync_engine, "before_cursor_execute",
+        lambda _db, _cursor, statement, *_more: heads.append(statement) if "UPDATE ledger_head" in statement else None,
+    )  # fmt: skip
+    ann, bob = wire.token(name="ann"), wire.token(name="bob")
+    assert await is_vouched(wire, **ann) == dict.fromkeys(ids, False)
+    assert (await told(), len(heads)) == (5, 2), "one for what is wrong with them, one for the search"
+    for who in (ann, bob):
+        assert await is_vouched(wire, **who) == dict.fromkeys(ids, False)
+    assert (await told(), wire.store.not_vouched) == (5, 24)
+    clock.move(days=1)
+    await is_vouched(wire, **wire.token(name="bob"))
+    assert await told() == 10
 
 
 async def test_a_page_of_a_search_is_compared_at_once(wire: Wire):
