@@ -19,7 +19,9 @@ TIMES = 3
 MOST = 2
 """More tests than these do not fail by a browser's mood."""
 
-_BROWSER = re.compile("playwright|chromium|firefox|open_context|test_journeys")
+_BROWSER = re.compile(
+    r"^(from|import) (playwright|tests\.(chromium|firefox|test_journeys))|\bopen_context\b", re.MULTILINE
+)
 
 
 @cache
